@@ -1,0 +1,1 @@
+"""Flagrank: a serverless recommender whose LLM reranker ships behind a flag."""

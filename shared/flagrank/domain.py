@@ -1,0 +1,150 @@
+"""The values that travel through one request. Frozen, free of IO, and without behaviour beyond derivation."""
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+type ItemId = int | str
+type UserId = int | str
+
+
+class Arm(StrEnum):
+    """The experiment's arms."""
+
+    CONTROL = "control"
+    TREATMENT = "treatment"
+
+
+class Mode(StrEnum):
+    """How the served list came about."""
+
+    BASELINE = "baseline"
+    HYBRID_RERANK = "hybrid_rerank"
+    PARTIAL_RERANK = "partial_rerank"
+    FALLBACK_BASELINE = "fallback_baseline"
+    COLD_START = "cold_start"
+
+
+class Reason(StrEnum):
+    """Why a request was served as it was: closed, so that a new kind of trouble cannot hide under an old name."""
+
+    # the rollout decision
+    NOT_CONFIGURED = "not_configured"
+    DISABLED = "disabled"
+    DENY = "deny"
+    ALLOW = "allow"
+    SPLIT = "split"
+    # a treated request for which the LLM was not asked, or not served
+    SHADOW = "shadow"
+    NO_INTENT = "no_intent"
+    NOTHING_TO_RERANK = "nothing_to_rerank"
+    ALPHA_ONE = "alpha_one"
+    # a treated request whose rerank failed
+    BUDGET = "budget"
+    BREAKER_OPEN = "breaker_open"
+    COST_CAP = "cost_cap"
+    TIMEOUT = "timeout"
+    THROTTLED = "throttled"
+    LLM_REJECTED = "llm_rejected"
+    LLM_UNAVAILABLE = "llm_unavailable"
+    PARSE = "parse"
+    CUT_OFF = "cut_off"
+    LOW_COVERAGE = "low_coverage"
+    ALL_TIED = "all_tied"
+    CACHE = "cache"
+    FLAG = "flag"
+    UNKNOWN = "unknown"
+
+
+class UserKind(StrEnum):
+    """Where the user vector came from."""
+
+    KNOWN = "known"
+    FOLD_IN = "fold_in"
+    COLD = "cold"
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """One retrieved item: its row in the factor arrays, its baseline score (raw) and rank (0 is best)."""
+
+    row: int
+    item_id: ItemId
+    score: float
+    rank: int
+    title: str
+    category: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Ranked:
+    """A candidate in its final place; `llm_score` in 0..1, None where the LLM said nothing about it."""
+
+    candidate: Candidate
+    final_score: float
+    llm_score: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Versions:
+    """What answered: enough to replay the request. None where that part was not consulted."""
+
+    factors: str
+    flag: str | None = None
+    model: str | None = None
+    prompt: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RecommendQuery:
+    """One validated request. `history` is oldest first; ids are as the caller wrote them."""
+
+    user_id: UserId
+    top_k: int = 10
+    query: str | None = None
+    history: tuple[ItemId, ...] = ()
+    exclude: tuple[ItemId, ...] = ()
+    category: str | None = None
+    explain: bool = False
+
+
+@dataclass(slots=True)
+class RerankTally:
+    """What one rerank spent, kept even when it fails. Mutable on purpose: the error path must not lose the bill."""
+
+    llm_calls: int = 0
+    cache_hits: int = 0
+    cache_misses: int = 0
+    retries: int = 0
+    timeouts: int = 0
+    throttled: int = 0
+    parse_failures: int = 0
+    cache_failures: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cost_micro_usd: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Diagnostics:
+    """What `explain=true` shows beside the items. Times in milliseconds, by step."""
+
+    user: UserKind
+    elapsed_ms: dict[str, float]
+    tally: RerankTally
+    intent: str = ""
+    ignored_ids: int = 0
+    flag_stale: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Recommendation:
+    """The answer, best item first."""
+
+    user_id: UserId
+    items: tuple[Ranked, ...]
+    mode: Mode
+    arm: Arm
+    reason: Reason
+    versions: Versions
+    diagnostics: Diagnostics = field(repr=False)

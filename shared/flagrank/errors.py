@@ -1,0 +1,164 @@
+"""Everything Flagrank raises on purpose.
+
+FlagrankError
+├── InvalidRequest          the caller's fault: 422, names the field
+├── FactorsUnavailable      no factors to serve from: 503, the only 5xx
+├── ConfigurationError      the environment or flag settings make no sense: exit 2
+├── DataError               a bad input file: file, line, expected; exit 2
+├── ArtifactError           an artifact set that does not verify; the reader keeps the old one
+├── PublishConflict         another publisher moved the pointer first; exit 1
+├── RolloutRefused          a flag change that was refused; exit 1
+└── RerankError             degrades to the baseline; each leaf has a `reason`
+    ├── BudgetExhausted     budget
+    ├── BreakerOpen         breaker_open
+    ├── CostCapReached      cost_cap
+    ├── RerankTimeout       timeout
+    ├── LLMThrottled        throttled
+    ├── LLMRejected         llm_rejected
+    ├── LLMUnavailable      llm_unavailable
+    ├── MalformedAnswer     parse
+    ├── CutOffAnswer        cut_off
+    ├── LowCoverage         low_coverage
+    ├── AllTied             all_tied
+    ├── CacheUnavailable    cache
+    ├── FlagUnavailable     flag
+    └── UnknownRerankError  unknown
+"""
+
+from typing import ClassVar
+
+from flagrank.domain import Reason
+
+
+class FlagrankError(Exception):
+    """Base of every deliberate error."""
+
+
+class InvalidRequest(FlagrankError):
+    """A request that can never succeed as written."""
+
+    def __init__(self, field: str, problem: str) -> None:
+        super().__init__(f"{field}: {problem}")
+        self.field = field
+        self.problem = problem
+
+
+class FactorsUnavailable(FlagrankError):
+    """No verified factors are loaded."""
+
+
+class ConfigurationError(FlagrankError):
+    """A setting is missing or out of range."""
+
+
+class DataError(FlagrankError):
+    """An input file that cannot be read as promised."""
+
+    def __init__(self, file: str, line: int | None, expected: str) -> None:
+        where = file if line is None else f"{file}:{line}"
+        super().__init__(f"{where}: {expected}")
+        self.file = file
+        self.line = line
+        self.expected = expected
+
+
+class ArtifactError(FlagrankError):
+    """An artifact set whose manifest, checksum, shape or dtype is not as promised."""
+
+
+class PublishConflict(FlagrankError):
+    """The pointer moved between read and write."""
+
+
+class RolloutRefused(FlagrankError):
+    """A flag change that must not go out."""
+
+
+class RerankError(FlagrankError):
+    """Anything that makes a treated request fall back to the baseline."""
+
+    reason: ClassVar[Reason] = Reason.UNKNOWN
+
+
+class BudgetExhausted(RerankError):
+    """Too little of the request budget was left to begin."""
+
+    reason = Reason.BUDGET
+
+
+class BreakerOpen(RerankError):
+    """The LLM has been failing; it is not asked until the next probe."""
+
+    reason = Reason.BREAKER_OPEN
+
+
+class CostCapReached(RerankError):
+    """The day's spend has reached the flag's `daily_usd_cap`."""
+
+    reason = Reason.COST_CAP
+
+
+class RerankTimeout(RerankError):
+    """A call or the request ran out of its budget."""
+
+    reason = Reason.TIMEOUT
+
+
+class LLMThrottled(RerankError):
+    """The LLM service refused for load or quota."""
+
+    reason = Reason.THROTTLED
+
+
+class LLMRejected(RerankError):
+    """The LLM service refused the request itself (parameters, access, model); a retry cannot help."""
+
+    reason = Reason.LLM_REJECTED
+
+
+class LLMUnavailable(RerankError):
+    """The LLM service failed or could not be reached."""
+
+    reason = Reason.LLM_UNAVAILABLE
+
+
+class MalformedAnswer(RerankError):
+    """No rung of the salvage ladder held."""
+
+    reason = Reason.PARSE
+
+
+class CutOffAnswer(RerankError):
+    """The answer stopped for a reason other than being complete."""
+
+    reason = Reason.CUT_OFF
+
+
+class LowCoverage(RerankError):
+    """Too few of the items were scored to trust the order."""
+
+    reason = Reason.LOW_COVERAGE
+
+
+class AllTied(RerankError):
+    """Every score is the same: the answer carries no order."""
+
+    reason = Reason.ALL_TIED
+
+
+class CacheUnavailable(RerankError):
+    """The score cache failed; the rerank goes on without it."""
+
+    reason = Reason.CACHE
+
+
+class FlagUnavailable(RerankError):
+    """The flag could not be read."""
+
+    reason = Reason.FLAG
+
+
+class UnknownRerankError(RerankError):
+    """A failure nobody foresaw: counted, alarmed on, and never silent."""
+
+    reason = Reason.UNKNOWN

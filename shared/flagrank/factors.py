@@ -1,0 +1,142 @@
+"""One published set of factors, in memory, with the look-ups that serving needs."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import orjson
+
+from flagrank.domain import ItemId, UserId
+from flagrank.errors import InvalidRequest
+
+type Floats = npt.NDArray[np.float32]
+type Rows = npt.NDArray[np.int64]
+type Ids = npt.NDArray[Any]
+
+MAX_ID_LENGTH = 128
+
+
+@dataclass(frozen=True, slots=True)
+class CatalogItem:
+    """What is known of an item besides its factors; `text` is rewritten already (see `intent.rewrite_item`)."""
+
+    title: str
+    category: str
+    text: str
+
+
+class Catalog:
+    """Items by row, parsed from JSON lines only when asked for: a cold start must not pay for a million titles."""
+
+    def __init__(self, lines: list[bytes]) -> None:
+        self._lines = lines
+
+    def __len__(self) -> int:
+        return len(self._lines)
+
+    def __getitem__(self, row: int) -> CatalogItem:
+        entry = orjson.loads(self._lines[row])
+        return CatalogItem(title=entry["title"], category=entry["category"], text=entry["text"])
+
+    @cached_property
+    def categories(self) -> npt.NDArray[np.str_]:
+        """Every row's category, (n,) str."""
+        return np.array([orjson.loads(line)["category"] for line in self._lines], dtype=np.str_)
+
+
+@dataclass(frozen=True, slots=True)
+class Lexicon:
+    """Vocabulary as data: `synonyms` fold a token to its canonical form, `expansions` add what an intent implies."""
+
+    synonyms: dict[str, str]
+    expansions: dict[str, tuple[str, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class FoldIn:
+    """ALS's own parameters, needed to fold a user in: `confidence` is that of one interaction of unknown strength."""
+
+    regularization: float
+    confidence: float
+
+
+@dataclass(frozen=True, eq=False)
+class Factors:
+    """Factors and everything published with them.
+
+    Items are stored by falling norm, so that retrieval can stop early. n items, u users, d factors:
+    item_factors (n, d) float32; item_ids (n,) int64 or str; user_factors (u, d) float32; user_ids (u,) ascending;
+    seen_indptr (u + 1,) int64 and seen_indices int32: item rows by user, oldest first; item_gram (d, d) float32,
+    Y'Y; popularity (n,) float32, interactions per item.
+    """
+
+    version: str
+    item_factors: Floats
+    item_ids: Ids
+    user_factors: Floats
+    user_ids: Ids
+    seen_indptr: npt.NDArray[np.int64]
+    seen_indices: npt.NDArray[np.int32]
+    item_gram: Floats
+    popularity: Floats
+    catalog: Catalog
+    lexicon: Lexicon
+    fold_in: FoldIn
+
+    @cached_property
+    def item_norms(self) -> Floats:
+        """Euclidean norms, (n,) float32, falling."""
+        norms: Floats = np.sqrt(np.einsum("nd,nd->n", self.item_factors, self.item_factors))
+        return norms
+
+    @cached_property
+    def popular_rows(self) -> Rows:
+        """Item rows by falling popularity, ties by row."""
+        return np.argsort(-self.popularity, kind="stable")
+
+    @cached_property
+    def _item_order(self) -> Rows:
+        return np.argsort(self.item_ids, kind="stable")
+
+    @property
+    def has_int_ids(self) -> bool:
+        """Whether ids were trained as integers."""
+        return bool(np.issubdtype(self.item_ids.dtype, np.integer))
+
+    def parse_id(self, field: str, raw: ItemId | UserId) -> int | str:
+        """The id in the type in which it was trained; raises InvalidRequest naming `field`."""
+        if not self.has_int_ids:
+            return str(raw)
+        try:
+            value = int(raw)
+        except ValueError:
+            raise InvalidRequest(field, f"ids of this catalogue are integers, got {raw!r}") from None
+        if not -(2**63) <= value < 2**63:
+            raise InvalidRequest(field, "the id does not fit in 64 bits")
+        return value
+
+    def user_row(self, user_id: UserId) -> int | None:
+        """The user's row, None if unknown. `user_id` in the trained type."""
+        row = int(np.searchsorted(self.user_ids, user_id))
+        return row if row < len(self.user_ids) and self.user_ids[row] == user_id else None
+
+    def item_rows(self, item_ids: Iterable[ItemId]) -> list[int | None]:
+        """Each item's row, None where unknown, in the given order. Ids in the trained type."""
+        wanted = list(item_ids)
+        if not wanted:
+            return []
+        order = self._item_order
+        at = np.minimum(np.searchsorted(self.item_ids, np.array(wanted), sorter=order), len(order) - 1)
+        rows = order[at]
+        return [int(row) if self.item_ids[row] == item_id else None for row, item_id in zip(rows, wanted, strict=True)]
+
+    def seen(self, user_row: int) -> npt.NDArray[np.int32]:
+        """Rows of the items that the user interacted with in training, oldest first."""
+        return self.seen_indices[self.seen_indptr[user_row] : self.seen_indptr[user_row + 1]]
+
+    def item_id(self, row: int) -> ItemId:
+        """The item's id as a plain int or str."""
+        return self.item_ids[row].item()  # type: ignore[no-any-return]

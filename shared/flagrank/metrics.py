@@ -1,0 +1,38 @@
+"""The one list of metric names: what the code emits, and what alarms and the dashboard may name."""
+
+from enum import StrEnum
+from typing import Literal
+
+NAMESPACE = "Flagrank"
+SERVICE = "recommend"
+
+
+class Metric(StrEnum):
+    """Every metric, by its CloudWatch name; dimensions are `service` and `arm`."""
+
+    REQUESTS = "Requests"
+    RECOMMEND_LATENCY = "RecommendLatency"
+    RERANK_LATENCY = "RerankLatency"
+    RERANK_ELIGIBLE = "RerankEligible"
+    RERANK_APPLIED = "RerankApplied"
+    RERANK_PARTIAL = "RerankPartial"
+    FALLBACK = "Fallback"
+    TIMEOUT = "Timeout"
+    PARSE_FAILURE = "ParseFailure"
+    THROTTLED = "Throttled"
+    BREAKER_OPEN = "BreakerOpen"
+    CACHE_HIT = "CacheHit"
+    CACHE_MISS = "CacheMiss"
+    LLM_CALLS = "LLMCalls"
+    INPUT_TOKENS = "InputTokens"
+    OUTPUT_TOKENS = "OutputTokens"
+    COST_MICRO_USD = "CostMicroUSD"
+    FLAG_STALE = "FlagStale"
+    FACTORS_RELOAD = "FactorsReload"
+    COLD_START = "ColdStart"
+    UNKNOWN_FAILURE = "UnknownFailure"
+
+    @property
+    def unit(self) -> Literal["Milliseconds", "Count"]:
+        """CloudWatch's unit for it."""
+        return "Milliseconds" if self in (Metric.RECOMMEND_LATENCY, Metric.RERANK_LATENCY) else "Count"

@@ -1,0 +1,105 @@
+"""What the core asks of the world. Adapters implement these; the contract suites in tests/contract hold them to it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from flagrank.factors import Factors
+from flagrank.rollout import FlagDocument
+
+
+class Clock(Protocol):
+    """Time, so that the core never reads it itself."""
+
+    def monotonic(self) -> float:
+        """Seconds on a scale that never goes back."""
+
+    def now(self) -> float:
+        """Seconds since the epoch."""
+
+
+class FactorStore(Protocol):
+    """The verified factors in force."""
+
+    def current(self) -> Factors:
+        """The newest verified factors; raises FactorsUnavailable while there are none."""
+
+
+@dataclass(frozen=True, slots=True)
+class FlagState:
+    """The flag as last known. `document` is None while none was ever read; `age_s` counts from the last good read."""
+
+    document: FlagDocument | None
+    version: str | None = None
+    age_s: float = 0.0
+    stale: bool = False
+
+
+class FlagSource(Protocol):
+    """The flag in force. Never raises: an outage is a stale state, not an exception."""
+
+    def current(self, max_wait_ms: float) -> FlagState:
+        """The last-known-good flag, refreshed when due; waits at most `max_wait_ms` for that refresh."""
+
+
+@dataclass(frozen=True, slots=True)
+class ScoreRecord:
+    """All cached scores of one intent: entry key (8 bytes) -> relevance 0..100. `expires_at` in epoch seconds."""
+
+    scores: Mapping[bytes, int]
+    expires_at: int
+    revision: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class CacheRead:
+    """One round trip's answer: the record, None on a miss or when expired, and the day's spend in micro-USD."""
+
+    record: ScoreRecord | None
+    spent_micro_usd: int = 0
+
+
+class ScoreCache(Protocol):
+    """LLM scores by content address, and the day's spend. Raises CacheUnavailable, nothing else."""
+
+    def read(self, key: str, day: str) -> CacheRead:
+        """The record under `key` and the spend of `day` (YYYY-MM-DD), in one round trip."""
+
+    def write(self, key: str, record: ScoreRecord) -> bool:
+        """Stores a record if the stored revision is still `record.revision`; False when another writer was first."""
+
+    def add_spend(self, day: str, micro_usd: int) -> None:
+        """Adds to the day's spend, atomically."""
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """One listwise micro-batch, ready to send. `size` is the number of items that it asks about."""
+
+    system: str
+    user: str
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """The model's answer. `stop_reason` in the Converse API's words (`end_turn`, `max_tokens`, `tool_use`, ...)."""
+
+    text: str
+    stop_reason: str
+    input_tokens: int
+    output_tokens: int
+
+
+class LLMClient(Protocol):
+    """One scoring call. Raises RerankError leaves only: RerankTimeout, LLMThrottled, LLMRejected, LLMUnavailable."""
+
+    def complete(self, prompt: Prompt, *, model_id: str, max_output_tokens: int, timeout_ms: int) -> Completion:
+        """Sends the prompt with the static answer schema; gives up after about `timeout_ms`."""
+
+
+class MetricsSink(Protocol):
+    """Where a request's figures go. Never raises."""
+
+    def emit(self, arm: str, values: Mapping[str, float], metadata: Mapping[str, str]) -> None:
+        """Records `values` by metric name, units as in `flagrank.metrics`; ids, reasons and versions are metadata."""

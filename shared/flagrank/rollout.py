@@ -1,0 +1,92 @@
+"""The flag document, and who gets the treatment: sticky, monotone in the percentage, integers only."""
+
+import hashlib
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from flagrank.domain import Arm, Reason, UserId
+
+BUCKETS = 10_000
+
+
+class FlagDocument(BaseModel):
+    """The one JSON document that operators change. The same model checks it in CI, in AppConfig and when read.
+
+    `alpha` is the baseline's weight: 1 leaves the baseline as it is. Budgets in ms, `max_input_tokens` per request,
+    `daily_usd_cap` in USD per UTC day over all environments.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, populate_by_name=True, title="Flagrank flag")
+
+    schema_version: Literal[1] = Field(1, alias="schema")
+    enabled: bool = False
+    percent: Annotated[float, Field(ge=0, le=100)] = 0.0
+    salt: Annotated[str, Field(min_length=1, max_length=64)] = "rerank-1"
+    hash_version: Literal[1] = 1
+    allow: Annotated[tuple[str, ...], Field(max_length=1000)] = ()
+    deny: Annotated[tuple[str, ...], Field(max_length=1000)] = ()
+    mode: Literal["serve", "shadow"] = "serve"
+    model_id: Annotated[str, Field(min_length=1, max_length=256)] = "amazon.nova-lite-v1:0"
+    top_m: Annotated[int, Field(ge=20, le=100)] = 60
+    alpha: Annotated[float, Field(ge=0, le=1)] = 0.5
+    request_budget_ms: Annotated[int, Field(ge=20, le=25_000)] = 1500
+    call_budget_ms: Annotated[int, Field(ge=10, le=20_000)] = 1000
+    max_input_tokens: Annotated[int, Field(ge=200, le=200_000)] = 12_000
+    daily_usd_cap: Annotated[float, Field(ge=0)] = 20.0
+
+    @field_validator("percent")
+    @classmethod
+    def _two_decimals(cls, value: float) -> float:
+        if abs(value * 100 - round(value * 100)) > 1e-9:
+            raise ValueError("percent has at most two decimals")
+        return value
+
+    @field_validator("allow", "deny", mode="before")
+    @classmethod
+    def _ids_as_text(cls, value: object) -> object:
+        # ids may be trained as integers; the bucket hashes their text, so lists hold text too
+        if isinstance(value, list | tuple):
+            return tuple(
+                str(entry) if isinstance(entry, int) and not isinstance(entry, bool) else entry for entry in value
+            )
+        return value
+
+    @model_validator(mode="after")
+    def _call_fits_request(self) -> "FlagDocument":
+        if self.call_budget_ms >= self.request_budget_ms:
+            raise ValueError("call_budget_ms must be below request_budget_ms")
+        return self
+
+    @property
+    def threshold(self) -> int:
+        """Buckets below this one are treated; `percent` has two decimals, so this is exact."""
+        return round(self.percent * 100)
+
+
+@dataclass(frozen=True, slots=True)
+class RolloutDecision:
+    """The arm and why. A value, never an exception."""
+
+    arm: Arm
+    reason: Reason
+
+
+def bucket(salt: str, user_id: UserId) -> int:
+    """The user's bucket, 0..9999: uniform, and independent between salts."""
+    return int(hashlib.sha256(f"{salt}:{user_id}".encode()).hexdigest()[:8], 16) % BUCKETS
+
+
+def decide(flag: FlagDocument | None, user_id: UserId) -> RolloutDecision:
+    """Which arm serves the user: `enabled` beats all, then deny, allow, split."""
+    if flag is None:
+        return RolloutDecision(Arm.CONTROL, Reason.NOT_CONFIGURED)
+    if not flag.enabled:
+        return RolloutDecision(Arm.CONTROL, Reason.DISABLED)
+    if str(user_id) in flag.deny:
+        return RolloutDecision(Arm.CONTROL, Reason.DENY)
+    if str(user_id) in flag.allow:
+        return RolloutDecision(Arm.TREATMENT, Reason.ALLOW)
+    treated = bucket(flag.salt, user_id) < flag.threshold
+    return RolloutDecision(Arm.TREATMENT if treated else Arm.CONTROL, Reason.SPLIT)

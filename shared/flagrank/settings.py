@@ -1,0 +1,74 @@
+"""Everything the environment decides, read once by `bootstrap` and never at import."""
+
+from collections.abc import Mapping
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, Json, ValidationError
+
+from flagrank.errors import ConfigurationError
+
+PREFIX = "FLAGRANK_"
+
+
+class Price(BaseModel):
+    """A model's price in USD per million tokens."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    input_usd: Annotated[float, Field(ge=0)]
+    output_usd: Annotated[float, Field(ge=0)]
+
+
+class RuleSet(BaseModel):
+    """What the business insists on, in every arm.
+
+    `block` and `pin` are item ids; `category_cap` is the most items one category may have in the list, 0 for no cap;
+    `mmr_lambda` is relevance's weight in maximal marginal relevance: 1 leaves the order as it is.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    block: tuple[int | str, ...] = ()
+    pin: Annotated[tuple[int | str, ...], Field(max_length=20)] = ()
+    category_cap: Annotated[int, Field(ge=0)] = 0
+    mmr_lambda: Annotated[float, Field(ge=0, le=1)] = 1.0
+
+
+class Settings(BaseModel):
+    """One environment's settings: each field is `FLAGRANK_` and its name in capitals."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    bucket: Annotated[str, Field(min_length=3)]
+    table: Annotated[str, Field(min_length=3)]
+    appconfig_application: Annotated[str, Field(min_length=1)]
+    appconfig_environment: Annotated[str, Field(min_length=1)]
+    appconfig_profile: Annotated[str, Field(min_length=1)]
+    flag_poll_s: Annotated[int, Field(ge=15, le=86_400)] = 15
+    flag_max_age_s: Annotated[int, Field(ge=60)] = 3600
+    factors_poll_s: Annotated[int, Field(ge=1)] = 60
+    cache_ttl_s: Annotated[int, Field(ge=60)] = 24 * 3600
+    batch_items: Annotated[int, Field(ge=1, le=50)] = 10
+    parallel_calls: Annotated[int, Field(ge=1, le=32)] = 10
+    structured_output: Literal["json_schema", "tool_use"] = "json_schema"
+    latency: Literal["standard", "optimized"] = "standard"
+    service_tier: Literal["default", "priority", "flex"] = "default"
+    prices: Json[dict[str, Price]] = Field(
+        default={"*": Price(input_usd=0.06, output_usd=0.24)}, validate_default=False
+    )
+    rules: Json[RuleSet] = Field(default=RuleSet(), validate_default=False)
+
+    @classmethod
+    def from_env(cls, environment: Mapping[str, str]) -> "Settings":
+        """The settings in a mapping such as os.environ; raises ConfigurationError naming the variable."""
+        values = {
+            key.removeprefix(PREFIX).lower(): value
+            for key, value in environment.items()
+            if key.startswith(PREFIX) and value
+        }
+        try:
+            return cls.model_validate(values)
+        except ValidationError as error:
+            first = error.errors()[0]
+            variable = PREFIX + "_".join(str(part) for part in first["loc"][:1]).upper()
+            raise ConfigurationError(f"{variable}: {first['msg']}") from error
