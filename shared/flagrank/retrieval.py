@@ -1,0 +1,108 @@
+"""Stage 1: the user's vector, and the exact top-k by inner product with seen items masked."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from flagrank.domain import Candidate, UserId, UserKind
+from flagrank.factors import Factors, Floats, Rows
+
+FIRST_BLOCK = 4096
+
+# float32 products round: the bound is loosened by more than d * 2**-24 can add up to, so no true item is cut
+BOUND_SLACK = 1e-4
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """A user as retrieval sees one: `vector` (d,) float32, None when cold; `seen` item rows int64, oldest first."""
+
+    kind: UserKind
+    vector: Floats | None
+    seen: Rows
+
+
+def resolve_user(factors: Factors, user_id: UserId, history: Rows) -> User:
+    """The known row if there is one, else a fold-in of the history (item rows, oldest first), else cold."""
+    row = factors.user_row(user_id)
+    if row is not None:
+        seen = np.concatenate([factors.seen(row).astype(np.int64), history])
+        return User(UserKind.KNOWN, factors.user_factors[row], seen)
+    if len(history):
+        return User(UserKind.FOLD_IN, fold_in(factors, history), history)
+    return User(UserKind.COLD, None, history)
+
+
+def fold_in(factors: Factors, history: Rows) -> Floats:
+    """The vector (d,) float32 of a user who interacted with these item rows: ALS's own half step.
+
+    Solves (Y'Y + (c - 1) H'H + λI) x = c Σh for the history's factors H and one interaction's confidence c
+    (Hu, Koren, Volinsky 2008, "Collaborative Filtering for Implicit Feedback Datasets", equation 4).
+    """
+    items = factors.item_factors[np.unique(history)].astype(np.float64)
+    confidence = factors.fold_in.confidence
+    system = factors.item_gram + (confidence - 1) * (items.T @ items)
+    system[np.diag_indices_from(system)] += factors.fold_in.regularization
+    return np.linalg.solve(system, confidence * items.sum(axis=0)).astype(np.float32)
+
+
+def top_k(
+    factors: Factors, user_vector: Floats, k: int, masked: Rows, eligible: npt.NDArray[np.bool_] | None = None
+) -> tuple[Rows, Floats]:
+    """The k best item rows (int64) and their scores (float32), best first, ties by row; fewer if fewer are left.
+
+    Exact: items lie by falling norm, so by Cauchy-Schwarz nothing from row r on can beat |u| |v_r|, and the scan
+    stops once the k-th best does. `masked` rows, in any order, and rows not `eligible` (n,) are left out.
+    """
+    masked = np.sort(masked)
+    user_norm = float(np.linalg.norm(user_vector)) * (1 + BOUND_SLACK)
+    rows, scores = np.empty(0, np.int64), np.empty(0, np.float32)
+    start, size = 0, max(FIRST_BLOCK, 2 * k)
+    while start < len(factors.item_factors):
+        full = len(scores) == k
+        if full and user_norm * factors.item_norms[start] <= scores[-1]:
+            break
+        block = factors.item_factors[start : start + size] @ user_vector
+        first, last = np.searchsorted(masked, (start, start + len(block)))
+        block[masked[first:last] - start] = -np.inf
+        if eligible is not None:
+            block[~eligible[start : start + len(block)]] = -np.inf
+        better = np.flatnonzero(block > (scores[-1] if full else -np.inf))
+        rows, scores = _best(k, np.concatenate([rows, better + start]), np.concatenate([scores, block[better]]))
+        start += len(block)
+        size *= 2
+    return rows, scores
+
+
+def retrieve(
+    factors: Factors, user: User, k: int, excluded: Rows, eligible: npt.NDArray[np.bool_] | None = None
+) -> list[Candidate]:
+    """The user's k best candidates; a cold user gets the most popular eligible items (the category is the segment)."""
+    masked = np.concatenate([user.seen, excluded])
+    if user.vector is not None:
+        rows, scores = top_k(factors, user.vector, k, masked, eligible)
+    else:
+        open_rows = np.ones(len(factors.popularity), bool) if eligible is None else eligible.copy()
+        open_rows[masked] = False
+        popular = factors.popular_rows
+        rows = popular[open_rows[popular]][:k]
+        scores = factors.popularity[rows]
+    return [
+        _candidate(factors, int(row), float(score), rank)
+        for rank, (row, score) in enumerate(zip(rows, scores, strict=True))
+    ]
+
+
+def _best(k: int, rows: Rows, scores: Floats) -> tuple[Rows, Floats]:
+    if len(scores) > k:
+        # all that tie with the k-th stay until the sort below has decided between them by row
+        keep = scores >= np.partition(scores, -k)[-k]
+        rows, scores = rows[keep], scores[keep]
+    order = np.lexsort((rows, -scores))[:k]
+    return rows[order], scores[order]
+
+
+def _candidate(factors: Factors, row: int, score: float, rank: int) -> Candidate:
+    item = factors.catalog[row]
+    return Candidate(row, factors.item_id(row), score, rank, item.title, item.category, item.text)
