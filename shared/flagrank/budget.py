@@ -1,6 +1,8 @@
-"""One monotonic deadline, made when the request arrives and handed down."""
+"""Time within a request: one monotonic deadline, handed down, and what each step took."""
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 
 from flagrank.ports import Clock
 
@@ -21,6 +23,19 @@ class Deadline:
         """What is left, never below 0."""
         return max(0.0, (self.at_s - self.clock.monotonic()) * 1000)
 
-    def reserve(self, reserved_ms: float) -> "Deadline":
-        """A deadline that much earlier, so that what follows still fits."""
-        return Deadline(self.clock, self.at_s - reserved_ms / 1000)
+
+@dataclass(slots=True)
+class StepWatch:
+    """How long each step took, in ms by its name."""
+
+    clock: Clock
+    elapsed_ms: dict[str, float] = field(default_factory=dict)
+
+    @contextmanager
+    def step(self, name: str) -> Iterator[None]:
+        """Times a block, also one that raises."""
+        started_s = self.clock.monotonic()
+        try:
+            yield
+        finally:
+            self.elapsed_ms[name] = (self.clock.monotonic() - started_s) * 1000

@@ -133,6 +133,7 @@ class Diagnostics:
     elapsed_ms: dict[str, float]
     tally: RerankTally
     intent: str = ""
+    rerank_attempted: bool = False
     ignored_ids: int = 0
     flag_stale: bool = False
 

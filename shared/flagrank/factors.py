@@ -46,6 +46,11 @@ class Catalog:
         """Every row's category, (n,) str."""
         return np.array([orjson.loads(line)["category"] for line in self._lines], dtype=np.str_)
 
+    def in_category(self, category: str) -> npt.NDArray[np.bool_]:
+        """Which rows are of a category, (n,) bool; none for one that does not exist."""
+        matches: npt.NDArray[np.bool_] = self.categories == category
+        return matches
+
 
 @dataclass(frozen=True, slots=True)
 class Lexicon:

@@ -24,6 +24,9 @@ class FactorStore(Protocol):
     def current(self) -> Factors:
         """The newest verified factors; raises FactorsUnavailable while there are none."""
 
+    def drain_reloads(self) -> int:
+        """How many newer versions came into force since this was last asked."""
+
 
 @dataclass(frozen=True, slots=True)
 class FlagState:

@@ -13,6 +13,8 @@ FIRST_BLOCK = 4096
 # float32 products round: the bound is loosened by more than d * 2**-24 can add up to, so no true item is cut
 BOUND_SLACK = 1e-4
 
+NO_ROWS: Rows = np.empty(0, np.int64)
+
 
 @dataclass(frozen=True, slots=True)
 class User:
@@ -76,22 +78,41 @@ def top_k(
 
 
 def retrieve(
-    factors: Factors, user: User, k: int, excluded: Rows, eligible: npt.NDArray[np.bool_] | None = None
+    factors: Factors,
+    user: User,
+    k: int,
+    excluded: Rows,
+    eligible: npt.NDArray[np.bool_] | None = None,
+    always: Rows = NO_ROWS,
 ) -> list[Candidate]:
-    """The user's k best candidates; a cold user gets the most popular eligible items (the category is the segment)."""
+    """The user's k best candidates, then those of `always` (pins) that are open to the user but not among them.
+
+    A cold user gets the most popular items; the requested category, if any, is the segment.
+    """
     masked = np.concatenate([user.seen, excluded])
     if user.vector is not None:
         rows, scores = top_k(factors, user.vector, k, masked, eligible)
     else:
-        open_rows = np.ones(len(factors.popularity), bool) if eligible is None else eligible.copy()
-        open_rows[masked] = False
-        popular = factors.popular_rows
-        rows = popular[open_rows[popular]][:k]
-        scores = factors.popularity[rows]
-    return [
-        _candidate(factors, int(row), float(score), rank)
-        for rank, (row, score) in enumerate(zip(rows, scores, strict=True))
-    ]
+        rows, scores = _most_popular(factors, k, masked, eligible)
+    closed = {*rows.tolist(), *masked.tolist()}
+    extra = np.array(
+        [row for row in always.tolist() if row not in closed and (eligible is None or eligible[row])], np.int64
+    )
+    if user.vector is not None:
+        extra_scores = factors.item_factors[extra] @ user.vector
+    else:
+        extra_scores = factors.popularity[extra]
+    found = zip([*rows.tolist(), *extra.tolist()], [*scores.tolist(), *extra_scores.tolist()], strict=True)
+    return [_candidate(factors, row, score, rank) for rank, (row, score) in enumerate(found)]
+
+
+def _most_popular(
+    factors: Factors, k: int, masked: Rows, eligible: npt.NDArray[np.bool_] | None
+) -> tuple[Rows, Floats]:
+    is_open = np.ones(len(factors.popularity), bool) if eligible is None else eligible.copy()
+    is_open[masked] = False
+    rows = factors.popular_rows[is_open[factors.popular_rows]][:k]
+    return rows, factors.popularity[rows]
 
 
 def _best(k: int, rows: Rows, scores: Floats) -> tuple[Rows, Floats]:

@@ -1,0 +1,185 @@
+"""One request, top to bottom: user, candidates, decision, rerank, rules and diversity, answer."""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from flagrank.budget import Deadline, StepWatch
+from flagrank.diversity import mmr
+from flagrank.domain import (
+    Arm,
+    Candidate,
+    Diagnostics,
+    ItemId,
+    Mode,
+    Ranked,
+    Reason,
+    Recommendation,
+    RecommendQuery,
+    RerankTally,
+    UserKind,
+    Versions,
+)
+from flagrank.errors import RerankError
+from flagrank.factors import Factors, Rows
+from flagrank.intent import PROFILE_ITEMS, Intent, profile_intent, rewrite_query
+from flagrank.ports import Clock, FactorStore, FlagSource, FlagState
+from flagrank.prompting import PROMPT_VERSION
+from flagrank.reranking import Reranker
+from flagrank.retrieval import User, resolve_user, retrieve
+from flagrank.rollout import FlagDocument, RolloutDecision, decide
+from flagrank.rules import capped, pinned, without
+from flagrank.scoring import baseline_order, hybrid_order
+from flagrank.settings import RuleSet
+
+FLAG_WAIT_MS = 100.0
+# the largest top_k and top_m: both arms rank the same pool. Rules that move items need more to choose from
+POOL_SIZE = 100
+POOL_SIZE_FOR_RULES = 200
+
+NO_INTENT = Intent()
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Reranked:
+    """The pool after the rerank step. `mode` is None where the LLM had no say in the order that is served."""
+
+    pool: list[Ranked]
+    reason: Reason
+    mode: Mode | None = None
+    intent: Intent = NO_INTENT
+    attempted: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Recommender:
+    """The pipeline over its ports."""
+
+    factors: FactorStore
+    flags: FlagSource
+    reranker: Reranker
+    rules: RuleSet
+    clock: Clock
+
+    def recommend(self, query: RecommendQuery) -> Recommendation:
+        """The answer to one request; raises InvalidRequest and FactorsUnavailable, nothing for any other trouble."""
+        watch, tally, started_s = StepWatch(self.clock), RerankTally(), self.clock.monotonic()
+        factors = self.factors.current()
+        with watch.step("user"):
+            user_id = factors.parse_id("user_id", query.user_id)
+            history, unknown_history = item_rows(factors, "history", query.history)
+            excluded, unknown_excluded = item_rows(factors, "exclude", query.exclude)
+            user = resolve_user(factors, user_id, history)
+        with watch.step("candidates"):
+            pins, blocked = self._rule_rows(factors)
+            unwanted = np.concatenate([excluded, blocked])
+            eligible = factors.catalog.in_category(query.category) if query.category else None
+            pool = retrieve(factors, user, self._pool_size, unwanted, eligible, always=pins)
+        with watch.step("flag"):
+            flag = self.flags.current(FLAG_WAIT_MS)
+            decision = decide(flag.document, user_id)
+        with watch.step("rerank"):
+            reranked = self._rerank(factors, user, pool, query.query, flag.document, decision, started_s, tally)
+        with watch.step("rules"):
+            allowed = without(reranked.pool, {*user.seen.tolist(), *unwanted.tolist()})
+            diverse = mmr(allowed, factors.item_factors, self.rules.mmr_lambda, query.top_k)
+            first = pinned(diverse, pins.tolist())
+            items = capped(first, self.rules.category_cap, query.top_k, exempt_rows=pins.tolist())[: query.top_k]
+        watch.elapsed_ms["total"] = (self.clock.monotonic() - started_s) * 1000
+        return Recommendation(
+            user_id=user_id,
+            items=tuple(items),
+            mode=reranked.mode or (Mode.COLD_START if user.kind is UserKind.COLD else Mode.BASELINE),
+            arm=decision.arm,
+            reason=reranked.reason,
+            versions=_versions(factors, flag, decision.arm),
+            diagnostics=Diagnostics(
+                user=user.kind,
+                elapsed_ms=watch.elapsed_ms,
+                tally=tally,
+                intent=reranked.intent.text,
+                rerank_attempted=reranked.attempted,
+                ignored_ids=unknown_history + unknown_excluded,
+                flag_stale=flag.stale,
+            ),
+        )
+
+    def _rerank(
+        self,
+        factors: Factors,
+        user: User,
+        pool: Sequence[Candidate],
+        query: str | None,
+        flag: FlagDocument | None,
+        decision: RolloutDecision,
+        started_s: float,
+        tally: RerankTally,
+    ) -> Reranked:
+        baseline = baseline_order(pool)
+        if decision.arm is Arm.CONTROL or flag is None:
+            return Reranked(baseline, decision.reason)
+        head = pool[: flag.top_m]
+        intent = user_intent(factors, user, query)
+        useless = _why_useless(head, intent, flag)
+        if useless is not None:
+            return Reranked(baseline, useless, intent=intent)
+        deadline = Deadline(self.clock, started_s + flag.request_budget_ms / 1000)
+        try:
+            relevance = self.reranker.rerank(head, intent.text, flag, deadline, tally)
+        except RerankError as error:
+            return Reranked(baseline, error.reason, Mode.FALLBACK_BASELINE, intent, attempted=True)
+        except Exception:
+            # the promise is that the baseline always answers, so even a bug here may cost only the rerank
+            logger.exception("the rerank failed in a way nobody foresaw")
+            return Reranked(baseline, Reason.UNKNOWN, Mode.FALLBACK_BASELINE, intent, attempted=True)
+        if flag.mode == "shadow":
+            return Reranked(baseline, Reason.SHADOW, intent=intent, attempted=True)
+        mode = Mode.HYBRID_RERANK if len(relevance) == len(head) else Mode.PARTIAL_RERANK
+        return Reranked(hybrid_order(pool, relevance, flag.alpha), decision.reason, mode, intent, attempted=True)
+
+    @property
+    def _pool_size(self) -> int:
+        moves_items = self.rules.category_cap > 0 or self.rules.mmr_lambda < 1
+        return POOL_SIZE_FOR_RULES if moves_items else POOL_SIZE
+
+    def _rule_rows(self, factors: Factors) -> tuple[Rows, Rows]:
+        return rule_rows(factors, self.rules.pin), rule_rows(factors, self.rules.block)
+
+
+def item_rows(factors: Factors, field: str, item_ids: Sequence[ItemId]) -> tuple[Rows, int]:
+    """The rows (int64) of the known item ids, in order, and how many were unknown; raises InvalidRequest."""
+    rows = factors.item_rows([factors.parse_id(field, item_id) for item_id in item_ids])
+    known = [row for row in rows if row is not None]
+    return np.array(known, np.int64), len(rows) - len(known)
+
+
+def rule_rows(factors: Factors, item_ids: Sequence[ItemId]) -> Rows:
+    """The rows (int64) of an operator's item ids; one that this catalogue cannot hold is no caller's fault: left out."""
+    possible = [item_id for item_id in item_ids if not factors.has_int_ids or str(item_id).lstrip("-").isdecimal()]
+    return item_rows(factors, "rules", possible)[0]
+
+
+def user_intent(factors: Factors, user: User, query: str | None) -> Intent:
+    """The query's intent, or without a query what recurs in the user's recent items; empty for a silent stranger."""
+    if query is not None:
+        return rewrite_query(query, factors.lexicon)
+    recent = [factors.catalog[row] for row in user.seen[-PROFILE_ITEMS:].tolist()]
+    return profile_intent(recent, factors.lexicon)
+
+
+def _why_useless(head: Sequence[Candidate], intent: Intent, flag: FlagDocument) -> Reason | None:
+    if flag.alpha >= 1:
+        return Reason.ALPHA_ONE
+    if not intent:
+        return Reason.NO_INTENT
+    return Reason.NOTHING_TO_RERANK if len(head) < 2 else None
+
+
+def _versions(factors: Factors, flag: FlagState, arm: Arm) -> Versions:
+    if arm is Arm.CONTROL or flag.document is None:
+        return Versions(factors.version, flag.version)
+    return Versions(factors.version, flag.version, flag.document.model_id, PROMPT_VERSION)
