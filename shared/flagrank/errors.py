@@ -43,6 +43,10 @@ class InvalidRequest(FlagrankError):
         self.problem = problem
 
 
+class UnsupportedEvent(FlagrankError):
+    """An event that this function has no answer to."""
+
+
 class FactorsUnavailable(FlagrankError):
     """No verified factors are loaded."""
 

@@ -1,5 +1,6 @@
 """One published set of factors, in memory, with the look-ups that serving needs."""
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,7 +17,8 @@ type Floats = npt.NDArray[np.float32]
 type Rows = npt.NDArray[np.int64]
 type Ids = npt.NDArray[Any]
 
-MAX_ID_LENGTH = 128
+# 18 digits always fit in int64
+_INTEGER = re.compile(r"-?[0-9]{1,18}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,17 +113,17 @@ class Factors:
         """Whether ids were trained as integers."""
         return bool(np.issubdtype(self.item_ids.dtype, np.integer))
 
+    def can_hold(self, raw: ItemId | UserId) -> bool:
+        """Whether this could be an id of the trained type at all."""
+        return not self.has_int_ids or _INTEGER.fullmatch(str(raw)) is not None
+
     def parse_id(self, field: str, raw: ItemId | UserId) -> int | str:
         """The id in the type in which it was trained; raises InvalidRequest naming `field`."""
         if not self.has_int_ids:
             return str(raw)
-        try:
-            value = int(raw)
-        except ValueError:
-            raise InvalidRequest(field, f"ids of this catalogue are integers, got {raw!r}") from None
-        if not -(2**63) <= value < 2**63:
-            raise InvalidRequest(field, "the id does not fit in 64 bits")
-        return value
+        if not self.can_hold(raw):
+            raise InvalidRequest(field, f"ids of this catalogue are integers of up to 18 digits, got {str(raw)[:40]!r}")
+        return int(raw)
 
     def user_row(self, user_id: UserId) -> int | None:
         """The user's row, None if unknown. `user_id` in the trained type."""

@@ -20,11 +20,10 @@ from flagrank.errors import (
 from flagrank.parsing import parse_answer
 from flagrank.ports import Completion, LLMClient, Prompt
 from flagrank.rollout import FlagDocument
-from flagrank.settings import Price
+from flagrank.settings import ANY_MODEL, Price
 
 # with less than this share of a call's budget left, a call is not worth beginning
 MIN_CALL_SHARE = 0.5
-ANY_MODEL = "*"
 MALFORMED = (MalformedAnswer, CutOffAnswer, LowCoverage)
 
 

@@ -158,8 +158,8 @@ def item_rows(factors: Factors, field: str, item_ids: Sequence[ItemId]) -> tuple
 
 
 def rule_rows(factors: Factors, item_ids: Sequence[ItemId]) -> Rows:
-    """The rows (int64) of an operator's item ids; one that this catalogue cannot hold is no caller's fault: left out."""
-    possible = [item_id for item_id in item_ids if not factors.has_int_ids or str(item_id).lstrip("-").isdecimal()]
+    """The rows (int64) of an operator's item ids; one that this catalogue cannot hold is left out."""
+    possible = [item_id for item_id in item_ids if factors.can_hold(item_id)]
     return item_rows(factors, "rules", possible)[0]
 
 

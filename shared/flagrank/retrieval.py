@@ -98,10 +98,7 @@ def retrieve(
     extra = np.array(
         [row for row in always.tolist() if row not in closed and (eligible is None or eligible[row])], np.int64
     )
-    if user.vector is not None:
-        extra_scores = factors.item_factors[extra] @ user.vector
-    else:
-        extra_scores = factors.popularity[extra]
+    extra_scores = factors.popularity[extra] if user.vector is None else factors.item_factors[extra] @ user.vector
     found = zip([*rows.tolist(), *extra.tolist()], [*scores.tolist(), *extra_scores.tolist()], strict=True)
     return [_candidate(factors, row, score, rank) for rank, (row, score) in enumerate(found)]
 

@@ -3,11 +3,12 @@
 from collections.abc import Mapping
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, Json, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, Json, ValidationError, field_validator
 
 from flagrank.errors import ConfigurationError
 
 PREFIX = "FLAGRANK_"
+ANY_MODEL = "*"
 
 
 class Price(BaseModel):
@@ -57,6 +58,13 @@ class Settings(BaseModel):
         default={"*": Price(input_usd=0.06, output_usd=0.24)}, validate_default=False
     )
     rules: Json[RuleSet] = Field(default=RuleSet(), validate_default=False)
+
+    @field_validator("prices")
+    @classmethod
+    def _any_model_has_a_price(cls, prices: dict[str, Price]) -> dict[str, Price]:
+        if ANY_MODEL not in prices:
+            raise ValueError(f"needs a price under {ANY_MODEL!r}, for models that are not named")
+        return prices
 
     @classmethod
     def from_env(cls, environment: Mapping[str, str]) -> "Settings":

@@ -35,7 +35,7 @@ class Telemetry:
 
 
 def measured(answer: Recommendation) -> dict[str, float]:
-    """A request's values by metric name. Timeout, ParseFailure and Throttled count LLM calls, CacheHit and -Miss items."""
+    """A request's values by metric name. Timeout, ParseFailure and Throttled count LLM calls, cache hits items."""
     diagnostics, tally = answer.diagnostics, answer.diagnostics.tally
     values: dict[str, float] = {
         Metric.REQUESTS: 1,

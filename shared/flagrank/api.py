@@ -1,0 +1,201 @@
+"""The HTTP face: request models, routes, and which error is which status."""
+
+import logging
+from typing import Annotated, Any, Protocol
+
+import orjson
+from fastapi import FastAPI, Query, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import Response
+from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt, StringConstraints
+from starlette.exceptions import HTTPException
+
+from flagrank.domain import Ranked, Recommendation, RecommendQuery
+from flagrank.errors import FactorsUnavailable, InvalidRequest
+
+MAX_TOP_K = 100
+MAX_IDS = 500
+RETRY_AFTER_S = 5
+
+IdText = Annotated[str, StringConstraints(pattern=r"^[^\s\x00-\x1f\x7f,]{1,128}$")]
+Id = StrictInt | IdText
+QueryText = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=256)]
+Category = Annotated[str, StringConstraints(min_length=1, max_length=128)]
+
+logger = logging.getLogger(__name__)
+
+
+class RecommendService(Protocol):
+    """What the API serves."""
+
+    def recommend(self, query: RecommendQuery) -> Recommendation:
+        """The answer; raises InvalidRequest or FactorsUnavailable."""
+
+    def factors_version(self) -> str:
+        """The version in force; raises FactorsUnavailable."""
+
+
+class RecommendBody(BaseModel):
+    """The body of POST /recommend; `history` and `exclude` are item ids, the history oldest first."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    user_id: Id
+    top_k: Annotated[StrictInt, Field(ge=1, le=MAX_TOP_K)] = 10
+    query: QueryText | None = None
+    history: Annotated[tuple[Id, ...], Field(max_length=MAX_IDS)] = ()
+    exclude: Annotated[tuple[Id, ...], Field(max_length=MAX_IDS)] = ()
+    category: Category | None = None
+    explain: StrictBool = False
+
+    def to_query(self) -> RecommendQuery:
+        """The request as the pipeline takes it."""
+        return RecommendQuery(**{name: getattr(self, name) for name in type(self).model_fields})
+
+
+class RecommendParams(BaseModel):
+    """The query string of GET /recommend: the same, as text. Unknown parameters are ignored, as is usual in a URL."""
+
+    user_id: IdText
+    top_k: Annotated[int, Field(ge=1, le=MAX_TOP_K)] = 10
+    query: QueryText | None = None
+    exclude: Annotated[str, Field(pattern=r"^[^\s]*$", description="item ids, comma-separated")] = ""
+    category: Category | None = None
+    explain: bool = False
+
+    def to_query(self) -> RecommendQuery:
+        """The request as the pipeline takes it; raises InvalidRequest for too many ids."""
+        exclude = tuple(item_id for item_id in self.exclude.split(",") if item_id)
+        if len(exclude) > MAX_IDS:
+            raise InvalidRequest("exclude", f"at most {MAX_IDS} ids")
+        values = {name: getattr(self, name) for name in type(self).model_fields}
+        return RecommendQuery(**{**values, "exclude": exclude})
+
+
+def create_app(service: RecommendService) -> FastAPI:
+    """The application over a service."""
+    app = FastAPI(title="Flagrank", description="Recommendations whose LLM reranker ships behind a flag.")
+
+    # the endpoints are async and do not await: one environment serves one request at a time, and a thread would
+    # only add its hop
+    @app.get("/recommend", response_class=Response)
+    async def get_recommend(params: Annotated[RecommendParams, Query()]) -> Response:
+        """The user's best items; the LLM reranks them where the flag says so."""
+        return _answered(service, params)
+
+    @app.post("/recommend", response_class=Response)
+    async def post_recommend(body: RecommendBody) -> Response:
+        """The same with a history of item ids, for users that training has not met."""
+        return _answered(service, body)
+
+    @app.get("/health", response_class=Response)
+    async def health() -> Response:
+        """Whether there are factors to serve from."""
+        return _json({"status": "ok", "versions": {"factors": service.factors_version()}})
+
+    @app.exception_handler(RequestValidationError)
+    async def invalid_fields(_: Request, error: RequestValidationError) -> Response:
+        return _unprocessable([(_field(problem["loc"]), problem["msg"]) for problem in error.errors()])
+
+    @app.exception_handler(InvalidRequest)
+    async def invalid_request(_: Request, error: InvalidRequest) -> Response:
+        return _unprocessable([(error.field, error.problem)])
+
+    @app.exception_handler(FactorsUnavailable)
+    async def unavailable(_: Request, error: FactorsUnavailable) -> Response:
+        response = _problem(503, "No factors to serve from", str(error), reason="factors_unavailable")
+        response.headers["Retry-After"] = str(RETRY_AFTER_S)
+        return response
+
+    @app.exception_handler(HTTPException)
+    async def http_error(_: Request, error: HTTPException) -> Response:
+        response = _problem(error.status_code, str(error.detail), "See /docs for the routes.")
+        response.headers.update(error.headers or {})
+        return response
+
+    return app
+
+
+def _answered(service: RecommendService, request: RecommendParams | RecommendBody) -> Response:
+    query = request.to_query()
+    try:
+        return _json(answer_document(service.recommend(query), explain=query.explain))
+    except (InvalidRequest, FactorsUnavailable):
+        raise
+    except Exception:
+        # caught here and not above the router: Mangum's own 500 is plain text
+        logger.exception("the baseline failed")
+        return _problem(500, "Internal error", "The baseline failed; the log says why.", reason="baseline_failed")
+
+
+def answer_document(answer: Recommendation, *, explain: bool) -> dict[str, Any]:
+    """The response body; `explain` adds the items' scores and what the request cost."""
+    versions = answer.versions
+    document: dict[str, Any] = {
+        "user_id": answer.user_id,
+        "top_items": [entry.candidate.item_id for entry in answer.items],
+        "mode": answer.mode,
+        "arm": answer.arm,
+        "reason": answer.reason,
+        "versions": {
+            "factors": versions.factors,
+            "flag": versions.flag,
+            "model": versions.model,
+            "prompt": versions.prompt,
+        },
+    }
+    if explain:
+        document["items"] = [_explained(entry) for entry in answer.items]
+        document["diagnostics"] = _diagnosed(answer)
+    return document
+
+
+def _explained(entry: Ranked) -> dict[str, Any]:
+    candidate = entry.candidate
+    return {
+        "item_id": candidate.item_id,
+        "title": candidate.title,
+        "category": candidate.category,
+        "baseline_rank": candidate.rank + 1,
+        "baseline_score": candidate.score,
+        "llm_score": entry.llm_score,
+        "final_score": entry.final_score,
+    }
+
+
+def _diagnosed(answer: Recommendation) -> dict[str, Any]:
+    diagnostics, tally = answer.diagnostics, answer.diagnostics.tally
+    return {
+        "user": diagnostics.user,
+        "intent": diagnostics.intent,
+        "ignored_ids": diagnostics.ignored_ids,
+        "flag_stale": diagnostics.flag_stale,
+        "elapsed_ms": {step: round(elapsed, 3) for step, elapsed in diagnostics.elapsed_ms.items()},
+        "llm_calls": tally.llm_calls,
+        "retries": tally.retries,
+        "cache_hits": tally.cache_hits,
+        "cache_misses": tally.cache_misses,
+        "input_tokens": tally.input_tokens,
+        "output_tokens": tally.output_tokens,
+        "cost_usd": tally.cost_micro_usd / 1e6,
+    }
+
+
+def _unprocessable(problems: list[tuple[str, str]]) -> Response:
+    errors = [{"field": field, "problem": problem} for field, problem in problems]
+    detail = "; ".join(f"{field}: {problem}" for field, problem in problems)
+    return _problem(422, "Invalid request", detail, errors=errors)
+
+
+def _problem(status: int, title: str, detail: str, **members: Any) -> Response:
+    body = {"type": "about:blank", "title": title, "status": status, "detail": detail, **members}
+    return Response(orjson.dumps(body), status, media_type="application/problem+json")
+
+
+def _json(document: dict[str, Any]) -> Response:
+    return Response(orjson.dumps(document), media_type="application/json")
+
+
+def _field(location: tuple[int | str, ...]) -> str:
+    # the first part says where (query, body); further ones may name a union's branches, which a caller cannot know
+    return str(location[1]) if len(location) > 1 else str(location[0])
