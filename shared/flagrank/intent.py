@@ -40,7 +40,8 @@ class Intent:
 
 def tokenise(text: str, lexicon: Lexicon) -> list[str]:
     """Lower-case NFKC word tokens, synonyms folded, stop words out, first of each duplicate kept, in order."""
-    words = _TOKEN.findall(unicodedata.normalize("NFKC", text).lower())
+    # lower-casing can leave NFKC, so it is applied on both sides: a rewritten text must rewrite to itself
+    words = _TOKEN.findall(unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).lower()))
     folded = (lexicon.synonyms.get(word, word) for word in words if word not in STOP_WORDS)
     return list(dict.fromkeys(folded))
 
