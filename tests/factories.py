@@ -1,0 +1,43 @@
+"""Small, valid values for tests to build on."""
+
+from typing import Any
+
+import numpy as np
+import orjson
+from flagrank.factors import Catalog, Factors, FoldIn, Lexicon
+
+CATEGORIES = ("audio", "kitchen", "cycling")
+WORDS = ("wireless", "steel", "light", "compact", "red", "folding", "quiet")
+
+
+def make_factors(items: int = 50, users: int = 10, dimension: int = 8, seed: int = 0, **overrides: Any) -> Factors:
+    """A consistent set: int ids, item ids 100, 101, ..., user ids 1, 2, ..., three seen items a user."""
+    rng = np.random.default_rng(seed)
+    item_factors = rng.normal(size=(items, dimension)).astype(np.float32)
+    item_factors = item_factors[np.argsort(-np.linalg.norm(item_factors, axis=1), kind="stable")]
+    seen_each = min(3, items)
+    values: dict[str, Any] = {
+        "version": "20260101-000000000000",
+        "item_factors": item_factors,
+        "item_ids": np.arange(100, 100 + items, dtype=np.int64),
+        "user_factors": rng.normal(size=(users, dimension)).astype(np.float32),
+        "user_ids": np.arange(1, users + 1, dtype=np.int64),
+        "seen_indptr": np.arange(0, seen_each * users + 1, seen_each, dtype=np.int64),
+        "seen_indices": np.concatenate([rng.choice(items, seen_each, replace=False) for _ in range(users)]).astype(
+            np.int32
+        )
+        if users
+        else np.empty(0, np.int32),
+        "item_gram": item_factors.T @ item_factors,
+        "popularity": rng.integers(1, 500, items).astype(np.float32),
+        "catalog": Catalog([_line(row) for row in range(items)]),
+        "lexicon": Lexicon({"cordless": "wireless"}, {"calls": ("quiet",)}),
+        "fold_in": FoldIn(regularization=1.0, confidence=2.0),
+    }
+    return Factors(**{**values, **overrides})
+
+
+def _line(row: int) -> bytes:
+    category = CATEGORIES[row % len(CATEGORIES)]
+    text = f"{WORDS[row % len(WORDS)]} {category} thing {row}"
+    return orjson.dumps({"id": 100 + row, "title": f"Thing {row}", "category": category, "text": text})
