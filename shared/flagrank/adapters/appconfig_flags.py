@@ -1,0 +1,125 @@
+"""The flag from AppConfig's data plane: last-known-good through any outage, for a bounded time.
+
+Polls as https://docs.aws.amazon.com/appconfig/latest/userguide/appconfig-retrieving-the-configuration.html says: tokens
+are single-use and live a day, an empty answer means unchanged, and the service names the next poll.
+"""
+
+import hashlib
+import logging
+import threading
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from typing import Any
+
+from botocore.exceptions import BotoCoreError, ClientError
+from pydantic import ValidationError
+
+from flagrank.ports import Clock, FlagState
+from flagrank.rollout import FlagDocument
+
+FIRST_BACKOFF_S = 1.0
+
+logger = logging.getLogger(__name__)
+
+
+class AppConfigFlagSource:
+    """The deployed flag document. `poll_s` >= 15, the service's floor; a document older than `max_age_s` is dropped."""
+
+    def __init__(
+        self,
+        client: Any,
+        *,
+        application: str,
+        environment: str,
+        profile: str,
+        clock: Clock,
+        poll_s: int = 15,
+        max_age_s: float = 3600,
+    ) -> None:
+        self._client = client
+        self._identifiers = {
+            "ApplicationIdentifier": application,
+            "EnvironmentIdentifier": environment,
+            "ConfigurationProfileIdentifier": profile,
+        }
+        self._clock = clock
+        self._poll_s = poll_s
+        self._max_age_s = max_age_s
+        self._thread = ThreadPoolExecutor(1, "flag")
+        self._lock = threading.Lock()
+        self._refresh: Future[None] | None = None
+        self._token: str | None = None
+        self._document: FlagDocument | None = None
+        self._version: str | None = None
+        self._read_at: float | None = None
+        self._due_at = 0.0
+        self._failures = 0
+        self.rejected = 0
+
+    def current(self, max_wait_ms: float) -> FlagState:
+        """The flag in force; waits at most `max_wait_ms` for a refresh that is due, whose result a later call has."""
+        with self._lock:
+            if self._refresh is not None and self._refresh.done():
+                self._refresh = None
+            if self._refresh is None and self._clock.now() >= self._due_at:
+                self._refresh = self._thread.submit(self._poll)
+            refresh = self._refresh
+        if refresh is not None:
+            wait([refresh], max_wait_ms / 1000)
+        return self._state()
+
+    def reset(self) -> None:
+        """Forgets the session, as after a snapshot restore, where its token is stale; the document stays."""
+        with self._lock:
+            self._token = None
+            self._due_at = 0.0
+
+    def _state(self) -> FlagState:
+        if self._read_at is None:
+            return FlagState(None)
+        age_s = self._clock.now() - self._read_at
+        document = self._document if age_s <= self._max_age_s else None
+        return FlagState(document, self._version, age_s, stale=age_s > 2 * self._poll_s)
+
+    def _poll(self) -> None:
+        try:
+            interval_s = self._read()
+            self._failures = 0
+        except Exception as error:  # the one place that may not fail: a refresh has no caller to tell
+            self._failures += 1
+            interval_s = min(self._poll_s, FIRST_BACKOFF_S * 2 ** (self._failures - 1))
+            known = isinstance(error, BotoCoreError | ClientError)
+            logger.warning("the flag was not refreshed: %s", error, exc_info=not known)
+        self._due_at = self._clock.now() + interval_s
+
+    def _read(self) -> float:
+        try:
+            answer = self._latest()
+        except self._client.exceptions.BadRequestException:
+            # the token expired or was used: only a new session helps, and there is no reason to wait for it
+            self._token = None
+            answer = self._latest()
+        self._token = answer["NextPollConfigurationToken"]
+        body = answer["Configuration"].read()
+        if body:
+            self._accept(body, answer.get("VersionLabel"))
+        if self._document is not None:
+            self._read_at = self._clock.now()
+        return max(float(self._poll_s), float(answer.get("NextPollIntervalInSeconds", self._poll_s)))
+
+    def _latest(self) -> Any:
+        if self._token is None:
+            session = self._client.start_configuration_session(
+                **self._identifiers, RequiredMinimumPollIntervalInSeconds=self._poll_s
+            )
+            self._token = session["InitialConfigurationToken"]
+        token, self._token = self._token, None
+        return self._client.get_latest_configuration(ConfigurationToken=token)
+
+    def _accept(self, body: bytes, label: str | None) -> None:
+        try:
+            self._document = FlagDocument.model_validate_json(body)
+        except ValidationError as error:
+            self.rejected += 1
+            logger.warning("an invalid flag document was rejected, the old one stays: %s", error)
+            return
+        self._version = label or hashlib.sha256(body).hexdigest()[:8]

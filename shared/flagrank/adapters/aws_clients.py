@@ -1,0 +1,53 @@
+"""How each AWS client waits: one attempt, explicit timeouts, warm connections.
+
+botocore multiplies a timeout by its attempts, and `max_attempts=1` still allows a retry, hence `total_max_attempts`.
+"""
+
+from typing import Any
+
+import boto3
+from botocore.config import Config
+
+CONNECT_TIMEOUT_S = 1.0
+FLAG_READ_TIMEOUT_S = 3.0
+CACHE_READ_TIMEOUT_S = 0.5
+FACTORS_READ_TIMEOUT_S = 30.0
+FACTORS_ATTEMPTS = 3
+FACTORS_CONNECTIONS = 8
+
+
+def s3_client() -> Any:
+    """For factors: patient, since nobody waits but a cold start, with a connection for each part of a file."""
+    return _client("s3", FACTORS_READ_TIMEOUT_S, FACTORS_CONNECTIONS, FACTORS_ATTEMPTS)
+
+
+def appconfigdata_client() -> Any:
+    """For the flag: polled in the background, so a slow answer costs nobody anything."""
+    return _client("appconfigdata", FLAG_READ_TIMEOUT_S, 1)
+
+
+def dynamodb_client(connections: int) -> Any:
+    """For the score cache: on the request's path, so a slow answer is worth no more than none."""
+    return _client("dynamodb", CACHE_READ_TIMEOUT_S, connections)
+
+
+def bedrock_client(timeout_ms: int, connections: int) -> Any:
+    """For the LLM: a call in flight cannot be aborted, so the read timeout is what ends a straggler."""
+    return _client("bedrock-runtime", timeout_ms / 1000, connections, connect_timeout_s=timeout_ms / 1000)
+
+
+def _client(
+    service: str,
+    read_timeout_s: float,
+    connections: int,
+    attempts: int = 1,
+    connect_timeout_s: float = CONNECT_TIMEOUT_S,
+) -> Any:
+    config = Config(
+        connect_timeout=min(connect_timeout_s, CONNECT_TIMEOUT_S),
+        read_timeout=read_timeout_s,
+        retries={"total_max_attempts": attempts, "mode": "standard"},
+        max_pool_connections=connections,
+        tcp_keepalive=True,
+    )
+    return boto3.client(service, config=config)

@@ -1,0 +1,117 @@
+"""Scores and spend in DynamoDB: one read a request, one conditional write, one atomic counter.
+
+A record packs all scores of an intent into one Binary, 9 bytes each (entry key, relevance): sixty items of their own
+would cost ten times the client's CPU.
+"""
+
+import datetime as dt
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from flagrank.errors import CacheUnavailable
+from flagrank.ports import CacheRead, Clock, ScoreRecord
+
+KEY_BYTES = 8
+ENTRY_BYTES = KEY_BYTES + 1
+MAX_ENTRIES = 4000
+SPEND_KEPT_DAYS = 7
+
+
+class DynamoDBScoreCache:
+    """The score cache over one table with the partition key `pk` and the TTL attribute `expires_at`."""
+
+    def __init__(self, client: Any, table: str, clock: Clock) -> None:
+        self._client = client
+        self._table = table
+        self._clock = clock
+
+    def read(self, key: str, day: str) -> CacheRead:
+        """The live record and the day's spend in one BatchGetItem; raises CacheUnavailable."""
+        keys = [{"pk": {"S": _scores_key(key)}}, {"pk": {"S": _spend_key(day)}}]
+        with _translated():
+            answer = self._client.batch_get_item(RequestItems={self._table: {"Keys": keys}})
+            found = answer["Responses"].get(self._table, [])
+            unread = answer.get("UnprocessedKeys")
+            if unread:
+                again = self._client.batch_get_item(RequestItems=unread)
+                found += again["Responses"].get(self._table, [])
+                if again.get("UnprocessedKeys"):
+                    raise CacheUnavailable("DynamoDB left keys unread twice")
+        items = {item["pk"]["S"]: item for item in found}
+        spend = items.get(_spend_key(day))
+        return CacheRead(
+            record=self._live(items.get(_scores_key(key))),
+            spent_micro_usd=int(spend["micro_usd"]["N"]) if spend else 0,
+        )
+
+    def write(self, key: str, record: ScoreRecord) -> bool:
+        """Stores the record as the next revision; False when another writer was first. Raises CacheUnavailable."""
+        item = {
+            "pk": {"S": _scores_key(key)},
+            "scores": {"B": _packed(record.scores)},
+            "expires_at": {"N": str(record.expires_at)},
+            "revision": {"N": str(record.revision + 1)},
+        }
+        # TTL deletes days late: an expired record that still lies there counts as none
+        condition = "revision = :revision" if record.revision else "attribute_not_exists(pk) OR expires_at <= :now"
+        value = {":revision": {"N": str(record.revision)}} if record.revision else {":now": {"N": self._now()}}
+        with _translated():
+            try:
+                self._client.put_item(
+                    TableName=self._table, Item=item, ConditionExpression=condition, ExpressionAttributeValues=value
+                )
+            except self._client.exceptions.ConditionalCheckFailedException:
+                return False
+        return True
+
+    def add_spend(self, day: str, micro_usd: int) -> None:
+        """Adds to the day's spend atomically; raises CacheUnavailable."""
+        end_of_day = dt.datetime.fromisoformat(day).replace(tzinfo=dt.UTC) + dt.timedelta(days=1 + SPEND_KEPT_DAYS)
+        with _translated():
+            self._client.update_item(
+                TableName=self._table,
+                Key={"pk": {"S": _spend_key(day)}},
+                UpdateExpression="ADD micro_usd :more SET expires_at = :expires_at",
+                ExpressionAttributeValues={
+                    ":more": {"N": str(micro_usd)},
+                    ":expires_at": {"N": str(int(end_of_day.timestamp()))},
+                },
+            )
+
+    def _live(self, item: Mapping[str, Any] | None) -> ScoreRecord | None:
+        if item is None or int(item["expires_at"]["N"]) <= self._clock.now():
+            return None
+        return ScoreRecord(_unpacked(item["scores"]["B"]), int(item["expires_at"]["N"]), int(item["revision"]["N"]))
+
+    def _now(self) -> str:
+        return str(int(self._clock.now()))
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    try:
+        yield
+    except (BotoCoreError, ClientError) as error:
+        raise CacheUnavailable(str(error)) from error
+
+
+def _scores_key(key: str) -> str:
+    return f"scores#{key}"
+
+
+def _spend_key(day: str) -> str:
+    return f"spend#{day}"
+
+
+def _packed(scores: Mapping[bytes, int]) -> bytes:
+    # the newest entries are the last: they are the ones to keep when a record outgrows its item
+    kept = list(scores.items())[-MAX_ENTRIES:]
+    return b"".join(entry + bytes((relevance,)) for entry, relevance in kept)
+
+
+def _unpacked(packed: bytes) -> dict[bytes, int]:
+    starts = range(0, len(packed), ENTRY_BYTES)
+    return {bytes(packed[start : start + KEY_BYTES]): packed[start + KEY_BYTES] for start in starts}

@@ -1,0 +1,146 @@
+"""Adapters without a network, for tests and experiments: held to the same contract suites as the real ones."""
+
+import threading
+from collections.abc import Callable, Mapping
+from concurrent.futures import Executor, Future
+
+from flagrank.errors import CacheUnavailable, FactorsUnavailable
+from flagrank.factors import Factors
+from flagrank.ports import CacheRead, Clock, Completion, FlagState, Prompt, ScoreRecord
+from flagrank.rollout import FlagDocument
+
+
+class ManualClock:
+    """Time that moves only when told to."""
+
+    def __init__(self, now: float = 1_800_000_000.0) -> None:
+        self._now = now
+        self._monotonic = 1000.0
+
+    def monotonic(self) -> float:
+        """Seconds since an arbitrary start."""
+        return self._monotonic
+
+    def now(self) -> float:
+        """Seconds since the epoch."""
+        return self._now
+
+    def advance(self, seconds: float) -> None:
+        """Moves both scales on."""
+        self._now += seconds
+        self._monotonic += seconds
+
+
+class InMemoryFactorStore:
+    """Factors that are handed over rather than loaded."""
+
+    def __init__(self, factors: Factors | None = None) -> None:
+        self._factors = factors
+        self._reloads = 0
+
+    def publish(self, factors: Factors) -> None:
+        """Puts a set into force."""
+        self._reloads += self._factors is not None
+        self._factors = factors
+
+    def current(self) -> Factors:
+        """The set in force; raises FactorsUnavailable before the first."""
+        if self._factors is None:
+            raise FactorsUnavailable("nothing was published")
+        return self._factors
+
+    def drain_reloads(self) -> int:
+        """How many sets replaced another since this was last asked."""
+        reloads, self._reloads = self._reloads, 0
+        return reloads
+
+
+class InMemoryFlagSource:
+    """A flag that is set rather than polled."""
+
+    def __init__(self, document: FlagDocument | None = None, version: str = "1") -> None:
+        self.document = document
+        self.version = version
+        self.stale = False
+
+    def current(self, max_wait_ms: float) -> FlagState:
+        """The flag as set; never waits."""
+        version = self.version if self.document is not None else None
+        return FlagState(self.document, version, stale=self.stale)
+
+
+class InMemoryScoreCache:
+    """A dictionary with the cache's expiry, revisions and spend; `broken` makes every call fail."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._records: dict[str, ScoreRecord] = {}
+        self._spend: dict[str, int] = {}
+        self.broken = False
+
+    def read(self, key: str, day: str) -> CacheRead:
+        """The live record and the day's spend."""
+        with self._lock:
+            self._check()
+            record = self._records.get(key)
+            live = record if record is not None and record.expires_at > self._clock.now() else None
+            return CacheRead(live, self._spend.get(day, 0))
+
+    def write(self, key: str, record: ScoreRecord) -> bool:
+        """Stores the record as the next revision, unless another writer was first."""
+        with self._lock:
+            self._check()
+            stored = self._records.get(key)
+            live = stored is not None and stored.expires_at > self._clock.now()
+            if (stored.revision if live and stored is not None else 0) != record.revision:
+                return False
+            self._records[key] = ScoreRecord(dict(record.scores), record.expires_at, record.revision + 1)
+            return True
+
+    def add_spend(self, day: str, micro_usd: int) -> None:
+        """Adds to the day's spend."""
+        with self._lock:
+            self._check()
+            self._spend[day] = self._spend.get(day, 0) + micro_usd
+
+    def _check(self) -> None:
+        if self.broken:
+            raise CacheUnavailable("told to be broken")
+
+
+class ScriptedLLM:
+    """An LLM whose answer is a function of the prompt; the function may raise a RerankError."""
+
+    def __init__(self, answer: Callable[[Prompt], Completion]) -> None:
+        self._answer = answer
+        self.prompts: list[Prompt] = []
+
+    def complete(self, prompt: Prompt, *, model_id: str, max_output_tokens: int, timeout_ms: int) -> Completion:
+        """The scripted answer."""
+        self.prompts.append(prompt)
+        return self._answer(prompt)
+
+
+class InMemoryMetrics:
+    """Keeps what was emitted, as (arm, values, metadata)."""
+
+    def __init__(self) -> None:
+        self.records: list[tuple[str, dict[str, float], dict[str, str]]] = []
+
+    def emit(self, arm: str, values: Mapping[str, float], metadata: Mapping[str, str]) -> None:
+        """Keeps one record."""
+        self.records.append((arm, dict(values), dict(metadata)))
+
+
+class InlineExecutor(Executor):
+    """Runs what is submitted at once, in the caller's thread: concurrency without chance."""
+
+    def submit[**P, T](self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
+        """A future that is done already."""
+        future: Future[T] = Future()
+        try:
+            future.set_result(fn(*args, **kwargs))
+        except Exception as error:
+            future.set_exception(error)
+        return future

@@ -1,0 +1,125 @@
+"""Factors in S3: verified before they serve, reloaded in the background, and never dropped on doubt."""
+
+import logging
+import threading
+from concurrent.futures import Executor, ThreadPoolExecutor
+from typing import Any
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from flagrank.artifacts import MANIFEST, POINTER, Pointer, decode, parse_manifest
+from flagrank.errors import ArtifactError, FactorsUnavailable
+from flagrank.factors import Factors
+from flagrank.ports import Clock
+
+PART_BYTES = 8 * 1024 * 1024
+PARALLEL_PARTS = 8
+RETRY_S = 1.0
+
+logger = logging.getLogger(__name__)
+
+
+class S3FactorStore:
+    """The version that `factors/current.json` names. `poll_s` bounds how late a new pointer is noticed."""
+
+    def __init__(
+        self,
+        client: Any,
+        bucket: str,
+        clock: Clock,
+        *,
+        prefix: str = "factors",
+        poll_s: float = 60,
+        part_bytes: int = PART_BYTES,
+        executor: Executor | None = None,
+    ) -> None:
+        self._client = client
+        self._bucket = bucket
+        self._clock = clock
+        self._prefix = prefix
+        self._poll_s = poll_s
+        self._part_bytes = part_bytes
+        self._background = executor or ThreadPoolExecutor(1, "factors")
+        self._parts = ThreadPoolExecutor(PARALLEL_PARTS, "factors-part")
+        self._lock = threading.Lock()
+        self._factors: Factors | None = None
+        self._problem = "not loaded yet"
+        self._due_at = 0.0
+        self._checking = False
+        self._reloads = 0
+
+    def current(self) -> Factors:
+        """The factors in force; loads the first ones at once, raises FactorsUnavailable while there are none."""
+        with self._lock:
+            due = self._clock.now() >= self._due_at and not self._checking
+            if due:
+                self._checking = True
+        if due and self._factors is None:
+            self._check()
+        elif due:
+            self._background.submit(self._check)
+        if self._factors is None:
+            raise FactorsUnavailable(self._problem)
+        return self._factors
+
+    def drain_reloads(self) -> int:
+        """How many newer versions came into force since this was last asked."""
+        with self._lock:
+            reloads, self._reloads = self._reloads, 0
+        return reloads
+
+    def _check(self) -> None:
+        try:
+            self._load_if_changed()
+        except (ArtifactError, ValueError, KeyError, BotoCoreError, ClientError) as error:
+            self._problem = f"s3://{self._bucket}/{self._prefix}: {error}"
+            logger.warning("factors were not reloaded: %s", self._problem)
+        finally:
+            with self._lock:
+                self._due_at = self._clock.now() + (self._poll_s if self._factors is not None else RETRY_S)
+                self._checking = False
+
+    def _load_if_changed(self) -> None:
+        pointer = Pointer.model_validate_json(self._whole(POINTER))
+        if self._factors is not None and self._factors.version == pointer.version:
+            return
+        manifest = parse_manifest(bytes(self._whole(f"{pointer.version}/{MANIFEST}")))
+        if manifest.version != pointer.version:
+            raise ArtifactError(f"the manifest under {pointer.version} is of {manifest.version}")
+        loaded = decode(manifest, lambda name: self._file(f"{pointer.version}/{name}", manifest.files[name].size))
+        with self._lock:
+            self._reloads += self._factors is not None
+            self._factors = loaded
+        logger.info("factors %s are in force", loaded.version)
+
+    def _file(self, name: str, size: int) -> bytes | bytearray:
+        if size <= self._part_bytes:
+            return self._whole(name)
+        buffer = bytearray(size)
+        etag = self._client.head_object(Bucket=self._bucket, Key=self._key(name))["ETag"]
+        starts = range(0, size, self._part_bytes)
+        list(
+            self._parts.map(
+                lambda start: self._part(name, etag, memoryview(buffer)[start : start + self._part_bytes], start),
+                starts,
+            )
+        )
+        return buffer
+
+    def _whole(self, name: str) -> bytes:
+        body: bytes = self._client.get_object(Bucket=self._bucket, Key=self._key(name))["Body"].read()
+        return body
+
+    def _part(self, name: str, etag: str, destination: memoryview, start: int) -> None:
+        # the ETag holds the parts together: a file that is replaced in between fails instead of mixing
+        span = f"bytes={start}-{start + len(destination) - 1}"
+        answer = self._client.get_object(Bucket=self._bucket, Key=self._key(name), Range=span, IfMatch=etag)
+        filled = 0
+        while filled < len(destination):
+            count = answer["Body"].readinto(destination[filled:])
+            if not count:
+                raise ArtifactError(f"{name}: {span} ended after {filled} bytes")
+            filled += count
+
+    def _key(self, name: str) -> str:
+        return f"{self._prefix}/{name}"

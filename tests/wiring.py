@@ -1,0 +1,77 @@
+"""The real service over in-memory adapters, as tests want it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+from flagrank.adapters.in_memory import (
+    InMemoryFactorStore,
+    InMemoryFlagSource,
+    InMemoryMetrics,
+    InMemoryScoreCache,
+    ManualClock,
+    ScriptedLLM,
+)
+from flagrank.bootstrap import wire
+from flagrank.domain import Recommendation, RecommendQuery
+from flagrank.ports import Completion, Prompt
+from flagrank.rollout import FlagDocument
+from flagrank.service import Service
+from flagrank.settings import Settings
+
+from tests.factories import make_factors
+
+ENVIRONMENT = {
+    "FLAGRANK_BUCKET": "factors-bucket",
+    "FLAGRANK_TABLE": "scores",
+    "FLAGRANK_APPCONFIG_APPLICATION": "flagrank",
+    "FLAGRANK_APPCONFIG_ENVIRONMENT": "test",
+    "FLAGRANK_APPCONFIG_PROFILE": "rerank",
+}
+
+
+def items_of(prompt: Prompt) -> list[dict[str, Any]]:
+    """The items that a prompt shows."""
+    items: list[dict[str, Any]] = orjson.loads(prompt.user.splitlines()[1])["items"]
+    return items
+
+
+def completion_of(scores: list[int], stop_reason: str = "end_turn") -> Completion:
+    """A clean answer with these relevances by index."""
+    entries = [{"i": index, "relevance": score, "allowed": True} for index, score in enumerate(scores)]
+    return Completion(orjson.dumps({"items": entries}).decode(), stop_reason, 100, 50)
+
+
+def by_item_number(prompt: Prompt) -> Completion:
+    """Judges `Thing n` of `tests.factories` by n: the higher the better."""
+    return completion_of([min(100, int(item["text"].split()[-1])) for item in items_of(prompt)])
+
+
+@dataclass
+class Wired:
+    """A service and the fakes under it."""
+
+    flag: FlagDocument | None = field(default_factory=lambda: FlagDocument(enabled=True, percent=100, alpha=0.0))
+    answer: Callable[[Prompt], Completion] = by_item_number
+    environment: dict[str, str] = field(default_factory=dict)
+    factors: Any = field(default_factory=lambda: make_factors(items=200))
+
+    def __post_init__(self) -> None:
+        self.clock = ManualClock()
+        self.store = InMemoryFactorStore(self.factors)
+        self.flags = InMemoryFlagSource(self.flag)
+        self.cache = InMemoryScoreCache(self.clock)
+        self.llm = ScriptedLLM(self.answer)
+        self.metrics = InMemoryMetrics()
+        settings = Settings.from_env({**ENVIRONMENT, **self.environment})
+        self.service: Service = wire(settings, self.store, self.flags, self.cache, self.llm, self.metrics, self.clock)
+
+    def recommend(self, user_id: int | str = 1, **values: Any) -> Recommendation:
+        """One request."""
+        return self.service.recommend(RecommendQuery(user_id, **values))
+
+
+def ids(answer: Recommendation) -> list[int | str]:
+    """The served item ids."""
+    return [entry.candidate.item_id for entry in answer.items]
