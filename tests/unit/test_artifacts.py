@@ -3,6 +3,7 @@
 import hashlib
 import io
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import orjson
@@ -42,7 +43,7 @@ def test_a_set_reads_back_as_it_was_written(users: int) -> None:
 
 def test_string_ids_survive() -> None:
     """Unicode ids are stored without pickle."""
-    ids = {"item_ids": np.array([f"sku-ä{row}" for row in range(5)]), "user_ids": np.array(["a", "b"])}
+    ids: dict[str, Any] = {"item_ids": np.array([f"sku-ä{row}" for row in range(5)]), "user_ids": np.array(["a", "b"])}
     assert decoded(encoded(make_factors(5, 2, **ids))).item_id(3) == "sku-ä3"
 
 

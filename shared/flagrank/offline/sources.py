@@ -1,0 +1,19 @@
+"""`--data`: which reader reads it."""
+
+from pathlib import Path
+
+from flagrank.errors import DataError
+from flagrank.offline import movielens, synthetic, tabular
+from flagrank.offline.interactions import SYNTHETIC, Dataset
+
+
+def read_dataset(data: str, split: str = movielens.DEFAULT_SPLIT) -> Dataset:
+    """The dataset: `synthetic`, a MovieLens 100K folder (its SPLIT.base and SPLIT.test), or CSV; raises DataError."""
+    if data == SYNTHETIC:
+        return synthetic.generate()
+    path = Path(data)
+    if not path.exists():
+        raise DataError(data, None, "no such file or folder; give 'synthetic', a MovieLens 100K folder or a CSV")
+    if (path / movielens.ITEMS).exists():
+        return movielens.read(path, split)
+    return tabular.read(path)

@@ -1,0 +1,111 @@
+"""Plain CSV: `user_id,item_id[,rating][,timestamp]`, with optional item texts and vocabulary beside it."""
+
+import csv
+import math
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from flagrank.domain import ItemId
+from flagrank.errors import DataError
+from flagrank.factors import Lexicon
+from flagrank.offline.interactions import Dataset, Interactions, Item, ids_array
+
+INTERACTIONS = "interactions.csv"
+ITEMS = "items.csv"
+LEXICON = "lexicon.json"
+MAX_ID_LENGTH = 128
+
+
+class LexiconFile(BaseModel):
+    """`lexicon.json`: synonyms fold a token to another, expansions add what a token implies."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    synonyms: dict[str, str] = {}
+    expansions: dict[str, tuple[str, ...]] = {}
+
+
+def read(path: Path) -> Dataset:
+    """A CSV file, or a folder with `interactions.csv` and optional `items.csv` and `lexicon.json`; raises DataError."""
+    file = path / INTERACTIONS if path.is_dir() else path
+    interactions = _interactions(file)
+    integer_ids = bool(np.issubdtype(interactions.items.dtype, np.integer))
+    folder = file.parent if path.is_dir() else None
+    items = _items(folder / ITEMS, integer_ids) if folder and (folder / ITEMS).exists() else {}
+    lexicon = _lexicon(folder / LEXICON) if folder and (folder / LEXICON).exists() else Lexicon({}, {})
+    return Dataset(path.name, interactions, items, lexicon)
+
+
+def _interactions(path: Path) -> Interactions:
+    users, items, values, timestamps = [], [], [], []
+    for line, row in _rows(path, required=("user_id", "item_id"), optional=("rating", "timestamp")):
+        users.append(_id(path, line, row, "user_id"))
+        items.append(_id(path, line, row, "item_id"))
+        values.append(_number(path, line, row.get("rating") or "1", "rating"))
+        timestamps.append(_number(path, line, row.get("timestamp") or str(line), "timestamp"))
+    if not users:
+        raise DataError(path.name, None, "holds no interactions")
+    user_ids, item_ids = ids_array(users), ids_array(items)
+    if user_ids.dtype.kind != item_ids.dtype.kind:
+        # one kind for both: an answer mixes them in one document, and callers expect one type
+        user_ids, item_ids = np.array(users, np.str_), np.array(items, np.str_)
+    return Interactions(user_ids, item_ids, np.array(values, np.float32), np.array(timestamps, np.int64))
+
+
+def _items(path: Path, integer_ids: bool) -> dict[ItemId, Item]:
+    items: dict[ItemId, Item] = {}
+    for line, row in _rows(path, required=("item_id", "title"), optional=("category", "description")):
+        text = _id(path, line, row, "item_id")
+        if integer_ids and not text.lstrip("-").isdecimal():
+            raise DataError(path.name, line, f"expected an integer item_id as in {INTERACTIONS}, got {text!r}")
+        item_id: ItemId = int(text) if integer_ids else text
+        items[item_id] = Item(row["title"], row.get("category") or "unknown", row.get("description") or "")
+    return items
+
+
+def _lexicon(path: Path) -> Lexicon:
+    try:
+        found = LexiconFile.model_validate_json(path.read_bytes())
+    except ValidationError as error:
+        raise DataError(path.name, None, f"expected synonyms and expansions: {error.errors()[0]['msg']}") from error
+    return Lexicon(found.synonyms, found.expansions)
+
+
+def _rows(path: Path, required: tuple[str, ...], optional: tuple[str, ...]) -> Iterator[tuple[int, dict[str, str]]]:
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            reader = csv.DictReader(file, strict=True)
+            header = reader.fieldnames or ()
+            missing = [name for name in required if name not in header]
+            if missing:
+                raise DataError(path.name, 1, f"expected the columns {','.join(required)}[,{'][,'.join(optional)}]")
+            for row in reader:
+                if None in row or None in row.values():
+                    raise DataError(path.name, reader.line_num, f"expected {len(header)} fields")
+                yield reader.line_num, row
+    except OSError as error:
+        raise DataError(path.name, None, f"cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise DataError(path.name, None, f"expected UTF-8: {error.reason}") from error
+    except csv.Error as error:
+        raise DataError(path.name, None, f"not valid CSV: {error}") from error
+
+
+def _id(path: Path, line: int, row: dict[str, str], column: str) -> str:
+    value = row[column].strip()
+    if not 1 <= len(value) <= MAX_ID_LENGTH:
+        raise DataError(path.name, line, f"expected a {column} of 1 to {MAX_ID_LENGTH} characters")
+    return value
+
+
+def _number(path: Path, line: int, text: str, column: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value) or value <= 0:
+        raise DataError(path.name, line, f"expected a {column} above 0, got {text!r}")
+    return value
