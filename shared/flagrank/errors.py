@@ -74,6 +74,10 @@ class PublishConflict(FlagrankError):
     """The pointer moved between read and write."""
 
 
+class CloudError(FlagrankError):
+    """AWS said no, or nothing."""
+
+
 class RolloutRefused(FlagrankError):
     """A flag change that must not go out."""
 

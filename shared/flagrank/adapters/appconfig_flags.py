@@ -8,6 +8,7 @@ import hashlib
 import logging
 import threading
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, replace
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -17,12 +18,26 @@ from flagrank.ports import Clock, FlagState
 from flagrank.rollout import FlagDocument
 
 FIRST_BACKOFF_S = 1.0
+MAX_DOUBLINGS = 20
 
 logger = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True, slots=True)
+class Known:
+    """The last good document, its version, and when the service last vouched for it, in epoch seconds."""
+
+    document: FlagDocument
+    version: str
+    vouched_at_s: float
+
+
 class AppConfigFlagSource:
-    """The deployed flag document. `poll_s` >= 15, the service's floor; a document older than `max_age_s` is dropped."""
+    """The deployed flag document. `poll_s` >= 15, the service's floor; a document older than `max_age_s` is dropped.
+
+    Stale: not vouched for during two poll intervals, replaced by a document that had to be rejected, or never readable.
+    `rejected` counts the documents turned away.
+    """
 
     def __init__(
         self,
@@ -48,37 +63,40 @@ class AppConfigFlagSource:
         self._lock = threading.Lock()
         self._refresh: Future[None] | None = None
         self._token: str | None = None
-        self._document: FlagDocument | None = None
-        self._version: str | None = None
-        self._read_at: float | None = None
-        self._due_at = 0.0
+        self._known: Known | None = None
+        self._due_at_s = 0.0
         self._failures = 0
+        self._rejecting = False
         self.rejected = 0
 
     def current(self, max_wait_ms: float) -> FlagState:
-        """The flag in force; waits at most `max_wait_ms` for a refresh that is due, whose result a later call has."""
+        """The flag in force. The call that begins a due refresh waits for it, at most `max_wait_ms`.
+
+        A slower refresh goes on by itself and a later call has its result: one hanging poll costs one request its wait.
+        """
         with self._lock:
-            if self._refresh is not None and self._refresh.done():
-                self._refresh = None
-            if self._refresh is None and self._clock.now() >= self._due_at:
-                self._refresh = self._thread.submit(self._poll)
-            refresh = self._refresh
-        if refresh is not None:
-            wait([refresh], max_wait_ms / 1000)
+            running = self._refresh is not None and not self._refresh.done()
+            begun = None
+            if not running and self._clock.now() >= self._due_at_s:
+                begun = self._refresh = self._thread.submit(self._poll)
+        if begun is not None:
+            wait([begun], max_wait_ms / 1000)
         return self._state()
 
     def reset(self) -> None:
         """Forgets the session, as after a snapshot restore, where its token is stale; the document stays."""
         with self._lock:
             self._token = None
-            self._due_at = 0.0
+            self._due_at_s = 0.0
 
     def _state(self) -> FlagState:
-        if self._read_at is None:
-            return FlagState(None)
-        age_s = self._clock.now() - self._read_at
-        document = self._document if age_s <= self._max_age_s else None
-        return FlagState(document, self._version, age_s, stale=age_s > 2 * self._poll_s)
+        known = self._known
+        if known is None:
+            return FlagState(None, stale=self._failures > 0 or self._rejecting)
+        age_s = self._clock.now() - known.vouched_at_s
+        if age_s > self._max_age_s:
+            return FlagState(None, age_s=age_s, stale=True)
+        return FlagState(known.document, known.version, age_s, stale=self._rejecting or age_s > 2 * self._poll_s)
 
     def _poll(self) -> None:
         try:
@@ -86,10 +104,11 @@ class AppConfigFlagSource:
             self._failures = 0
         except Exception as error:  # the one place that may not fail: a refresh has no caller to tell
             self._failures += 1
-            interval_s = min(self._poll_s, FIRST_BACKOFF_S * 2 ** (self._failures - 1))
+            # the exponent is capped as well: days of an outage would overflow the float
+            interval_s = min(self._poll_s, FIRST_BACKOFF_S * 2 ** min(self._failures - 1, MAX_DOUBLINGS))
             known = isinstance(error, BotoCoreError | ClientError)
             logger.warning("the flag was not refreshed: %s", error, exc_info=not known)
-        self._due_at = self._clock.now() + interval_s
+        self._due_at_s = self._clock.now() + interval_s
 
     def _read(self) -> float:
         try:
@@ -102,8 +121,8 @@ class AppConfigFlagSource:
         body = answer["Configuration"].read()
         if body:
             self._accept(body, answer.get("VersionLabel"))
-        if self._document is not None:
-            self._read_at = self._clock.now()
+        elif self._known is not None:
+            self._known = replace(self._known, vouched_at_s=self._clock.now())
         return max(float(self._poll_s), float(answer.get("NextPollIntervalInSeconds", self._poll_s)))
 
     def _latest(self) -> Any:
@@ -117,9 +136,12 @@ class AppConfigFlagSource:
 
     def _accept(self, body: bytes, label: str | None) -> None:
         try:
-            self._document = FlagDocument.model_validate_json(body)
+            document = FlagDocument.model_validate_json(body)
         except ValidationError as error:
             self.rejected += 1
+            self._rejecting = True
             logger.warning("an invalid flag document was rejected, the old one stays: %s", error)
             return
-        self._version = label or hashlib.sha256(body).hexdigest()[:8]
+        self._rejecting = False
+        version = label or hashlib.sha256(body).hexdigest()[:8]
+        self._known = Known(document, version, vouched_at_s=self._clock.now())

@@ -36,8 +36,6 @@ MAX_CLIENTS = 4
 
 ERRORS: Mapping[str, type[RerankError]] = {
     "AccessDeniedException": LLMRejected,
-    "ExpiredTokenException": LLMRejected,
-    "UnrecognizedClientException": LLMRejected,
     "ResourceNotFoundException": LLMRejected,
     "ValidationException": LLMRejected,
     "ThrottlingException": LLMThrottled,
@@ -134,7 +132,10 @@ def _leaf(error: ClientError) -> type[RerankError]:
     known = ERRORS.get(error.response.get("Error", {}).get("Code", ""))
     if known is not None:
         return known
+    # credentials that are unknown, expired or unsigned are in no operation's model, only in the status
     status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+    if status in (401, 403):
+        return LLMRejected
     if status == 429:
         return LLMThrottled
     return LLMUnavailable if status >= 500 else UnknownRerankError

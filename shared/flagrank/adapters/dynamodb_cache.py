@@ -40,12 +40,12 @@ class DynamoDBScoreCache:
                 found += again["Responses"].get(self._table, [])
                 if again.get("UnprocessedKeys"):
                     raise CacheUnavailable("DynamoDB left keys unread twice")
-        items = {item["pk"]["S"]: item for item in found}
-        spend = items.get(_spend_key(day))
-        return CacheRead(
-            record=self._live(items.get(_scores_key(key))),
-            spent_micro_usd=int(spend["micro_usd"]["N"]) if spend else 0,
-        )
+            items = {item["pk"]["S"]: item for item in found}
+            spend = items.get(_spend_key(day))
+            return CacheRead(
+                record=self._live(items.get(_scores_key(key))),
+                spent_micro_usd=int(spend["micro_usd"]["N"]) if spend else 0,
+            )
 
     def write(self, key: str, record: ScoreRecord) -> bool:
         """Stores the record as the next revision; False when another writer was first. Raises CacheUnavailable."""
@@ -96,6 +96,8 @@ def _translated() -> Iterator[None]:
         yield
     except (BotoCoreError, ClientError) as error:
         raise CacheUnavailable(str(error)) from error
+    except (KeyError, ValueError) as error:
+        raise CacheUnavailable(f"an item is not as this cache writes them: {error!r}") from error
 
 
 def _scores_key(key: str) -> str:
@@ -113,5 +115,7 @@ def _packed(scores: Mapping[bytes, int]) -> bytes:
 
 
 def _unpacked(packed: bytes) -> dict[bytes, int]:
+    if len(packed) % ENTRY_BYTES:
+        raise ValueError(f"{len(packed)} bytes of scores are no whole number of entries")
     starts = range(0, len(packed), ENTRY_BYTES)
     return {bytes(packed[start : start + KEY_BYTES]): packed[start + KEY_BYTES] for start in starts}

@@ -92,8 +92,10 @@ class InMemoryScoreCache:
         with self._lock:
             self._check()
             stored = self._records.get(key)
-            live = stored is not None and stored.expires_at > self._clock.now()
-            if (stored.revision if live and stored is not None else 0) != record.revision:
+            # as in the table, an expired record counts as none for a first write, and keeps its revision for others
+            expired = stored is None or stored.expires_at <= self._clock.now()
+            free = expired if record.revision == 0 else stored is not None and stored.revision == record.revision
+            if not free:
                 return False
             self._records[key] = ScoreRecord(dict(record.scores), record.expires_at, record.revision + 1)
             return True

@@ -6,6 +6,7 @@ from concurrent.futures import Executor, ThreadPoolExecutor
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
+from pydantic import ValidationError
 
 from flagrank.artifacts import MANIFEST, POINTER, Pointer, decode, parse_manifest
 from flagrank.errors import ArtifactError, FactorsUnavailable
@@ -20,7 +21,10 @@ logger = logging.getLogger(__name__)
 
 
 class S3FactorStore:
-    """The version that `factors/current.json` names. `poll_s` bounds how late a new pointer is noticed."""
+    """The version that `factors/current.json` names. `poll_s` bounds how late a new pointer is noticed.
+
+    `reload_failures` counts the loads that came to nothing, for whatever reason.
+    """
 
     def __init__(
         self,
@@ -47,6 +51,7 @@ class S3FactorStore:
         self._due_at = 0.0
         self._checking = False
         self._reloads = 0
+        self.reload_failures = 0
 
     def current(self) -> Factors:
         """The factors in force; loads the first ones at once, raises FactorsUnavailable while there are none."""
@@ -71,9 +76,11 @@ class S3FactorStore:
     def _check(self) -> None:
         try:
             self._load_if_changed()
-        except (ArtifactError, ValueError, KeyError, BotoCoreError, ClientError) as error:
+        except Exception as error:  # the old factors must outlive any doubt, and a background check has no caller
+            self.reload_failures += 1
             self._problem = f"s3://{self._bucket}/{self._prefix}: {error}"
-            logger.warning("factors were not reloaded: %s", self._problem)
+            known = isinstance(error, ArtifactError | ValidationError | BotoCoreError | ClientError)
+            logger.warning("factors were not loaded: %s", self._problem, exc_info=not known)
         finally:
             with self._lock:
                 self._due_at = self._clock.now() + (self._poll_s if self._factors is not None else RETRY_S)
@@ -107,7 +114,11 @@ class S3FactorStore:
         return buffer
 
     def _whole(self, name: str) -> bytes:
-        body: bytes = self._client.get_object(Bucket=self._bucket, Key=self._key(name))["Body"].read()
+        try:
+            answer = self._client.get_object(Bucket=self._bucket, Key=self._key(name))
+        except self._client.exceptions.NoSuchKey as error:
+            raise ArtifactError(f"{name} does not exist") from error
+        body: bytes = answer["Body"].read()
         return body
 
     def _part(self, name: str, etag: str, destination: memoryview, start: int) -> None:

@@ -1,1 +1,33 @@
-"""The `flagrank` command."""
+"""The `flagrank` command: exit codes 0 done, 1 refused or failed, 2 bad usage or input."""
+
+import sys
+
+import typer
+from rich.console import Console
+
+from flagrank.cli import evaluate, publish, train
+from flagrank.errors import ConfigurationError, DataError, FlagrankError
+
+app = typer.Typer(
+    name="flagrank",
+    help="A serverless recommender whose LLM reranker ships behind a flag.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+app.command("train")(train.train)
+app.command("publish")(publish.publish)
+app.command("evaluate")(evaluate.evaluate)
+
+
+def main() -> None:
+    """Runs the command; a known failure is one line on standard error."""
+    try:
+        app()
+    except FlagrankError as error:
+        sys.exit(report(error))
+
+
+def report(error: FlagrankError) -> int:
+    """Prints the failure and gives its exit code."""
+    Console(stderr=True).print(f"[bold red]error:[/] {error}", highlight=False, soft_wrap=True)
+    return 2 if isinstance(error, DataError | ConfigurationError) else 1

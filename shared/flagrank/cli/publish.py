@@ -1,0 +1,28 @@
+"""`flagrank publish`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from flagrank.cli.aws import aws_errors
+from flagrank.cli.output import JsonFlag, emit_json, stdout
+
+
+def publish(
+    folder: Annotated[Path, typer.Argument(help="An artifact set, as `flagrank train` writes it.")],
+    bucket: Annotated[str, typer.Option(help="The stack's bucket (output BucketName).")],
+    prefix: Annotated[str, typer.Option(help="Where in the bucket.")] = "factors",
+    json: JsonFlag = False,
+) -> None:
+    """Upload an artifact set and put it into force: objects first, the pointer last, and only if nobody moved it."""
+    from flagrank.adapters import aws_clients
+    from flagrank.offline import publish as publishing
+
+    with aws_errors():
+        published = publishing.publish(folder, aws_clients.s3_client(), bucket, prefix)
+    if json:
+        emit_json({"version": published.version, "previous": published.previous, "bucket": bucket})
+    else:
+        before = f", before it {published.previous}" if published.previous else ""
+        stdout.print(f"{published.version} is in force in s3://{bucket}/{prefix}{before}")

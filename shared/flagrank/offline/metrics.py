@@ -1,0 +1,26 @@
+"""Ranking metrics, per user: reports aggregate them, and bootstraps resample them."""
+
+from collections.abc import Sequence, Set
+
+import numpy as np
+import numpy.typing as npt
+
+type Ids = Sequence[int | str]
+
+
+def recall_at_k(ranked: Sequence[Ids], relevant: Sequence[Set[int | str]], k: int) -> npt.NDArray[np.float64]:
+    """Hits among the first `k` over the number of held-out items, by user."""
+    return np.array(
+        [len(held_out & set(ids[:k])) / len(held_out) for ids, held_out in zip(ranked, relevant, strict=True)]
+    )
+
+
+def ndcg_at_k(ranked: Sequence[Ids], relevant: Sequence[Set[int | str]], k: int) -> npt.NDArray[np.float64]:
+    """Binary NDCG (Järvelin and Kekäläinen 2002), ideal gain over min(k, number of held-out items), by user."""
+    discounts = 1 / np.log2(np.arange(2, k + 2))
+    gains = [
+        discounts[[place for place, item_id in enumerate(ids[:k]) if item_id in held_out]].sum()
+        for ids, held_out in zip(ranked, relevant, strict=True)
+    ]
+    ideal = np.cumsum(discounts)[[min(k, len(held_out)) - 1 for held_out in relevant]]
+    return np.array(gains) / ideal

@@ -1,0 +1,78 @@
+"""Puts a set into S3: every object first, the pointer last and only if nobody moved it meanwhile."""
+
+import base64
+import datetime as dt
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from flagrank.artifacts import MANIFEST, POINTER, Pointer
+from flagrank.errors import PublishConflict
+from flagrank.offline.artifact_folder import load, read_files, read_manifest
+
+PREFIX = "factors"
+MISSING = frozenset({"404", "NoSuchKey"})
+MOVED = frozenset({"PreconditionFailed", "ConditionalRequestConflict", "412", "409"})
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """What a publish did: the version now in force and the one before it."""
+
+    version: str
+    previous: str | None
+
+
+def publish(folder: Path, client: Any, bucket: str, prefix: str = PREFIX) -> Published:
+    """Uploads the folder's set and points at it. Publishing the version in force again changes nothing.
+
+    Raises ArtifactError before anything is sent if the set does not verify, PublishConflict if another publisher was
+    first; then the objects lie in S3, unreferenced and harmless, and the pointer is the other's.
+    """
+    manifest = read_manifest(folder)
+    load(folder)
+    before, etag = read_pointer(client, bucket, prefix)
+    if before is not None and before.version == manifest.version:
+        return Published(before.version, before.previous)
+    files = read_files(folder, manifest) | {MANIFEST: (folder / MANIFEST).read_bytes()}
+    for name, data in sorted(files.items(), key=lambda entry: entry[0] == MANIFEST):
+        checksum = base64.b64encode(hashlib.sha256(data).digest()).decode()
+        key = f"{prefix}/{manifest.version}/{name}"
+        client.put_object(Bucket=bucket, Key=key, Body=data, ChecksumSHA256=checksum)
+    pointer = Pointer(
+        version=manifest.version,
+        previous=before.version if before else None,
+        activated=dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
+    )
+    write_pointer(client, bucket, prefix, pointer, etag)
+    return Published(pointer.version, pointer.previous)
+
+
+def read_pointer(client: Any, bucket: str, prefix: str = PREFIX) -> tuple[Pointer | None, str | None]:
+    """The pointer and its ETag, None and None where nothing was published yet."""
+    try:
+        answer = client.get_object(Bucket=bucket, Key=f"{prefix}/{POINTER}")
+    except ClientError as error:
+        if error.response["Error"]["Code"] in MISSING:
+            return None, None
+        raise
+    return Pointer.model_validate_json(answer["Body"].read()), answer["ETag"]
+
+
+def write_pointer(client: Any, bucket: str, prefix: str, pointer: Pointer, etag: str | None) -> None:
+    """Replaces the pointer of that ETag, or creates it for None; raises PublishConflict if it is another by now."""
+    condition = {"IfMatch": etag} if etag else {"IfNoneMatch": "*"}
+    body = pointer.model_dump_json(indent=2).encode()
+    try:
+        client.put_object(
+            Bucket=bucket, Key=f"{prefix}/{POINTER}", Body=body, ContentType="application/json", **condition
+        )
+    except ClientError as error:
+        if error.response["Error"]["Code"] in MOVED:
+            raise PublishConflict(
+                "another publish moved the pointer at the same time; look at what it published, then publish again"
+            ) from error
+        raise
