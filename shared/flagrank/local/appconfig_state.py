@@ -1,0 +1,333 @@
+"""AppConfig's behaviour without its wire: resources, deployments that move with the clock, single-use tokens.
+
+After the API reference (https://docs.aws.amazon.com/appconfig/2019-10-09/APIReference). One simplification: a growing
+deployment serves its version to everyone from the start.
+"""
+
+import datetime as dt
+import itertools
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import jsonschema
+
+from flagrank.local.rest_json import bad_request, conflict, not_found
+from flagrank.ports import Clock
+
+TOKEN_LIFE_S = 24 * 3600
+REVERT_WINDOW_S = 72 * 3600
+MIN_POLL_S, MAX_POLL_S = 15, 86_400
+IN_FLIGHT = frozenset({"DEPLOYING", "BAKING"})
+PREDEFINED = {
+    "AppConfig.AllAtOnce": (0, 100.0, 10),
+    "AppConfig.Linear50PercentEvery30Seconds": (1, 50.0, 1),
+    "AppConfig.Canary10Percent20Minutes": (20, 10.0, 10),
+    "AppConfig.Linear20PercentEvery6Minutes": (30, 20.0, 30),
+}
+
+
+@dataclass(slots=True)
+class Deployment:
+    """One deployment; `ended` is set by a stop, everything else follows from the clock."""
+
+    number: int
+    profile_id: str
+    version: int
+    strategy: Mapping[str, Any]
+    description: str
+    started_s: float
+    ended: str | None = None
+    ended_s: float = 0.0
+
+    def state(self, now_s: float) -> str:
+        """DEPLOYING, BAKING, COMPLETE, or how it was stopped."""
+        if self.ended:
+            return self.ended
+        deploying_s = self.strategy["DeploymentDurationInMinutes"] * 60
+        baking_s = self.strategy["FinalBakeTimeInMinutes"] * 60
+        elapsed_s = now_s - self.started_s
+        if elapsed_s < deploying_s:
+            return "DEPLOYING"
+        return "BAKING" if elapsed_s < deploying_s + baking_s else "COMPLETE"
+
+
+@dataclass(slots=True)
+class Session:
+    """One poller: what it follows, and the deployed version that it was given last."""
+
+    application_id: str
+    environment_id: str
+    profile_id: str
+    poll_s: int
+    given: int | None = None
+
+
+@dataclass(slots=True)
+class AppConfigState:
+    """Everything that one AppConfig account holds."""
+
+    clock: Clock
+    applications: dict[str, dict[str, Any]] = field(default_factory=dict)
+    environments: dict[tuple[str, str], dict[str, Any]] = field(default_factory=dict)
+    profiles: dict[tuple[str, str], dict[str, Any]] = field(default_factory=dict)
+    versions: dict[tuple[str, str], list[dict[str, Any]]] = field(default_factory=dict)
+    strategies: dict[str, dict[str, Any]] = field(default_factory=dict)
+    deployments: dict[tuple[str, str], list[Deployment]] = field(default_factory=dict)
+    tokens: dict[str, tuple[Session, float]] = field(default_factory=dict)
+    _ids: Iterator[int] = field(default_factory=lambda: itertools.count(1))
+
+    def __post_init__(self) -> None:
+        for name, (minutes, growth, bake) in PREDEFINED.items():
+            self.strategies[name] = _strategy(name, name, minutes, growth, bake)
+
+    # resources
+
+    def create_application(self, body: Mapping[str, Any]) -> dict[str, Any]:
+        """A new application."""
+        created = {"Id": self._id(), "Name": _required(body, "Name"), "Description": body.get("Description", "")}
+        self.applications[created["Id"]] = created
+        return created
+
+    def create_environment(self, application_id: str, body: Mapping[str, Any]) -> dict[str, Any]:
+        """A new environment of an application."""
+        self._application(application_id)
+        created = {
+            "ApplicationId": application_id,
+            "Id": self._id(),
+            "Name": _required(body, "Name"),
+            "State": "READY_FOR_DEPLOYMENT",
+            "Monitors": body.get("Monitors", []),
+        }
+        self.environments[application_id, created["Id"]] = created
+        return created
+
+    def create_profile(self, application_id: str, body: Mapping[str, Any]) -> dict[str, Any]:
+        """A new hosted configuration profile with its validators."""
+        self._application(application_id)
+        created = {
+            "ApplicationId": application_id,
+            "Id": self._id(),
+            "Name": _required(body, "Name"),
+            "LocationUri": _required(body, "LocationUri"),
+            "Type": body.get("Type", "AWS.Freeform"),
+            "Validators": body.get("Validators", []),
+        }
+        self.profiles[application_id, created["Id"]] = created
+        self.versions[application_id, created["Id"]] = []
+        return created
+
+    def create_strategy(self, body: Mapping[str, Any]) -> dict[str, Any]:
+        """A new deployment strategy; minutes and percent."""
+        created = _strategy(
+            self._id(),
+            _required(body, "Name"),
+            _required(body, "DeploymentDurationInMinutes"),
+            _required(body, "GrowthFactor"),
+            body.get("FinalBakeTimeInMinutes", 0),
+        )
+        self.strategies[created["Id"]] = created
+        return created
+
+    def create_version(
+        self, application_id: str, profile_id: str, content: bytes, content_type: str, headers: Mapping[str, str]
+    ) -> dict[str, Any]:
+        """A new hosted version, if it passes the validators and nobody else made one meanwhile."""
+        profile = self.profile(application_id, profile_id)
+        versions = self.versions[application_id, profile_id]
+        latest = headers.get("latest-version-number")
+        if latest is not None and int(latest) != len(versions):
+            raise conflict(f"LatestVersionNumber is {len(versions)}, not {latest}")
+        label = headers.get("versionlabel")
+        if label is not None and any(version["VersionLabel"] == label for version in versions):
+            raise conflict(f"a version is labelled {label} already")
+        _validate(profile, content)
+        created = {
+            "VersionNumber": len(versions) + 1,
+            "Content": content,
+            "ContentType": content_type,
+            "Description": headers.get("description", ""),
+            "VersionLabel": label,
+        }
+        versions.append(created)
+        return created
+
+    def profile(self, application_id: str, profile_id: str) -> dict[str, Any]:
+        """A profile by id."""
+        try:
+            return self.profiles[application_id, profile_id]
+        except KeyError:
+            raise not_found("ConfigurationProfile") from None
+
+    def version(self, application_id: str, profile_id: str, number: str) -> dict[str, Any]:
+        """A hosted version by its number."""
+        self.profile(application_id, profile_id)
+        versions = self.versions[application_id, profile_id]
+        if not number.isdecimal() or not 1 <= int(number) <= len(versions):
+            raise not_found("HostedConfigurationVersion")
+        return versions[int(number) - 1]
+
+    # deployments
+
+    def start_deployment(self, application_id: str, environment_id: str, body: Mapping[str, Any]) -> Deployment:
+        """Begins a deployment; one at a time in an environment."""
+        deployments = self.deployments_of(application_id, environment_id)
+        profile_id = _required(body, "ConfigurationProfileId")
+        version = self.version(application_id, profile_id, str(_required(body, "ConfigurationVersion")))
+        strategy = self.strategies.get(_required(body, "DeploymentStrategyId"))
+        if strategy is None:
+            raise not_found("DeploymentStrategy")
+        latest = body.get("LatestDeploymentNumber")
+        if latest is not None and int(latest) != len(deployments):
+            raise conflict(f"LatestDeploymentNumber is {len(deployments)}, not {latest}")
+        if any(deployment.state(self.clock.now()) in IN_FLIGHT for deployment in deployments):
+            raise conflict("another deployment is in progress in this environment")
+        created = Deployment(
+            number=len(deployments) + 1,
+            profile_id=profile_id,
+            version=version["VersionNumber"],
+            strategy=strategy,
+            description=body.get("Description", ""),
+            started_s=self.clock.now(),
+        )
+        deployments.append(created)
+        return created
+
+    def stop_deployment(self, application_id: str, environment_id: str, number: str, allow_revert: bool) -> Deployment:
+        """Rolls back one in flight; with `allow_revert` also one that completed in the last 72 hours."""
+        deployment = self.deployment(application_id, environment_id, number)
+        now_s = self.clock.now()
+        state = deployment.state(now_s)
+        if state in IN_FLIGHT:
+            deployment.ended, deployment.ended_s = "ROLLED_BACK", now_s
+        elif state == "COMPLETE" and allow_revert and now_s - deployment.started_s < REVERT_WINDOW_S:
+            deployment.ended, deployment.ended_s = "REVERTED", now_s
+        else:
+            raise bad_request(f"a deployment that is {state} cannot be stopped")
+        return deployment
+
+    def deployments_of(self, application_id: str, environment_id: str) -> list[Deployment]:
+        """An environment's deployments, oldest first."""
+        if (application_id, environment_id) not in self.environments:
+            raise not_found("Environment")
+        return self.deployments.setdefault((application_id, environment_id), [])
+
+    def deployment(self, application_id: str, environment_id: str, number: str) -> Deployment:
+        """A deployment by its number."""
+        deployments = self.deployments_of(application_id, environment_id)
+        if not number.isdecimal() or not 1 <= int(number) <= len(deployments):
+            raise not_found("Deployment")
+        return deployments[int(number) - 1]
+
+    # data plane
+
+    def start_session(self, body: Mapping[str, Any]) -> str:
+        """A session's first token; identifiers are ids or names."""
+        application_id = _find(self.applications.values(), _required(body, "ApplicationIdentifier"), "Application")
+        mine = lambda table: [entry for (owner, _), entry in table.items() if owner == application_id]  # noqa: E731
+        environment_id = _find(mine(self.environments), _required(body, "EnvironmentIdentifier"), "Environment")
+        profile_id = _find(
+            mine(self.profiles), _required(body, "ConfigurationProfileIdentifier"), "ConfigurationProfile"
+        )
+        poll_s = int(body.get("RequiredMinimumPollIntervalInSeconds", 60))
+        if not MIN_POLL_S <= poll_s <= MAX_POLL_S:
+            raise bad_request(f"RequiredMinimumPollIntervalInSeconds must be {MIN_POLL_S} to {MAX_POLL_S}")
+        return self._token(Session(application_id, environment_id, profile_id, poll_s))
+
+    def latest(self, token: str) -> tuple[Session, str, dict[str, Any] | None]:
+        """The session, its next token, and the version in force, None where the session has it already."""
+        session, expires_s = self.tokens.pop(token, (None, 0.0))
+        if session is None or self.clock.now() >= expires_s:
+            problem = {"InvalidParameters": {"ConfigurationToken": {"Problem": "Expired" if session else "Corrupted"}}}
+            raise bad_request("the token is used or expired", Reason="InvalidParameters", Details=problem)
+        deployments = self.deployments.get((session.application_id, session.environment_id), [])
+        served = [entry for entry in deployments if entry.profile_id == session.profile_id and entry.ended is None]
+        if not served:
+            raise not_found("Deployment")
+        version = served[-1].version
+        fresh = (
+            None if session.given == version else self.versions[session.application_id, session.profile_id][version - 1]
+        )
+        session.given = version
+        return session, self._token(session), fresh
+
+    def described(self, application_id: str, environment_id: str, deployment: Deployment) -> dict[str, Any]:
+        """A deployment as the API shows it."""
+        now_s = self.clock.now()
+        state = deployment.state(now_s)
+        minutes = deployment.strategy["DeploymentDurationInMinutes"]
+        done = 100.0 if state != "DEPLOYING" else 100 * (now_s - deployment.started_s) / (minutes * 60)
+        version = self.versions[application_id, deployment.profile_id][deployment.version - 1]
+        length_s = 60 * (minutes + deployment.strategy["FinalBakeTimeInMinutes"])
+        completed_s = deployment.ended_s or deployment.started_s + length_s
+        described = {
+            "ApplicationId": application_id,
+            "EnvironmentId": environment_id,
+            "DeploymentStrategyId": deployment.strategy["Id"],
+            "ConfigurationProfileId": deployment.profile_id,
+            "DeploymentNumber": deployment.number,
+            "ConfigurationName": self.profiles[application_id, deployment.profile_id]["Name"],
+            "ConfigurationVersion": str(deployment.version),
+            "Description": deployment.description,
+            "State": state,
+            "PercentageComplete": done,
+            "StartedAt": _iso(deployment.started_s),
+            "VersionLabel": version["VersionLabel"],
+            **{name: deployment.strategy[name] for name in ("GrowthType", "GrowthFactor")},
+            **{name: deployment.strategy[name] for name in ("DeploymentDurationInMinutes", "FinalBakeTimeInMinutes")},
+        }
+        return described if state in IN_FLIGHT else {**described, "CompletedAt": _iso(completed_s)}
+
+    def _application(self, application_id: str) -> None:
+        if application_id not in self.applications:
+            raise not_found("Application")
+
+    def _token(self, session: Session) -> str:
+        token = f"token-{next(self._ids):08d}"
+        self.tokens[token] = (session, self.clock.now() + TOKEN_LIFE_S)
+        return token
+
+    def _id(self) -> str:
+        return f"{next(self._ids):07x}"
+
+
+def _required(body: Mapping[str, Any], member: str) -> Any:
+    if body.get(member) in (None, ""):
+        raise bad_request(f"{member} is required")
+    return body[member]
+
+
+def _strategy(strategy_id: str, name: str, minutes: int, growth: float, bake_minutes: int) -> dict[str, Any]:
+    return {
+        "Id": strategy_id,
+        "Name": name,
+        "DeploymentDurationInMinutes": minutes,
+        "GrowthType": "LINEAR",
+        "GrowthFactor": growth,
+        "FinalBakeTimeInMinutes": bake_minutes,
+        "ReplicateTo": "NONE",
+    }
+
+
+def _find(entries: Any, identifier: str, what: str) -> str:
+    for entry in entries:
+        if identifier in (entry["Id"], entry["Name"]):
+            found: str = entry["Id"]
+            return found
+    raise not_found(what)
+
+
+def _validate(profile: Mapping[str, Any], content: bytes) -> None:
+    for validator in profile["Validators"]:
+        if validator["Type"] != "JSON_SCHEMA":
+            continue
+        try:
+            jsonschema.validate(json.loads(content), json.loads(validator["Content"]))
+        except (ValueError, jsonschema.ValidationError) as error:
+            reason = getattr(error, "message", str(error))
+            raise bad_request(f"the configuration is invalid: {reason}", Reason="InvalidConfiguration") from error
+
+
+def _iso(seconds: float) -> str:
+    return dt.datetime.fromtimestamp(seconds, dt.UTC).isoformat()

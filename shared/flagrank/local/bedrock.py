@@ -1,0 +1,160 @@
+"""A stand-in for Bedrock's Converse: answers from `brain`, late, malformed or not at all as often as it is told to."""
+
+import asyncio
+import math
+import random
+from collections import Counter
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import orjson
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from flagrank.local.brain import judge
+from flagrank.local.rest_json import ServiceError, error_response, json_response
+
+CHARS_PER_TOKEN = 4
+HANG_S = 60.0
+MEMBERS = frozenset(
+    """messages system inferenceConfig toolConfig guardrailConfig additionalModelRequestFields promptVariables
+    additionalModelResponseFieldPaths requestMetadata performanceConfig serviceTier outputConfig""".split()
+)
+
+
+@dataclass(frozen=True, slots=True)
+class LLMBehaviour:
+    """How it behaves: latency is `latency_ms` + `ms_per_token` * tokens, spread by `noise`; the faults are shares, 0..1."""
+
+    latency_ms: float = 12.0
+    ms_per_token: float = 0.06
+    noise: float = 0.1
+    malformed: float = 0.04
+    throttled: float = 0.0
+    hang: float = 0.0
+    cut_off: float = 0.0
+    seed: int = 1
+
+
+class Stage:
+    """The behaviour in force, its dice, and what was served so far."""
+
+    def __init__(self, behaviour: LLMBehaviour) -> None:
+        self.statistics: Counter[str] = Counter()
+        self.behave(behaviour)
+
+    def behave(self, behaviour: LLMBehaviour) -> None:
+        """Puts a behaviour into force."""
+        self.behaviour = behaviour
+        self.dice = random.Random(behaviour.seed)  # noqa: S311 - a stand-in's dice
+
+
+def create_app(behaviour: LLMBehaviour) -> Starlette:
+    """The application; `GET` and `PUT /_behaviour` read and change how it behaves, `GET /_statistics` counts calls."""
+    stage = Stage(behaviour)
+
+    async def converse(request: Request) -> Response:
+        return await _converse(stage, orjson.loads(await request.body()))
+
+    async def show(_: Request) -> Response:
+        return json_response(asdict(stage.behaviour))
+
+    async def change(request: Request) -> Response:
+        stage.behave(replace(stage.behaviour, **orjson.loads(await request.body())))
+        return json_response(asdict(stage.behaviour))
+
+    async def statistics(_: Request) -> Response:
+        return json_response(dict(stage.statistics))
+
+    routes = [
+        Route("/model/{model:path}/converse", converse, methods=["POST"]),
+        Route("/_behaviour", show),
+        Route("/_behaviour", change, methods=["PUT"]),
+        Route("/_statistics", statistics),
+    ]
+    return Starlette(routes=routes, exception_handlers={ServiceError: error_response})
+
+
+async def _converse(stage: Stage, body: dict[str, Any]) -> Response:
+    behaviour, dice = stage.behaviour, stage.dice
+    # all dice are thrown before anything is awaited: a run with the same seed draws the same faults
+    throttled, hangs, cut, malformed = (dice.random() < share for share in _shares(behaviour))
+    spread = math.exp(dice.gauss(0, behaviour.noise))
+    kind = dice.randrange(len(MALFORMED))
+    _check(body)
+    stage.statistics["calls"] += 1
+    if throttled:
+        stage.statistics["throttled"] += 1
+        raise ServiceError("ThrottlingException", 429, "Too many requests, please wait before trying again.")
+    if hangs:
+        stage.statistics["hung"] += 1
+        await asyncio.sleep(HANG_S)
+        raise ServiceError("ModelTimeoutException", 408, "The model did not answer in time.")
+    prompt = body["messages"][-1]["content"][0]["text"]
+    entries = judge(prompt)
+    text = orjson.dumps({"items": entries}).decode() if entries is not None else "I see no items to judge."
+    stop_reason = "end_turn"
+    if cut:
+        text, stop_reason = text[: len(text) // 2], "max_tokens"
+    elif malformed:
+        text = MALFORMED[kind](text)
+    stage.statistics["malformed"] += malformed
+    system = "".join(block["text"] for block in body.get("system", []))
+    input_tokens = math.ceil((len(prompt) + len(system)) / CHARS_PER_TOKEN)
+    output_tokens = math.ceil(len(text) / CHARS_PER_TOKEN)
+    latency_ms = (behaviour.latency_ms + behaviour.ms_per_token * (input_tokens + output_tokens)) * spread
+    await asyncio.sleep(latency_ms / 1000)
+    block: dict[str, Any] = {"text": text}
+    if "toolConfig" in body and not malformed and not cut:
+        name = body["toolConfig"]["toolChoice"]["tool"]["name"]
+        block = {"toolUse": {"toolUseId": "tool-1", "name": name, "input": {"items": entries or []}}}
+        stop_reason = "tool_use"
+    return json_response(
+        {
+            "output": {"message": {"role": "assistant", "content": [block]}},
+            "stopReason": stop_reason,
+            "usage": {
+                "inputTokens": input_tokens,
+                "outputTokens": output_tokens,
+                "totalTokens": input_tokens + output_tokens,
+            },
+            "metrics": {"latencyMs": round(latency_ms)},
+        }
+    )
+
+
+def _shares(behaviour: LLMBehaviour) -> tuple[float, float, float, float]:
+    return behaviour.throttled, behaviour.hang, behaviour.cut_off, behaviour.malformed
+
+
+def _check(body: dict[str, Any]) -> None:
+    unknown = body.keys() - MEMBERS
+    if unknown:
+        raise ServiceError("ValidationException", 400, f"unknown members: {', '.join(sorted(unknown))}")
+    if not body.get("messages"):
+        raise ServiceError("ValidationException", 400, "messages is required")
+
+
+def _broken(text: str) -> str:
+    return text.replace('"relevance"', "relevance", 1).removesuffix("}")
+
+
+def _prose(text: str) -> str:
+    return f"The items score between {len(text) % 50} and 97, I would say."
+
+
+def _out_of_range(text: str) -> str:
+    return text.replace('"relevance":', '"relevance":9')
+
+
+def _wrong_types(text: str) -> str:
+    return text.replace('"allowed":true', '"allowed":"yes"')
+
+
+def _empty(_: str) -> str:
+    return ""
+
+
+MALFORMED = (_broken, _prose, _out_of_range, _wrong_types, _empty)
