@@ -10,7 +10,7 @@ from botocore.config import Config
 
 CONNECT_TIMEOUT_S = 1.0
 FLAG_READ_TIMEOUT_S = 3.0
-CACHE_READ_TIMEOUT_S = 0.5
+CACHE_TIMEOUT_S = 0.5
 FACTORS_READ_TIMEOUT_S = 30.0
 FACTORS_ATTEMPTS = 3
 FACTORS_CONNECTIONS = 8
@@ -28,7 +28,7 @@ def appconfigdata_client() -> Any:
 
 def dynamodb_client(connections: int) -> Any:
     """For the score cache: on the request's path, so a slow answer is worth no more than none."""
-    return _client("dynamodb", CACHE_READ_TIMEOUT_S, connections)
+    return _client("dynamodb", CACHE_TIMEOUT_S, connections, connect_timeout_s=CACHE_TIMEOUT_S)
 
 
 def bedrock_client(timeout_ms: int, connections: int) -> Any:
