@@ -1,0 +1,62 @@
+"""S3 and DynamoDB on the loopback, and what the tests keep there."""
+
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import orjson
+from flagrank.artifacts import POINTER, encode, parse_manifest
+from flagrank.factors import Factors
+from moto.server import ThreadedMotoServer
+
+from tests.adapters.loopback import REGION
+
+CREATED = "2026-01-01T00:00:00Z"
+
+
+@contextmanager
+def moto_cloud() -> Iterator[str]:
+    """A moto server on a port of the system's choice; yields its address."""
+    server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    try:
+        yield f"http://{host}:{port}"
+    finally:
+        server.stop()
+
+
+def new_bucket(s3: Any) -> str:
+    """An empty bucket of its own for each test."""
+    name = f"factors-{uuid.uuid4().hex}"
+    s3.create_bucket(Bucket=name, CreateBucketConfiguration={"LocationConstraint": REGION})
+    return name
+
+
+def new_table(dynamodb: Any) -> str:
+    """An empty table of its own for each test, with the key schema of the template."""
+    name = f"scores-{uuid.uuid4().hex}"
+    dynamodb.create_table(
+        TableName=name,
+        BillingMode="PAY_PER_REQUEST",
+        KeySchema=[{"AttributeName": "pk", "KeyType": "HASH"}],
+        AttributeDefinitions=[{"AttributeName": "pk", "AttributeType": "S"}],
+    )
+    return name
+
+
+def publish(s3: Any, bucket: str, factors: Factors) -> str:
+    """Publishes a set as the store expects to find one, pointer last; gives its version."""
+    files = encode(factors, created=CREATED, training={})
+    version = parse_manifest(files["manifest.json"]).version
+    for name, data in files.items():
+        s3.put_object(Bucket=bucket, Key=f"factors/{version}/{name}", Body=data)
+    point(s3, bucket, version)
+    return version
+
+
+def point(s3: Any, bucket: str, version: str) -> None:
+    """Moves the pointer."""
+    pointer = orjson.dumps({"version": version, "activated": CREATED})
+    s3.put_object(Bucket=bucket, Key=f"factors/{POINTER}", Body=pointer)

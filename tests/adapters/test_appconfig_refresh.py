@@ -1,0 +1,73 @@
+"""Refreshing the flag behind the requests: one at a time, and nobody kept waiting."""
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+from flagrank.adapters.appconfig_flags import AppConfigFlagSource
+from flagrank.adapters.in_memory import ManualClock
+from flagrank.rollout import FlagDocument
+
+from tests.adapters.fixtures import FLAG_POLL_S
+from tests.adapters.loopback import Answer, AppConfigWire, Call
+
+WAIT_MS = 5000.0
+
+
+def body(percent: float) -> bytes:
+    return FlagDocument(enabled=True, percent=percent).model_dump_json(by_alias=True).encode()
+
+
+class Gate:
+    """Holds the server's answers back until it is opened."""
+
+    def __init__(self, wire: AppConfigWire) -> None:
+        self._open = threading.Event()
+        self._respond = wire.server.respond
+        wire.server.respond = self._when_open
+
+    def open(self) -> None:
+        self._open.set()
+
+    def _when_open(self, call: Call) -> Answer:
+        self._open.wait(10)
+        return self._respond(call)
+
+
+def test_a_slow_refresh_is_not_waited_for_and_arrives_later(
+    source: AppConfigFlagSource, wire: AppConfigWire, clock: ManualClock
+) -> None:
+    """The caller gets last-known-good; a call after the refresh has ended gets its result."""
+    wire.deploy(body(5))
+    source.current(WAIT_MS)
+    wire.deploy(body(50))
+    clock.advance(FLAG_POLL_S)
+    gate = Gate(wire)
+    document = source.current(max_wait_ms=1).document
+    assert document is not None
+    assert document.percent == 5
+    gate.open()
+    source._thread.submit(lambda: None).result()
+    document = source.current(WAIT_MS).document
+    assert document is not None
+    assert document.percent == 50
+
+
+def test_there_is_never_more_than_one_refresh(
+    source: AppConfigFlagSource, wire: AppConfigWire, clock: ManualClock
+) -> None:
+    """However many callers find it due, the service is asked once."""
+    gate = Gate(wire)
+    with ThreadPoolExecutor(8) as callers:
+        states = list(callers.map(lambda _: source.current(max_wait_ms=1), range(40)))
+    gate.open()
+    source._thread.submit(lambda: None).result()
+    assert {state.document for state in states} == {None}
+    assert (wire.sessions, wire.polls()) == (1, 1)
+
+
+def test_only_the_caller_that_began_a_refresh_waits_for_it(source: AppConfigFlagSource, wire: AppConfigWire) -> None:
+    """A hanging service costs one request its wait; with an endless wait allowed, the next returns all the same."""
+    gate = Gate(wire)
+    source.current(max_wait_ms=1)
+    assert source.current(max_wait_ms=float(threading.TIMEOUT_MAX)).document is None
+    gate.open()

@@ -1,0 +1,263 @@
+"""The factor store over S3: what can go wrong between a publisher and a reader."""
+
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+import pytest
+from flagrank.adapters.in_memory import InlineExecutor, ManualClock
+from flagrank.adapters.s3_factors import RETRY_S, S3FactorStore
+from flagrank.errors import FactorsUnavailable
+
+from tests.adapters.cloud import moto_cloud, new_bucket, point, publish
+from tests.adapters.loopback import client
+from tests.factories import make_factors
+
+POLL_S = 60.0
+SMALL_PART_BYTES = 1000
+
+
+@pytest.fixture
+def store(s3: Any, bucket: str, clock: ManualClock) -> S3FactorStore:
+    return S3FactorStore(s3, bucket, clock, poll_s=POLL_S, executor=InlineExecutor())
+
+
+class Requests:
+    """Counts a client's requests by operation and key, and may interfere before one is sent."""
+
+    def __init__(self, s3: Any) -> None:
+        self.seen: list[tuple[str, dict[str, Any]]] = []
+        self.before: Callable[[str, dict[str, Any]], None] = lambda operation, parameters: None
+        self._lock = threading.Lock()
+        s3.meta.events.register("provide-client-params.s3", self._record)
+
+    def of(self, operation: str) -> list[dict[str, Any]]:
+        return [parameters for name, parameters in self.seen if name == operation]
+
+    def _record(self, params: dict[str, Any], model: Any, **_: Any) -> None:
+        with self._lock:
+            self.seen.append((model.name, dict(params)))
+        self.before(model.name, params)
+
+
+@pytest.fixture
+def own_s3(cloud_url: str) -> Iterator[Any]:
+    """A client whose events this test alone listens to."""
+    made = client("s3", cloud_url)
+    yield made
+    made.close()
+
+
+def test_a_large_file_is_read_in_parts_that_make_up_the_whole(own_s3: Any, bucket: str, clock: ManualClock) -> None:
+    """Ranged reads, all conditional on one ETag, give the same factors as whole ones."""
+    given = make_factors(items=200)
+    publish(own_s3, bucket, given)
+    requests = Requests(own_s3)
+    store = S3FactorStore(own_s3, bucket, clock, part_bytes=SMALL_PART_BYTES)
+    np.testing.assert_array_equal(store.current().item_factors, given.item_factors)
+    parts = [read for read in requests.of("GetObject") if read["Key"].endswith("item_factors.npy")]
+    spans = sorted(tuple(map(int, part["Range"].removeprefix("bytes=").split("-"))) for part in parts)
+    size = 200 * 8 * 4 + 128
+    assert spans == [(start, min(start + SMALL_PART_BYTES, size) - 1) for start in range(0, size, SMALL_PART_BYTES)]
+    assert len({part["IfMatch"] for part in parts}) == 1
+
+
+def test_a_small_file_is_one_request(own_s3: Any, bucket: str, clock: ManualClock) -> None:
+    """Below the part size there is neither a range nor a look ahead."""
+    publish(own_s3, bucket, make_factors())
+    requests = Requests(own_s3)
+    S3FactorStore(own_s3, bucket, clock).current()
+    assert not requests.of("HeadObject")
+    assert all("Range" not in read for read in requests.of("GetObject"))
+
+
+def test_a_file_that_is_replaced_between_its_parts_is_not_mixed(own_s3: Any, bucket: str, clock: ManualClock) -> None:
+    """The ETag of the first look fails the parts of the second content."""
+    version = publish(own_s3, bucket, make_factors(items=200))
+    key = f"factors/{version}/item_factors.npy"
+    requests = Requests(own_s3)
+    replaced = threading.Event()
+
+    def replace_once(operation: str, parameters: dict[str, Any]) -> None:
+        if operation == "GetObject" and parameters["Key"] == key and not replaced.is_set():
+            replaced.set()
+            own_s3.put_object(Bucket=bucket, Key=key, Body=b"x" * (200 * 8 * 4 + 128))
+
+    requests.before = replace_once
+    store = S3FactorStore(own_s3, bucket, clock, part_bytes=SMALL_PART_BYTES)
+    with pytest.raises(FactorsUnavailable, match="PreconditionFailed"):
+        store.current()
+
+
+def test_a_large_file_that_is_shorter_than_promised_is_refused(s3: Any, bucket: str, clock: ManualClock) -> None:
+    """The part that ends early says so, instead of leaving zeros behind."""
+    version = publish(s3, bucket, make_factors(items=200))
+    key = f"factors/{version}/item_factors.npy"
+    content = s3.get_object(Bucket=bucket, Key=key)["Body"].read()
+    s3.put_object(Bucket=bucket, Key=key, Body=content[:-1])
+    store = S3FactorStore(s3, bucket, clock, part_bytes=SMALL_PART_BYTES)
+    with pytest.raises(FactorsUnavailable, match="ended after"):
+        store.current()
+
+
+def test_an_empty_bucket_is_named(store: S3FactorStore, bucket: str) -> None:
+    """Whoever reads the 503's reason knows where to publish to."""
+    with pytest.raises(FactorsUnavailable, match=f"s3://{bucket}/factors: current.json does not exist"):
+        store.current()
+
+
+def test_while_there_is_nothing_s3_is_asked_at_most_once_a_second(own_s3: Any, bucket: str, clock: ManualClock) -> None:
+    """A hundred failing requests are one look; a second later there is another."""
+    requests = Requests(own_s3)
+    store = S3FactorStore(own_s3, bucket, clock)
+    for _ in range(100):
+        with pytest.raises(FactorsUnavailable):
+            store.current()
+    assert len(requests.seen) == 1
+    clock.advance(RETRY_S)
+    with pytest.raises(FactorsUnavailable):
+        store.current()
+    assert len(requests.seen) == 2
+
+
+def test_between_polls_s3_is_not_asked(own_s3: Any, bucket: str, clock: ManualClock) -> None:
+    """Within the poll interval a request costs no call."""
+    publish(own_s3, bucket, make_factors())
+    store = S3FactorStore(own_s3, bucket, clock, poll_s=POLL_S, executor=InlineExecutor())
+    store.current()
+    requests = Requests(own_s3)
+    clock.advance(POLL_S - 1)
+    store.current()
+    assert requests.seen == []
+
+
+def test_an_unchanged_pointer_loads_nothing(own_s3: Any, bucket: str, clock: ManualClock) -> None:
+    """A poll that finds the version in force reads the pointer alone."""
+    publish(own_s3, bucket, make_factors())
+    store = S3FactorStore(own_s3, bucket, clock, poll_s=POLL_S, executor=InlineExecutor())
+    before = store.current()
+    requests = Requests(own_s3)
+    clock.advance(POLL_S)
+    assert store.current() is before
+    assert [read["Key"] for _, read in requests.seen] == ["factors/current.json"]
+
+
+def test_a_reload_happens_behind_the_requests(s3: Any, bucket: str, clock: ManualClock) -> None:
+    """While the newer set loads, the old one answers, and no second load begins."""
+    old = publish(s3, bucket, make_factors(seed=1))
+    held: list[Callable[[], object]] = []
+
+    class Held(InlineExecutor):
+        def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+            held.append(lambda: fn(*args, **kwargs))
+
+    store = S3FactorStore(s3, bucket, clock, poll_s=POLL_S, executor=Held())
+    store.current()
+    new = publish(s3, bucket, make_factors(seed=2))
+    clock.advance(POLL_S)
+    assert [store.current().version for _ in range(3)] == [old] * 3
+    assert len(held) == 1
+    held[0]()
+    assert store.current().version == new
+
+
+def test_the_first_request_does_not_wait_for_a_thread_nor_a_later_one_for_a_reload(
+    s3: Any, bucket: str, clock: ManualClock
+) -> None:
+    """With threads of its own, the store loads first in the caller's and then behind it."""
+    publish(s3, bucket, make_factors(seed=1))
+    with ThreadPoolExecutor(1) as background:
+        store = S3FactorStore(s3, bucket, clock, poll_s=POLL_S, executor=background)
+        store.current()
+        new = publish(s3, bucket, make_factors(seed=2))
+        clock.advance(POLL_S)
+        store.current()
+    assert store.current().version == new
+
+
+@pytest.mark.parametrize("name", ["item_factors.npy", "catalog.jsonl", "manifest.json"])
+@pytest.mark.parametrize("damage", ["corrupt", "missing"])
+def test_a_damaged_newer_set_never_replaces_a_good_one(
+    s3: Any, bucket: str, clock: ManualClock, store: S3FactorStore, name: str, damage: str
+) -> None:
+    """A wrong checksum and a missing file are counted, and the old set goes on."""
+    good = publish(s3, bucket, make_factors(seed=1))
+    assert store.current().version == good
+    bad = publish(s3, bucket, make_factors(seed=2))
+    key = f"factors/{bad}/{name}"
+    if damage == "missing":
+        s3.delete_object(Bucket=bucket, Key=key)
+    else:
+        content = bytearray(s3.get_object(Bucket=bucket, Key=key)["Body"].read())
+        content[len(content) // 2] ^= 0xFF
+        s3.put_object(Bucket=bucket, Key=key, Body=bytes(content))
+    clock.advance(POLL_S)
+    assert store.current().version == good
+    assert (store.reload_failures, store.drain_reloads()) == (1, 0)
+
+
+@pytest.mark.parametrize("pointer", [b"", b"{}", b'{"version": "no-such-version", "activated": "now"}', b"\xff"])
+def test_a_broken_pointer_never_takes_the_factors_away(
+    s3: Any, bucket: str, clock: ManualClock, store: S3FactorStore, pointer: bytes
+) -> None:
+    """Whatever the pointer says, what was verified stays."""
+    good = publish(s3, bucket, make_factors())
+    store.current()
+    s3.put_object(Bucket=bucket, Key="factors/current.json", Body=pointer)
+    clock.advance(POLL_S)
+    assert store.current().version == good
+    assert store.reload_failures == 1
+
+
+def test_a_manifest_of_another_version_is_refused(s3: Any, bucket: str, store: S3FactorStore) -> None:
+    """A set that was copied under another name is not the set that the pointer means."""
+    version = publish(s3, bucket, make_factors())
+    for listed in s3.list_objects_v2(Bucket=bucket, Prefix=f"factors/{version}/")["Contents"]:
+        copy = listed["Key"].replace(version, "20990101-ffffffffffff")
+        s3.copy_object(Bucket=bucket, Key=copy, CopySource={"Bucket": bucket, "Key": listed["Key"]})
+    point(s3, bucket, "20990101-ffffffffffff")
+    with pytest.raises(FactorsUnavailable, match=f"is of {version}"):
+        store.current()
+
+
+def test_moving_the_pointer_back_rolls_back(s3: Any, bucket: str, clock: ManualClock, store: S3FactorStore) -> None:
+    """The earlier version serves again, and counts as a reload."""
+    first = publish(s3, bucket, make_factors(seed=1))
+    publish(s3, bucket, make_factors(seed=2))
+    store.current()
+    point(s3, bucket, first)
+    clock.advance(POLL_S)
+    assert store.current().version == first
+    assert store.drain_reloads() == 1
+
+
+def test_the_factors_outlive_s3(clock: ManualClock) -> None:
+    """With S3 gone after start, what was loaded serves, and comes back to life with the next good poll."""
+    with moto_cloud() as url:
+        s3 = client("s3", url)
+        bucket = new_bucket(s3)
+        version = publish(s3, bucket, make_factors())
+        store = S3FactorStore(s3, bucket, clock, poll_s=POLL_S, executor=InlineExecutor())
+        store.current()
+    clock.advance(POLL_S)
+    assert store.current().version == version
+    assert store.reload_failures == 1
+
+
+def test_a_bug_in_loading_is_a_reason_and_not_a_crash(
+    s3: Any, bucket: str, clock: ManualClock, store: S3FactorStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Even an error that nobody foresaw leaves the store answering, and recovering."""
+    publish(s3, bucket, make_factors())
+
+    def broken(*_: object) -> None:
+        raise RuntimeError("nobody foresaw this")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("flagrank.adapters.s3_factors.decode", broken)
+        with pytest.raises(FactorsUnavailable, match="nobody foresaw this"):
+            store.current()
+    clock.advance(RETRY_S)
+    assert store.current().item_factors.shape == (50, 8)
