@@ -5,7 +5,7 @@ import sys
 import typer
 from rich.console import Console
 
-from flagrank.cli import evaluate, publish, train
+from flagrank.cli import evaluate, local, publish, rollout, train
 from flagrank.errors import ConfigurationError, DataError, FlagrankError
 
 app = typer.Typer(
@@ -17,12 +17,14 @@ app = typer.Typer(
 app.command("train")(train.train)
 app.command("publish")(publish.publish)
 app.command("evaluate")(evaluate.evaluate)
+app.command("local")(local.local)
+app.add_typer(rollout.app, name="rollout")
 
 
 def main() -> None:
     """Runs the command; a known failure is one line on standard error."""
     try:
-        app()
+        app(rollout.with_default_port(sys.argv[1:]))
     except FlagrankError as error:
         sys.exit(report(error))
 

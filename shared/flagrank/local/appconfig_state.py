@@ -225,10 +225,13 @@ class AppConfigState:
     def start_session(self, body: Mapping[str, Any]) -> str:
         """A session's first token; identifiers are ids or names."""
         application_id = _find(self.applications.values(), _required(body, "ApplicationIdentifier"), "Application")
-        mine = lambda table: [entry for (owner, _), entry in table.items() if owner == application_id]  # noqa: E731
-        environment_id = _find(mine(self.environments), _required(body, "EnvironmentIdentifier"), "Environment")
+        environment_id = _find(
+            _of(application_id, self.environments), _required(body, "EnvironmentIdentifier"), "Environment"
+        )
         profile_id = _find(
-            mine(self.profiles), _required(body, "ConfigurationProfileIdentifier"), "ConfigurationProfile"
+            _of(application_id, self.profiles),
+            _required(body, "ConfigurationProfileIdentifier"),
+            "ConfigurationProfile",
         )
         poll_s = int(body.get("RequiredMinimumPollIntervalInSeconds", 60))
         if not MIN_POLL_S <= poll_s <= MAX_POLL_S:
@@ -308,6 +311,10 @@ def _strategy(strategy_id: str, name: str, minutes: int, growth: float, bake_min
         "FinalBakeTimeInMinutes": bake_minutes,
         "ReplicateTo": "NONE",
     }
+
+
+def _of(application_id: str, table: Mapping[tuple[str, str], dict[str, Any]]) -> list[dict[str, Any]]:
+    return [entry for (owner, _), entry in table.items() if owner == application_id]
 
 
 def _find(entries: Any, identifier: str, what: str) -> str:

@@ -26,7 +26,7 @@ MEMBERS = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class LLMBehaviour:
-    """How it behaves: latency is `latency_ms` + `ms_per_token` * tokens, spread by `noise`; the faults are shares, 0..1."""
+    """How it behaves: `latency_ms` + `ms_per_token` * tokens, spread by `noise`; the faults are shares, 0..1."""
 
     latency_ms: float = 12.0
     ms_per_token: float = 0.06

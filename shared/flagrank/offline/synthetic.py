@@ -21,7 +21,7 @@ ITEMS_PER_TOPIC = 180
 USERS = 1200
 FIRST_ITEM_ID = 1001
 ITEM_ID_STEP = 7
-FAVOURITE_TOPICS = 3
+FAVOURITE_TOPICS = 4
 START_S = 1_735_689_600
 SESSION_GAP_S = 86_400
 
@@ -79,8 +79,8 @@ def _interactions(vocabulary: dict[str, Any], products: list[Product], rng: rand
         weights = {topic: _cumulative(shelves[topic], liked) for topic in topics}
         chosen: set[int] = set()
         while len(chosen) < wanted:
-            # one basket in eight is a whim outside of the user's topics
-            topic = rng.choice(list(shelves)) if rng.randrange(8) == 0 else rng.choices(topics, (4, 2, 1))[0]
+            # one choice in six is a whim outside of the user's topics
+            topic = rng.choice(list(shelves)) if rng.randrange(6) == 0 else rng.choices(topics, (4, 3, 2, 1))[0]
             cumulative = weights.get(topic) or _cumulative(shelves[topic], liked)
             product = rng.choices(shelves[topic], cum_weights=cumulative)[0]
             now_s += rng.randint(20, 900) if rng.randrange(6) else SESSION_GAP_S

@@ -1,0 +1,101 @@
+"""`flagrank local`: the whole of Flagrank on a laptop, no AWS account."""
+
+import signal
+import tempfile
+import threading
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.table import Table
+
+from flagrank.cli.output import stderr, training_progress
+from flagrank.cli.train import DataOption, SplitOption
+
+
+def local(
+    data: DataOption = "synthetic",
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, help="Where the API listens; 0 lets the system choose.")
+    ] = 8080,
+    environments: Annotated[int, typer.Option(min=1, max=64, help="Function environments, each a process.")] = 2,
+    percent: Annotated[float, typer.Option(min=0, max=100, help="Share of treated users to begin with.")] = 50.0,
+    split: SplitOption = "ua",
+    llm_latency_ms: Annotated[float, typer.Option(min=0, help="The stand-in LLM: latency of a call, ms.")] = 12.0,
+    llm_ms_per_token: Annotated[float, typer.Option(min=0, help="... and for each token, ms.")] = 0.06,
+    llm_malformed: Annotated[float, typer.Option(min=0, max=1, help="... share of malformed answers.")] = 0.04,
+    llm_hang: Annotated[float, typer.Option(min=0, max=1, help="... share of calls that never answer.")] = 0.0,
+    llm_throttle: Annotated[float, typer.Option(min=0, max=1, help="... share of throttled calls.")] = 0.0,
+    verbose: Annotated[bool, typer.Option("--verbose", help="Show the function's log lines.")] = False,
+) -> None:
+    """Train (or take an artifact folder as --data), start the local cloud, publish, and serve the API.
+
+    S3, DynamoDB, CloudWatch, AppConfig and Bedrock are stand-ins on loopback that speak AWS's wire protocol; requests
+    become Lambda events for the real handler. Ctrl-C ends all of it.
+    """
+    from flagrank.local.cloud import LOCAL_FLAG, LocalCloud
+
+    behaviour = {
+        "latency_ms": llm_latency_ms,
+        "ms_per_token": llm_ms_per_token,
+        "malformed": llm_malformed,
+        "hang": llm_hang,
+        "throttled": llm_throttle,
+    }
+    stopped = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stopped.set())
+    flag = LOCAL_FLAG.model_copy(update={"percent": percent})
+    with tempfile.TemporaryDirectory(prefix="flagrank-local-") as scratch:
+        artifacts = _artifacts(data, split, Path(scratch) / "artifacts")
+        if stopped.is_set():
+            return
+        with LocalCloud(artifacts, flag, behaviour, port, environments, verbose=verbose) as cloud:
+            _introduce(cloud, artifacts)
+            # plain and last, so that scripts can wait for it
+            print(f"ready {cloud.url}", flush=True)  # noqa: T201
+            stopped.wait()
+
+
+def _artifacts(data: str, split: str, out: Path) -> Path:
+    from flagrank.artifacts import MANIFEST
+
+    if (Path(data) / MANIFEST).exists():
+        return Path(data)
+    import datetime as dt
+
+    from flagrank.artifacts import encode
+    from flagrank.offline import artifact_folder
+    from flagrank.offline.sources import read_dataset
+    from flagrank.offline.train import AlsParameters, train
+
+    parameters = AlsParameters()
+    dataset = read_dataset(data, split)
+    with training_progress(parameters.iterations) as progress:
+        factors = train(dataset, parameters, progress)
+    created = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
+    artifact_folder.save(
+        encode(factors, created=created, training={"dataset": dataset.name, **parameters.recorded()}), out
+    )
+    return out
+
+
+def _introduce(cloud: Any, artifacts: Path) -> None:
+    from flagrank.domain import Arm
+    from flagrank.offline.artifact_folder import load
+    from flagrank.rollout import decide
+
+    factors = load(artifacts)
+    users: dict[Arm, list[str]] = {Arm.TREATMENT: [], Arm.CONTROL: []}
+    for user_id in factors.user_ids[:500].tolist():
+        users[decide(cloud.flag, user_id).arm].append(str(user_id))
+    table = Table(show_header=False, box=None, title="Flagrank local", title_justify="left")
+    table.add_row("factors", f"{factors.version}: {len(factors.item_ids)} items, {len(factors.user_ids)} users")
+    for name, what in (("aws", "S3, DynamoDB, CloudWatch"), ("appconfig", "AppConfig"), ("bedrock", "Bedrock")):
+        table.add_row(what, cloud.endpoint(name))
+    table.add_row("environments", str(cloud.environments))
+    table.add_row("flag", f"{cloud.flag.percent:g} % treated, alpha {cloud.flag.alpha:g}")
+    for arm, some in users.items():
+        table.add_row(f"users in {arm}", ", ".join(some[:8]) or "none")
+    table.add_row("try", f"curl '{cloud.url}/recommend?user_id=123&top_k=5'")
+    stderr.print(table)

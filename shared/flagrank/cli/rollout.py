@@ -1,0 +1,215 @@
+"""`flagrank rollout`: the flag, from the command line."""
+
+import getpass
+import os
+import urllib.error
+import urllib.request
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+import orjson
+import typer
+from pydantic import ValidationError
+
+from flagrank.cli.aws import aws_errors
+from flagrank.cli.output import JsonFlag, emit_json, stdout
+from flagrank.errors import CloudError, ConfigurationError, RolloutRefused
+from flagrank.rollout import FlagDocument
+
+DEFAULT_PORT = 8080
+PORTS = range(1024, 65536)
+POLL_S = 15
+
+app = typer.Typer(help="Look at the flag and change it.", no_args_is_help=True)
+
+LocalOption = Annotated[
+    int | None,
+    typer.Option(
+        "--local",
+        metavar="[PORT]",
+        help=f"The local cloud that serves this port ({DEFAULT_PORT} if none is given) instead of AWS.",
+    ),
+]
+ApplicationOption = Annotated[str, typer.Option(envvar="FLAGRANK_APPCONFIG_APPLICATION", help="AppConfig application.")]
+EnvironmentOption = Annotated[str, typer.Option(envvar="FLAGRANK_APPCONFIG_ENVIRONMENT", help="AppConfig environment.")]
+ProfileOption = Annotated[str, typer.Option(envvar="FLAGRANK_APPCONFIG_PROFILE", help="AppConfig profile.")]
+ActorOption = Annotated[str | None, typer.Option(help="Who changes it, for the record. [default: the user's name]")]
+ReasonOption = Annotated[str, typer.Option(help="Why, for the record.")]
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Which flag a command is about."""
+
+    application: str
+    environment: str
+    profile: str
+    local: int | None
+
+    def control(self) -> Any:
+        """The flag's control plane, in AWS or in the local cloud."""
+        import boto3
+
+        from flagrank.adapters.appconfig_control import FlagControl
+
+        if self.local is None:
+            return FlagControl(boto3.client("appconfig"), self.application, self.environment, self.profile)
+        variables = local_environment(self.local)
+        client = boto3.client(
+            "appconfig",
+            endpoint_url=variables["AWS_ENDPOINT_URL_APPCONFIG"],
+            region_name=variables["AWS_REGION"],
+            aws_access_key_id=variables["AWS_ACCESS_KEY_ID"],
+            aws_secret_access_key=variables["AWS_SECRET_ACCESS_KEY"],
+        )
+        names = ("APPLICATION", "ENVIRONMENT", "PROFILE")
+        return FlagControl(client, *(variables[f"FLAGRANK_APPCONFIG_{name}"] for name in names))
+
+
+def local_environment(port: int) -> dict[str, str]:
+    """The variables of the local cloud that serves a port; raises CloudError if none does."""
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/_local", timeout=5) as answer:
+            variables: dict[str, str] = orjson.loads(answer.read())["environment"]
+            return variables
+    except (urllib.error.URLError, TimeoutError, ValueError, KeyError) as error:
+        raise CloudError(f"no local cloud serves port {port}; start one with `flagrank local --port {port}`") from error
+
+
+def with_default_port(arguments: list[str]) -> list[str]:
+    """The arguments with a bare `--local` given its default port: a number that can be no port is not one.
+
+    Typer knows no options whose value may be left out.
+    """
+    filled = []
+    for place, argument in enumerate(arguments):
+        following = arguments[place + 1] if place + 1 < len(arguments) else ""
+        is_bare = argument == "--local" and not (following.isdecimal() and int(following) in PORTS)
+        filled.append(f"--local={DEFAULT_PORT}" if is_bare else argument)
+    return filled
+
+
+@app.command()
+def status(
+    application: ApplicationOption = "flagrank",
+    environment: EnvironmentOption = "production",
+    profile: ProfileOption = "rerank",
+    local: LocalOption = None,
+    json: JsonFlag = False,
+) -> None:
+    """Show what is deployed, what is in flight, and how long a change takes to reach every environment."""
+    with aws_errors():
+        deployed = Target(application, environment, profile, local).control().deployed()
+    document, newest = deployed.document, deployed.newest
+    shown = {
+        "document": document.model_dump(mode="json", by_alias=True) if document else None,
+        "version": deployed.deployment.label if deployed.deployment else None,
+        "deployed_at": deployed.deployment.started_at if deployed.deployment else None,
+        "change": deployed.deployment.description if deployed.deployment else None,
+        "in_flight": f"deployment {newest.number}: {newest.state}" if newest and newest.in_flight else None,
+        "worst_case_flip_s": POLL_S,
+    }
+    if json:
+        emit_json(shown)
+        return
+    if document is None:
+        stdout.print("nothing is deployed: every user is in control")
+    else:
+        state = f"{document.percent:g} % treated" if document.enabled else "off"
+        stdout.print(f"[bold]{state}[/], mode {document.mode}, alpha {document.alpha:g}, model {document.model_id}")
+        stdout.print(f"{shown['version']} since {shown['deployed_at']}: {shown['change']}")
+    if shown["in_flight"]:
+        stdout.print(f"in flight: {shown['in_flight']}")
+    stdout.print(f"a change reaches every environment within {POLL_S} s and its next request")
+
+
+@app.command()
+def percent(
+    value: Annotated[float, typer.Argument(min=0, max=100, help="Share of treated users, at most two decimals.")],
+    application: ApplicationOption = "flagrank",
+    environment: EnvironmentOption = "production",
+    profile: ProfileOption = "rerank",
+    local: LocalOption = None,
+    actor: ActorOption = None,
+    reason: ReasonOption = "none given",
+    json: JsonFlag = False,
+) -> None:
+    """Set the share of treated users; everything else in the document stays."""
+    target = Target(application, environment, profile, local)
+    _change(target, {"percent": value}, f"percent {value:g}", actor, reason, json)
+
+
+@app.command()
+def on(
+    application: ApplicationOption = "flagrank",
+    environment: EnvironmentOption = "production",
+    profile: ProfileOption = "rerank",
+    local: LocalOption = None,
+    actor: ActorOption = None,
+    reason: ReasonOption = "none given",
+    json: JsonFlag = False,
+) -> None:
+    """Switch the reranker on for the share that is set."""
+    _change(Target(application, environment, profile, local), {"enabled": True}, "on", actor, reason, json)
+
+
+@app.command()
+def off(
+    application: ApplicationOption = "flagrank",
+    environment: EnvironmentOption = "production",
+    profile: ProfileOption = "rerank",
+    local: LocalOption = None,
+    actor: ActorOption = None,
+    reason: ReasonOption = "none given",
+    json: JsonFlag = False,
+) -> None:
+    """The kill switch: everyone gets the baseline, whatever else is in flight."""
+    target = Target(application, environment, profile, local)
+    _change(target, {"enabled": False}, "off", actor, reason, json, stop_in_flight=True)
+
+
+def _change(
+    target: Target,
+    change: dict[str, Any],
+    what: str,
+    actor: str | None,
+    reason: str,
+    json: bool,
+    *,
+    stop_in_flight: bool = False,
+) -> None:
+    with aws_errors():
+        control = target.control()
+        deployed = control.deployed()
+        if deployed.document is None:
+            raise RolloutRefused("nothing is deployed yet; deploy infra/flags/rerank.json first (see the README)")
+        before: FlagDocument = deployed.document
+        after = _changed(before, change)
+        busy = deployed.newest is not None and deployed.newest.in_flight
+        if after == before and not (stop_in_flight and busy):
+            _said(json, {"changed": False, "version": deployed.deployment.label}, f"already so: {what}")
+            return
+        who = actor or os.environ.get("USER") or getpass.getuser()
+        deployment = control.deploy(after, actor=who, reason=f"{what} ({reason})", stop_in_flight=stop_in_flight)
+    document = {
+        "changed": True,
+        "version": deployment.label,
+        "deployment": deployment.number,
+        "worst_case_flip_s": POLL_S,
+    }
+    _said(json, document, f"{what}: {deployment.label} is deployed; every environment has it within {POLL_S} s")
+
+
+def _changed(before: FlagDocument, change: dict[str, Any]) -> FlagDocument:
+    try:
+        return FlagDocument.model_validate({**before.model_dump(by_alias=True), **change})
+    except ValidationError as error:
+        problem = error.errors()[0]
+        raise ConfigurationError(f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}") from error
+
+
+def _said(json: bool, document: dict[str, Any], line: str) -> None:
+    if json:
+        emit_json(document)
+    else:
+        stdout.print(line)

@@ -1,0 +1,215 @@
+"""The local cloud: stand-ins for AWS, the published factors, and the gateway, as one thing to start and stop."""
+
+import json
+import os
+import socket
+import sys
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import boto3
+import uvicorn
+
+import flagrank
+from flagrank.adapters.appconfig_control import FlagControl
+from flagrank.errors import CloudError
+from flagrank.local.emf import EmfForwarder
+from flagrank.local.gateway import Pool, create_app
+from flagrank.local.processes import StandIn
+from flagrank.local.serve import HOST
+from flagrank.offline.publish import publish
+from flagrank.rollout import FlagDocument
+
+REPOSITORY = Path(flagrank.__file__).resolve().parents[2]
+HANDLER = "functions.recommend.app.handler"
+TIMEOUT_S = 29.0
+START_S = 60.0
+BUCKET = "flagrank-local"
+TABLE = "flagrank-scores"
+APPLICATION, ENVIRONMENT, PROFILE = "flagrank", "local", "rerank"
+CREDENTIALS = {"AWS_ACCESS_KEY_ID": "local", "AWS_SECRET_ACCESS_KEY": "local"}
+REGION = "us-east-1"
+LOCAL_FLAG = FlagDocument(
+    enabled=True, percent=50.0, alpha=0.3, request_budget_ms=140, call_budget_ms=70, daily_usd_cap=5.0
+)
+
+
+@dataclass(slots=True)
+class LocalCloud:
+    """A running local cloud over an artifact folder; `port` 0 lets the system choose."""
+
+    artifacts: Path
+    flag: FlagDocument = LOCAL_FLAG
+    behaviour: Mapping[str, Any] = field(default_factory=dict)
+    port: int = 0
+    environments: int = 2
+    settings: Mapping[str, str] = field(default_factory=dict)
+    verbose: bool = False
+    handler: str = HANDLER
+    timeout_s: float = TIMEOUT_S
+    variables: dict[str, str] = field(default_factory=dict, init=False)
+    url: str = field(default="", init=False)
+    _stand_ins: dict[str, StandIn] = field(default_factory=dict, init=False)
+    _emf: EmfForwarder | None = field(default=None, init=False)
+    _server: uvicorn.Server | None = field(default=None, init=False)
+    _thread: threading.Thread | None = field(default=None, init=False)
+
+    def __enter__(self) -> Self:
+        listener = self._listener()
+        try:
+            self._start(listener)
+        except BaseException:
+            listener.close()
+            self.stop()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def take_down(self, name: str) -> None:
+        """Ends one stand-in: `aws` (S3, DynamoDB, CloudWatch), `appconfig` or `bedrock`."""
+        self._stand_ins[name].stop()
+
+    def endpoint(self, name: str) -> str:
+        """A stand-in's address."""
+        return self._stand_ins[name].url
+
+    def client(self, service: str) -> Any:
+        """A boto3 client for a service of this cloud."""
+        name = "AWS_ENDPOINT_URL_" + service.upper().replace("-", "_")
+        return boto3.client(
+            service,
+            endpoint_url=self.variables.get(name, self.variables["AWS_ENDPOINT_URL"]),
+            region_name=REGION,
+            aws_access_key_id=CREDENTIALS["AWS_ACCESS_KEY_ID"],
+            aws_secret_access_key=CREDENTIALS["AWS_SECRET_ACCESS_KEY"],
+        )
+
+    def flag_control(self) -> FlagControl:
+        """The flag's control plane."""
+        return FlagControl(self.client("appconfig"), APPLICATION, ENVIRONMENT, PROFILE)
+
+    def stop(self) -> None:
+        """Ends everything that was started."""
+        if self._server is not None and self._thread is not None:
+            self._server.should_exit = True
+            self._thread.join()
+        if self._emf is not None:
+            self._emf.stop()
+        for stand_in in self._stand_ins.values():
+            stand_in.stop()
+
+    def _listener(self) -> socket.socket:
+        if not (REPOSITORY / "functions").is_dir():
+            raise CloudError("functions/ is not beside this package; run from a clone of the repository")
+        listener = socket.socket()
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind((HOST, self.port))
+        except OSError as error:
+            listener.close()
+            raise CloudError(f"port {self.port} is in use; choose another with --port") from error
+        return listener
+
+    def _start(self, listener: socket.socket) -> None:
+        for name, options in (("aws", {}), ("appconfig", {}), ("bedrock", dict(self.behaviour))):
+            self._stand_ins[name] = StandIn(name, options)
+        for stand_in in self._stand_ins.values():
+            stand_in.wait()
+        self.variables = self._variables()
+        self._seed()
+        self._emf = EmfForwarder(self.client("cloudwatch"))
+        self.url = f"http://{HOST}:{listener.getsockname()[1]}"
+        self._serve(listener)
+
+    def _variables(self) -> dict[str, str]:
+        return {
+            "AWS_ENDPOINT_URL": self.endpoint("aws"),
+            "AWS_ENDPOINT_URL_APPCONFIG": self.endpoint("appconfig"),
+            "AWS_ENDPOINT_URL_APPCONFIGDATA": self.endpoint("appconfig"),
+            "AWS_ENDPOINT_URL_BEDROCK_RUNTIME": self.endpoint("bedrock"),
+            "AWS_REGION": REGION,
+            "AWS_DEFAULT_REGION": REGION,
+            **CREDENTIALS,
+            "FLAGRANK_BUCKET": BUCKET,
+            "FLAGRANK_TABLE": TABLE,
+            "FLAGRANK_APPCONFIG_APPLICATION": APPLICATION,
+            "FLAGRANK_APPCONFIG_ENVIRONMENT": ENVIRONMENT,
+            "FLAGRANK_APPCONFIG_PROFILE": PROFILE,
+            **self.settings,
+        }
+
+    def _seed(self) -> None:
+        s3 = self.client("s3")
+        s3.create_bucket(Bucket=BUCKET)
+        s3.put_bucket_versioning(Bucket=BUCKET, VersioningConfiguration={"Status": "Enabled"})
+        publish(self.artifacts, s3, BUCKET)
+        dynamodb = self.client("dynamodb")
+        dynamodb.create_table(
+            TableName=TABLE,
+            KeySchema=[{"AttributeName": "pk", "KeyType": "HASH"}],
+            AttributeDefinitions=[{"AttributeName": "pk", "AttributeType": "S"}],
+            BillingMode="PAY_PER_REQUEST",
+        )
+        ttl = {"Enabled": True, "AttributeName": "expires_at"}
+        dynamodb.update_time_to_live(TableName=TABLE, TimeToLiveSpecification=ttl)
+        appconfig = self.client("appconfig")
+        application = appconfig.create_application(Name=APPLICATION)["Id"]
+        appconfig.create_environment(ApplicationId=application, Name=ENVIRONMENT)
+        appconfig.create_configuration_profile(
+            ApplicationId=application,
+            Name=PROFILE,
+            LocationUri="hosted",
+            Validators=[{"Type": "JSON_SCHEMA", "Content": json.dumps(FlagDocument.model_json_schema(by_alias=True))}],
+        )
+        self.flag_control().deploy(self.flag, actor="flagrank local", reason="first document")
+
+    def _serve(self, listener: socket.socket) -> None:
+        started = threading.Event()
+        failure: list[BaseException] = []
+        pool = Pool(self._worker_variables(), self.environments, self.timeout_s, self._take_line)
+        local = {"environment": self.variables, "environments": self.environments, "url": self.url}
+        app = create_app(pool, local, started.set)
+        server = uvicorn.Server(uvicorn.Config(app, log_level="error", access_log=False, lifespan="on"))
+
+        def run() -> None:
+            try:
+                server.run(sockets=[listener])
+            except BaseException as error:
+                failure.append(error)
+            finally:
+                started.set()
+
+        self._server = server
+        self._thread = threading.Thread(target=run, daemon=True)
+        self._thread.start()
+        if not started.wait(START_S) or failure or not self._thread.is_alive():
+            raise CloudError(f"the function's environments did not start: {failure or 'see the error above'}")
+
+    def _worker_variables(self) -> dict[str, str]:
+        # the developer's own AWS settings stay outside, as they would in Lambda
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "FLAGRANK_"))}
+        return {
+            **inherited,
+            **self.variables,
+            "_HANDLER": self.handler,
+            "LAMBDA_TASK_ROOT": str(REPOSITORY),
+            "AWS_LAMBDA_FUNCTION_NAME": "flagrank-recommend",
+            "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "1769",
+            "AWS_LAMBDA_FUNCTION_VERSION": "$LATEST",
+            "AWS_EC2_METADATA_DISABLED": "true",
+            "OPENBLAS_NUM_THREADS": "1",
+        }
+
+    def _take_line(self, line: bytes) -> None:
+        if self._emf is not None and self._emf.take(line):
+            return
+        if self.verbose:
+            sys.stderr.write(line.decode("utf-8", "replace"))

@@ -1,0 +1,50 @@
+"""Child processes that cannot be left behind."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+from flagrank.errors import CloudError
+from flagrank.local.serve import HOST
+
+STOP_S = 5.0
+
+
+class StandIn:
+    """A stand-in service in a process of its own: started at once, reachable after `wait`."""
+
+    def __init__(self, name: str, options: Mapping[str, Any] | None = None) -> None:
+        self.name = name
+        command = [sys.executable, "-m", "flagrank.local.serve", name, json.dumps(dict(options or {}))]
+        self._process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=_environment(), start_new_session=True
+        )
+        self.url = ""
+
+    def wait(self) -> None:
+        """Waits until it accepts connections; raises CloudError if it ended instead."""
+        assert self._process.stdout is not None
+        line = self._process.stdout.readline()
+        if not line:
+            self.stop()
+            raise CloudError(f"the stand-in for {self.name} did not start (exit code {self._process.returncode})")
+        self.url = f"http://{HOST}:{json.loads(line)['port']}"
+
+    def stop(self) -> None:
+        """Ends it: by closing its input, by force if that does not help."""
+        for pipe in (self._process.stdin, self._process.stdout):
+            if pipe is not None:
+                pipe.close()
+        try:
+            self._process.wait(STOP_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+
+def _environment() -> dict[str, str]:
+    # a developer's own AWS settings must not leak into the stand-ins
+    return {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}

@@ -1,0 +1,73 @@
+"""`python -m flagrank.local.serve NAME OPTIONS`: one stand-in as a process of its own.
+
+Prints `{"port": ...}` when it accepts connections, and ends when its standard input does: so none outlives its parent,
+however that ended.
+"""
+
+import json
+import logging
+import signal
+import socket
+import sys
+import threading
+from typing import Any
+
+import uvicorn
+from starlette.applications import Starlette
+
+HOST = "127.0.0.1"
+
+
+def main() -> None:
+    """Serves until standard input ends."""
+    # Ctrl-C reaches the whole process group; the parent decides when its children end
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    name, options = sys.argv[1], json.loads(sys.argv[2])
+    if name == "aws":
+        _serve_moto()
+    else:
+        _serve(_app(name, options))
+
+
+def _app(name: str, options: dict[str, Any]) -> Starlette:
+    from flagrank.local import appconfig, bedrock
+
+    if name == "appconfig":
+        return appconfig.create_app()
+    return bedrock.create_app(bedrock.LLMBehaviour(**options))
+
+
+def _serve(app: Starlette) -> None:
+    listener = socket.socket()
+    listener.bind((HOST, 0))
+    server = uvicorn.Server(uvicorn.Config(app, log_level="warning", access_log=False, timeout_graceful_shutdown=1))
+
+    def watch() -> None:
+        _announce(listener.getsockname()[1])
+        sys.stdin.read()
+        server.should_exit = True
+
+    listener.listen(256)
+    threading.Thread(target=watch, daemon=True).start()
+    server.run(sockets=[listener])
+
+
+def _serve_moto() -> None:
+    from moto.server import ThreadedMotoServer
+
+    # werkzeug would print a line for each of thousands of requests
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)
+    server = ThreadedMotoServer(ip_address=HOST, port=0, verbose=False)
+    server.start()
+    _announce(server.get_host_and_port()[1])
+    sys.stdin.read()
+    server.stop()
+
+
+def _announce(port: int) -> None:
+    sys.stdout.write(json.dumps({"port": port}) + "\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main()
