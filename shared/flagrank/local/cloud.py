@@ -20,7 +20,7 @@ from flagrank.errors import CloudError
 from flagrank.local.emf import EmfForwarder
 from flagrank.local.gateway import Pool, create_app
 from flagrank.local.processes import StandIn
-from flagrank.local.serve import HOST
+from flagrank.local.serve import HOST, bound_listener
 from flagrank.offline.publish import publish
 from flagrank.rollout import FlagDocument
 
@@ -109,14 +109,10 @@ class LocalCloud:
     def _listener(self) -> socket.socket:
         if not (REPOSITORY / "functions").is_dir():
             raise CloudError("functions/ is not beside this package; run from a clone of the repository")
-        listener = socket.socket()
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            listener.bind((HOST, self.port))
+            return bound_listener(self.port)
         except OSError as error:
-            listener.close()
             raise CloudError(f"port {self.port} is in use; choose another with --port") from error
-        return listener
 
     def _start(self, listener: socket.socket) -> None:
         for name, options in (("aws", {}), ("appconfig", {}), ("bedrock", dict(self.behaviour))):

@@ -38,8 +38,7 @@ def _app(name: str, options: dict[str, Any]) -> Starlette:
 
 
 def _serve(app: Starlette) -> None:
-    listener = socket.socket()
-    listener.bind((HOST, 0))
+    listener = bound_listener(0)
     server = uvicorn.Server(uvicorn.Config(app, log_level="warning", access_log=False, timeout_graceful_shutdown=1))
 
     def watch() -> None:
@@ -50,6 +49,19 @@ def _serve(app: Starlette) -> None:
     listener.listen(256)
     threading.Thread(target=watch, daemon=True).start()
     server.run(sockets=[listener])
+
+
+def bound_listener(port: int) -> socket.socket:
+    """A socket that is bound to a loopback port; raises OSError if the port is taken."""
+    # asyncio switches Nagle's delay off only where the protocol is named, and 40 ms a request is what it costs
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((HOST, port))
+    except OSError:
+        listener.close()
+        raise
+    return listener
 
 
 def _serve_moto() -> None:
