@@ -202,6 +202,40 @@ def test_errors_are_retried_at_growing_intervals(
     assert asked_at_s == [0, 1, 3, 7, 15, 30, 45, 60]
 
 
+def test_a_second_outage_backs_off_from_the_beginning(
+    source: AppConfigFlagSource, wire: AppConfigWire, clock: ManualClock
+) -> None:
+    """A good read ends the first outage's count, and its doubt."""
+    wire.trouble = OUTAGE
+    for _ in range(6):
+        source.current(WAIT_MS)
+        clock.advance(POLL_S)
+    wire.trouble = None
+    assert not source.current(WAIT_MS).stale
+    wire.trouble = OUTAGE
+    clock.advance(POLL_S)
+    source.current(WAIT_MS)
+    wire.trouble = None
+    wire.deploy(body(5))
+    clock.advance(1)
+    assert percent(source) == 5
+
+
+def test_a_token_is_sent_once_even_when_nobody_heard_the_answer(
+    source: AppConfigFlagSource, wire: AppConfigWire, clock: ManualClock
+) -> None:
+    """The service may have used it up before the answer was lost."""
+    source.current(WAIT_MS)
+    wire.trouble = OUTAGE
+    clock.advance(POLL_S)
+    source.current(WAIT_MS)
+    wire.trouble = None
+    clock.advance(POLL_S)
+    source.current(WAIT_MS)
+    polls = [call.path for call in wire.server.calls if call.method == "GET"]
+    assert len(polls) == len(set(polls)) == 3
+
+
 def test_an_outage_of_any_length_keeps_its_backoff(clock: ManualClock) -> None:
     """The arithmetic holds for more failures than a float has exponents: hours of an outage, at 15 s each."""
     asked = 0

@@ -51,6 +51,15 @@ def test_what_was_written_here_is_remembered_here(
     assert inner.reads == 1
 
 
+def test_what_was_written_here_can_be_added_to_from_memory(cache: TieredScoreCache, clock: ManualClock) -> None:
+    """The remembered revision is the one that the table now holds."""
+    cache.read("other", DAY)
+    cache.write("key", record(clock))
+    found = cache.read("key", DAY).record
+    assert found is not None
+    assert cache.write("key", found)
+
+
 def test_a_miss_always_asks(cache: TieredScoreCache, inner: CountingCache) -> None:
     """Another environment may have written what was missing a moment ago."""
     cache.read("key", DAY)
