@@ -146,7 +146,7 @@ def _prose(text: str) -> str:
 
 
 def _out_of_range(text: str) -> str:
-    return text.replace('"relevance":', '"relevance":9')
+    return text.replace('"relevance":', '"relevance":101')
 
 
 def _wrong_types(text: str) -> str:

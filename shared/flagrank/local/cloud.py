@@ -48,6 +48,7 @@ class LocalCloud:
     port: int = 0
     environments: int = 2
     settings: Mapping[str, str] = field(default_factory=dict)
+    publish_first: bool = True
     verbose: bool = False
     handler: str = HANDLER
     timeout_s: float = TIMEOUT_S
@@ -91,6 +92,10 @@ class LocalCloud:
             aws_access_key_id=CREDENTIALS["AWS_ACCESS_KEY_ID"],
             aws_secret_access_key=CREDENTIALS["AWS_SECRET_ACCESS_KEY"],
         )
+
+    def publish(self) -> None:
+        """Publishes the artifacts."""
+        publish(self.artifacts, self.client("s3"), BUCKET)
 
     def flag_control(self) -> FlagControl:
         """The flag's control plane."""
@@ -146,7 +151,8 @@ class LocalCloud:
         s3 = self.client("s3")
         s3.create_bucket(Bucket=BUCKET)
         s3.put_bucket_versioning(Bucket=BUCKET, VersioningConfiguration={"Status": "Enabled"})
-        publish(self.artifacts, s3, BUCKET)
+        if self.publish_first:
+            self.publish()
         dynamodb = self.client("dynamodb")
         dynamodb.create_table(
             TableName=TABLE,

@@ -1,0 +1,55 @@
+"""A local cloud for tests that go through HTTP, real boto3 clients and worker processes."""
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from flagrank.artifacts import encode
+from flagrank.local.cloud import LOCAL_FLAG, LocalCloud
+from flagrank.offline import artifact_folder, synthetic
+from flagrank.offline.train import AlsParameters, train
+from flagrank.rollout import FlagDocument
+
+# generous budgets: what is tested here is behaviour, and the machine may be busy
+PATIENT = LOCAL_FLAG.model_copy(update={"percent": 100.0, "request_budget_ms": 4000, "call_budget_ms": 2000})
+
+type StartCloud = Callable[..., LocalCloud]
+
+
+@pytest.fixture(scope="session")
+def synthetic_artifacts(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The synthetic catalogue, trained once."""
+    parameters = AlsParameters(iterations=8)
+    factors = train(synthetic.generate(), parameters)
+    folder = tmp_path_factory.mktemp("artifacts") / "synthetic"
+    files = encode(factors, created="2026-01-01T00:00:00+00:00", training=parameters.recorded())
+    artifact_folder.save(files, folder)
+    return folder
+
+
+@pytest.fixture
+def start_cloud(synthetic_artifacts: Path) -> Iterator[StartCloud]:
+    """Starts local clouds that end with the test."""
+    with ExitStack() as stack:
+
+        def start(flag: FlagDocument = PATIENT, **options: Any) -> LocalCloud:
+            return stack.enter_context(LocalCloud(synthetic_artifacts, flag, **options))
+
+        yield start
+
+
+@pytest.fixture(scope="session")
+def cloud(synthetic_artifacts: Path) -> Iterator[LocalCloud]:
+    """One local cloud for all tests that leave it as it is: everyone treated, no faults."""
+    with LocalCloud(synthetic_artifacts, PATIENT, {"malformed": 0.0, "latency_ms": 2.0}) as running:
+        yield running
+
+
+@pytest.fixture
+def http(cloud: LocalCloud) -> Iterator[httpx.Client]:
+    """An HTTP client of the shared cloud."""
+    with httpx.Client(base_url=cloud.url, timeout=30) as client:
+        yield client

@@ -1,0 +1,70 @@
+"""`flagrank rollout` against the local cloud: an operator's way, end to end."""
+
+import json
+import subprocess
+import sys
+import time
+from typing import Any
+
+import httpx
+from flagrank.local.cloud import LOCAL_FLAG, LocalCloud
+
+from tests.e2e.conftest import StartCloud
+
+POLL_S = 15
+COMMAND = "import sys; from flagrank.cli import main; sys.argv[0] = 'flagrank'; main()"
+# alpha 1 decides the arms and asks no LLM
+ARMS_ONLY = LOCAL_FLAG.model_copy(update={"percent": 0.0, "alpha": 1.0})
+
+
+def rollout(cloud: LocalCloud, *arguments: str) -> tuple[int, dict[str, Any], str]:
+    """Exit code, JSON and standard error of a command."""
+    port = cloud.url.rpartition(":")[2]
+    command = [sys.executable, "-c", COMMAND, "rollout", *arguments, "--local", port, "--json"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    return done.returncode, json.loads(done.stdout) if done.stdout else {}, done.stderr
+
+
+def arms(cloud: LocalCloud, users: int = 40) -> list[str]:
+    """The arms of the first users."""
+    with httpx.Client(base_url=cloud.url, timeout=30) as client:
+        return [client.get("/recommend", params={"user_id": user}).json()["arm"] for user in range(1, users + 1)]
+
+
+def test_an_operator_ramps_and_kills(start_cloud: StartCloud) -> None:
+    """A change reaches every environment within the poll interval, and none of the requests on the way fails."""
+    cloud = start_cloud(ARMS_ONLY, environments=3)
+    assert set(arms(cloud)) == {"control"}
+    code, said, _ = rollout(cloud, "percent", "100", "--reason", "test")
+    assert (code, said["changed"], said["version"]) == (0, True, "v2")
+    time.sleep(POLL_S + 1)
+    assert set(arms(cloud)) == {"treatment"}
+    assert rollout(cloud, "off")[0] == 0
+    time.sleep(POLL_S + 1)
+    assert set(arms(cloud)) == {"control"}
+    code, said, _ = rollout(cloud, "status")
+    assert (code, said["document"]["enabled"], said["document"]["percent"]) == (0, False, 100.0)
+    assert "off" in said["change"]
+
+
+def test_what_is_so_already_is_not_deployed_again(cloud: LocalCloud) -> None:
+    """A change that changes nothing says so and succeeds."""
+    code, said, _ = rollout(cloud, "on")
+    assert (code, said["changed"]) == (0, False)
+
+
+def test_a_document_that_would_be_invalid_is_refused_before_anything_is_sent(cloud: LocalCloud) -> None:
+    """More than two decimals: exit code 2 and the reason, and the flag is as it was."""
+    before = rollout(cloud, "status")[1]
+    code, _, said = rollout(cloud, "percent", "0.001")
+    assert (code, "two decimals" in said) == (2, True)
+    assert rollout(cloud, "percent", "101")[0] == 2
+    assert rollout(cloud, "status")[1] == before
+
+
+def test_a_port_that_nobody_serves_is_one_clear_line() -> None:
+    """The line says how to start a local cloud there."""
+    command = [sys.executable, "-c", COMMAND, "rollout", "status", "--local", "1999"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+    assert "flagrank local --port 1999" in done.stderr
