@@ -23,9 +23,7 @@ def reasons(url: str, count: int) -> list[tuple[int, str, str]]:
     ("behaviour", "reason"),
     [
         ({"hang": 1.0}, "timeout"),
-        ({"throttled": 1.0}, "throttled"),
         ({"malformed": 1.0}, "parse"),
-        ({"cut_off": 1.0}, "cut_off"),
     ],
 )
 def test_a_failing_llm_costs_the_rerank_and_nothing_else(
