@@ -14,10 +14,18 @@ from typing import Any, Protocol
 from flagrank.breaker import Breaker
 from flagrank.budget import Deadline
 from flagrank.domain import Candidate, RerankTally
-from flagrank.errors import AllTied, BreakerOpen, BudgetExhausted, CostCapReached, LowCoverage, RerankError
+from flagrank.errors import (
+    AllTied,
+    BreakerOpen,
+    BudgetExhausted,
+    CacheUnavailable,
+    CostCapReached,
+    LowCoverage,
+    RerankError,
+)
 from flagrank.judging import Judgement, ListwiseJudge, worth_calling
 from flagrank.parsing import MIN_COVERAGE
-from flagrank.ports import Clock, ScoreCache, ScoreRecord
+from flagrank.ports import CacheRead, Clock, ScoreCache, ScoreRecord
 from flagrank.prompting import PROMPT_VERSION
 from flagrank.rollout import FlagDocument
 
@@ -46,7 +54,7 @@ class IdentityReranker:
 
 @dataclass(frozen=True, slots=True)
 class LLMReranker:
-    """The reranker over a judge and a score cache. `executor` runs the write-backs; the TTL is in seconds."""
+    """The reranker over a judge and a score cache. `executor` runs the cache's calls; the TTL is in seconds."""
 
     judge: ListwiseJudge
     cache: ScoreCache
@@ -61,7 +69,7 @@ class LLMReranker:
         """Relevance by position: from the cache where this text was judged for this intent, from the LLM where not."""
         key, day = record_key(intent, flag.model_id), self._day()
         entry_keys = [entry_key(candidate.text) for candidate in head]
-        stored = self.cache.read(key, day)
+        stored = self._read(key, day, deadline)
         known = stored.record.scores if stored.record else {}
         relevance = {place: known[entry] for place, entry in enumerate(entry_keys) if entry in known}
         missing = {place: candidate.text for place, candidate in enumerate(head) if place not in relevance}
@@ -80,6 +88,14 @@ class LLMReranker:
         if not tells_apart(relevance):
             raise AllTied("every item was judged the same")
         return relevance
+
+    def _read(self, key: str, day: str, deadline: Deadline) -> CacheRead:
+        # a table that hangs must not cost more than the request has, so its answer is awaited and not called for
+        reading = self.executor.submit(self.cache.read, key, day)
+        try:
+            return reading.result(deadline.remaining_ms() / 1000)
+        except TimeoutError as error:
+            raise CacheUnavailable("the cache did not answer within the request's budget") from error
 
     def _judgement(
         self,

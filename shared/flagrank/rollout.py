@@ -2,13 +2,23 @@
 
 import hashlib
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
 from flagrank.domain import Arm, Reason, UserId
 
 BUCKETS = 10_000
+
+
+def _as_text(value: object) -> object:
+    # ids may be trained as integers; the bucket hashes their text, so lists hold text too
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+ListedUsers = Annotated[
+    tuple[Annotated[str, BeforeValidator(_as_text, json_schema_input_type=int | str)], ...], Field(max_length=1000)
+]
 
 
 class FlagDocument(BaseModel):
@@ -25,8 +35,8 @@ class FlagDocument(BaseModel):
     percent: Annotated[float, Field(ge=0, le=100)] = 0.0
     salt: Annotated[str, Field(min_length=1, max_length=64)] = "rerank-1"
     hash_version: Literal[1] = 1
-    allow: Annotated[tuple[str, ...], Field(max_length=1000)] = ()
-    deny: Annotated[tuple[str, ...], Field(max_length=1000)] = ()
+    allow: ListedUsers = ()
+    deny: ListedUsers = ()
     mode: Literal["serve", "shadow"] = "serve"
     model_id: Annotated[str, Field(min_length=1, max_length=256)] = "amazon.nova-lite-v1:0"
     top_m: Annotated[int, Field(ge=20, le=100)] = 60
@@ -41,16 +51,6 @@ class FlagDocument(BaseModel):
     def _two_decimals(cls, value: float) -> float:
         if abs(value * 100 - round(value * 100)) > 1e-9:
             raise ValueError("percent has at most two decimals")
-        return value
-
-    @field_validator("allow", "deny", mode="before")
-    @classmethod
-    def _ids_as_text(cls, value: object) -> object:
-        # ids may be trained as integers; the bucket hashes their text, so lists hold text too
-        if isinstance(value, list | tuple):
-            return tuple(
-                str(entry) if isinstance(entry, int) and not isinstance(entry, bool) else entry for entry in value
-            )
         return value
 
     @model_validator(mode="after")
@@ -90,3 +90,8 @@ def decide(flag: FlagDocument | None, user_id: UserId) -> RolloutDecision:
         return RolloutDecision(Arm.TREATMENT, Reason.ALLOW)
     treated = bucket(flag.salt, user_id) < flag.threshold
     return RolloutDecision(Arm.TREATMENT if treated else Arm.CONTROL, Reason.SPLIT)
+
+
+def json_schema() -> dict[str, Any]:
+    """The flag document's JSON Schema, as AppConfig's validator takes it (draft-07 keywords only)."""
+    return {"$schema": "http://json-schema.org/draft-07/schema#", **FlagDocument.model_json_schema(by_alias=True)}

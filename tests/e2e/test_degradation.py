@@ -14,7 +14,7 @@ TREATED = LOCAL_FLAG.model_copy(update={"percent": 100.0})
 def reasons(url: str, count: int) -> list[tuple[int, str, str]]:
     """Status, mode and reason of so many users' requests, each with a query of its own."""
     with httpx.Client(base_url=url, timeout=30) as client:
-        asked = [{"user_id": user, "query": f"cordless headset {user}"} for user in range(1, count + 1)]
+        asked = [{"user_id": str(user), "query": f"cordless headset {user}"} for user in range(1, count + 1)]
         answers = [client.get("/recommend", params=params) for params in asked]
     return [(answer.status_code, answer.json()["mode"], answer.json()["reason"]) for answer in answers]
 

@@ -25,7 +25,9 @@ def test_a_query_moves_what_it_names_to_the_front(http: httpx.Client) -> None:
     def overlap(query: str | None) -> int:
         total = 0
         for user_id in range(1, 51):
-            params = {"user_id": user_id, "top_k": 5, "explain": True} | ({"query": query} if query else {})
+            params = {"user_id": str(user_id), "top_k": "5", "explain": "true"}
+            if query:
+                params["query"] = query
             for item in http.get("/recommend", params=params).json()["items"]:
                 total += len(intent & {item["category"], *item["title"].lower().split()})
         return total

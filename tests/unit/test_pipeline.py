@@ -1,5 +1,7 @@
 """One request through the whole pipeline, over in-memory adapters."""
 
+import threading
+
 import numpy as np
 import pytest
 from flagrank.domain import Arm, Mode, Reason, UserKind
@@ -12,7 +14,7 @@ from flagrank.errors import (
     RerankTimeout,
 )
 from flagrank.metrics import Metric
-from flagrank.ports import Completion, Prompt
+from flagrank.ports import CacheRead, Completion, Prompt
 from flagrank.rollout import FlagDocument
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -182,6 +184,21 @@ def test_a_broken_cache_serves_the_baseline() -> None:
     wired = Wired()
     wired.cache.broken = True
     answer = wired.recommend(query="wireless")
+    assert (answer.mode, answer.reason, wired.llm.prompts) == (Mode.FALLBACK_BASELINE, Reason.CACHE, [])
+
+
+def test_a_hanging_cache_costs_no_more_than_the_request_has() -> None:
+    """A table that never answers is given up at the deadline."""
+    wired = Wired(TREATED.model_copy(update={"request_budget_ms": 60, "call_budget_ms": 40}))
+    answered = threading.Event()
+
+    def hang(key: str, day: str) -> CacheRead:
+        answered.wait(30)
+        return CacheRead(None)
+
+    wired.cache.read = hang  # type: ignore[method-assign]
+    answer = wired.recommend(query="wireless")
+    answered.set()
     assert (answer.mode, answer.reason, wired.llm.prompts) == (Mode.FALLBACK_BASELINE, Reason.CACHE, [])
 
 

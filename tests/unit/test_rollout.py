@@ -102,7 +102,7 @@ def test_a_broken_document_is_refused(change: dict[str, object]) -> None:
 
 def test_a_document_survives_its_own_json() -> None:
     """What is written to AppConfig reads back equal, ids in lists included."""
-    flag = FlagDocument.model_validate({"enabled": True, "percent": 4.95, "allow": [123, "u-1"]})
+    flag = FlagDocument.model_validate_json('{"enabled": true, "percent": 4.95, "allow": [123, "u-1"]}')
     assert FlagDocument.model_validate_json(flag.model_dump_json(by_alias=True)) == flag
     assert flag.allow == ("123", "u-1")
     assert flag.threshold == 495

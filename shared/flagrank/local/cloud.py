@@ -22,7 +22,7 @@ from flagrank.local.gateway import Pool, create_app
 from flagrank.local.processes import StandIn
 from flagrank.local.serve import HOST, bound_listener
 from flagrank.offline.publish import publish
-from flagrank.rollout import FlagDocument
+from flagrank.rollout import FlagDocument, json_schema
 
 REPOSITORY = Path(flagrank.__file__).resolve().parents[2]
 HANDLER = "functions.recommend.app.handler"
@@ -169,7 +169,7 @@ class LocalCloud:
             ApplicationId=application,
             Name=PROFILE,
             LocationUri="hosted",
-            Validators=[{"Type": "JSON_SCHEMA", "Content": json.dumps(FlagDocument.model_json_schema(by_alias=True))}],
+            Validators=[{"Type": "JSON_SCHEMA", "Content": json.dumps(json_schema())}],
         )
         self.flag_control().deploy(self.flag, actor="flagrank local", reason="first document")
 
