@@ -68,7 +68,7 @@ class Settings(BaseModel):
 
     @classmethod
     def from_env(cls, environment: Mapping[str, str]) -> "Settings":
-        """The settings in a mapping such as os.environ; raises ConfigurationError naming the variable."""
+        """The settings in a process's variables; raises ConfigurationError naming the variable."""
         values = {
             key.removeprefix(PREFIX).lower(): value
             for key, value in environment.items()

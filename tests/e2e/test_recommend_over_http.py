@@ -37,7 +37,7 @@ def test_a_query_moves_what_it_names_to_the_front(http: httpx.Client) -> None:
 
 def test_the_second_request_makes_no_llm_call(http: httpx.Client) -> None:
     """The same user and query is answered from the cache, with the same list, and says so."""
-    params = {"user_id": 77, "query": "quiet blender for soup", "explain": True}
+    params = {"user_id": "77", "query": "quiet blender for soup", "explain": "true"}
     first, second = (http.get("/recommend", params=params).json() for _ in range(2))
     assert first["diagnostics"]["llm_calls"] > 0
     assert (second["diagnostics"]["llm_calls"], second["diagnostics"]["cache_misses"]) == (0, 0)

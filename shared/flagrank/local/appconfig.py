@@ -9,6 +9,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from flagrank.adapters.system_clock import SystemClock
+from flagrank.local.appconfig_sessions import Sessions
 from flagrank.local.appconfig_state import AppConfigState
 from flagrank.local.rest_json import ServiceError, error_response, json_response
 from flagrank.ports import Clock
@@ -22,7 +23,12 @@ DEPLOYMENTS = ENVIRONMENTS + "/{environment}/deployments"
 def create_app(clock: Clock | None = None) -> Starlette:
     """The application over an empty account."""
     state = AppConfigState(clock or SystemClock())
-    routes = (*_resource_routes(state), *_version_routes(state), *_deployment_routes(state), *_data_routes(state))
+    routes = (
+        *_resource_routes(state),
+        *_version_routes(state),
+        *_deployment_routes(state),
+        *_data_routes(Sessions(state)),
+    )
     return Starlette(routes=routes, exception_handlers={ServiceError: error_response})
 
 
@@ -124,12 +130,12 @@ def _deployment_routes(state: AppConfigState) -> list[Route]:
     ]
 
 
-def _data_routes(state: AppConfigState) -> list[Route]:
+def _data_routes(sessions: Sessions) -> list[Route]:
     async def start_session(request: Request) -> Response:
-        return json_response({"InitialConfigurationToken": state.start_session(await _body(request))}, 201)
+        return json_response({"InitialConfigurationToken": sessions.start(await _body(request))}, 201)
 
     async def latest(request: Request) -> Response:
-        session, token, fresh = state.latest(request.query_params.get("configuration_token", ""))
+        session, token, fresh = sessions.latest(request.query_params.get("configuration_token", ""))
         headers = {"Next-Poll-Configuration-Token": token, "Next-Poll-Interval-In-Seconds": str(session.poll_s)}
         if fresh is None:
             return Response(b"", headers=headers)

@@ -1,4 +1,4 @@
-"""AppConfig's behaviour without its wire: resources, deployments that move with the clock, single-use tokens.
+"""AppConfig's control plane without its wire: resources, and deployments that move with the clock.
 
 After the API reference (https://docs.aws.amazon.com/appconfig/2019-10-09/APIReference). One simplification: a growing
 deployment serves its version to everyone from the start.
@@ -16,9 +16,7 @@ import jsonschema
 from flagrank.local.rest_json import bad_request, conflict, not_found
 from flagrank.ports import Clock
 
-TOKEN_LIFE_S = 24 * 3600
 REVERT_WINDOW_S = 72 * 3600
-MIN_POLL_S, MAX_POLL_S = 15, 86_400
 IN_FLIGHT = frozenset({"DEPLOYING", "BAKING"})
 PREDEFINED = {
     "AppConfig.AllAtOnce": (0, 100.0, 10),
@@ -54,17 +52,6 @@ class Deployment:
 
 
 @dataclass(slots=True)
-class Session:
-    """One poller: what it follows, and the deployed version that it was given last."""
-
-    application_id: str
-    environment_id: str
-    profile_id: str
-    poll_s: int
-    given: int | None = None
-
-
-@dataclass(slots=True)
 class AppConfigState:
     """Everything that one AppConfig account holds."""
 
@@ -75,7 +62,6 @@ class AppConfigState:
     versions: dict[tuple[str, str], list[dict[str, Any]]] = field(default_factory=dict)
     strategies: dict[str, dict[str, Any]] = field(default_factory=dict)
     deployments: dict[tuple[str, str], list[Deployment]] = field(default_factory=dict)
-    tokens: dict[str, tuple[Session, float]] = field(default_factory=dict)
     _ids: Iterator[int] = field(default_factory=lambda: itertools.count(1))
 
     def __post_init__(self) -> None:
@@ -86,7 +72,7 @@ class AppConfigState:
 
     def create_application(self, body: Mapping[str, Any]) -> dict[str, Any]:
         """A new application."""
-        created = {"Id": self._id(), "Name": _required(body, "Name"), "Description": body.get("Description", "")}
+        created = {"Id": self._id(), "Name": required(body, "Name"), "Description": body.get("Description", "")}
         self.applications[created["Id"]] = created
         return created
 
@@ -96,7 +82,7 @@ class AppConfigState:
         created = {
             "ApplicationId": application_id,
             "Id": self._id(),
-            "Name": _required(body, "Name"),
+            "Name": required(body, "Name"),
             "State": "READY_FOR_DEPLOYMENT",
             "Monitors": body.get("Monitors", []),
         }
@@ -109,8 +95,8 @@ class AppConfigState:
         created = {
             "ApplicationId": application_id,
             "Id": self._id(),
-            "Name": _required(body, "Name"),
-            "LocationUri": _required(body, "LocationUri"),
+            "Name": required(body, "Name"),
+            "LocationUri": required(body, "LocationUri"),
             "Type": body.get("Type", "AWS.Freeform"),
             "Validators": body.get("Validators", []),
         }
@@ -122,9 +108,9 @@ class AppConfigState:
         """A new deployment strategy; minutes and percent."""
         created = _strategy(
             self._id(),
-            _required(body, "Name"),
-            _required(body, "DeploymentDurationInMinutes"),
-            _required(body, "GrowthFactor"),
+            required(body, "Name"),
+            required(body, "DeploymentDurationInMinutes"),
+            required(body, "GrowthFactor"),
             body.get("FinalBakeTimeInMinutes", 0),
         )
         self.strategies[created["Id"]] = created
@@ -173,9 +159,9 @@ class AppConfigState:
     def start_deployment(self, application_id: str, environment_id: str, body: Mapping[str, Any]) -> Deployment:
         """Begins a deployment; one at a time in an environment."""
         deployments = self.deployments_of(application_id, environment_id)
-        profile_id = _required(body, "ConfigurationProfileId")
-        version = self.version(application_id, profile_id, str(_required(body, "ConfigurationVersion")))
-        strategy = self.strategies.get(_required(body, "DeploymentStrategyId"))
+        profile_id = required(body, "ConfigurationProfileId")
+        version = self.version(application_id, profile_id, str(required(body, "ConfigurationVersion")))
+        strategy = self.strategies.get(required(body, "DeploymentStrategyId"))
         if strategy is None:
             raise not_found("DeploymentStrategy")
         latest = body.get("LatestDeploymentNumber")
@@ -220,41 +206,6 @@ class AppConfigState:
             raise not_found("Deployment")
         return deployments[int(number) - 1]
 
-    # data plane
-
-    def start_session(self, body: Mapping[str, Any]) -> str:
-        """A session's first token; identifiers are ids or names."""
-        application_id = _find(self.applications.values(), _required(body, "ApplicationIdentifier"), "Application")
-        environment_id = _find(
-            _of(application_id, self.environments), _required(body, "EnvironmentIdentifier"), "Environment"
-        )
-        profile_id = _find(
-            _of(application_id, self.profiles),
-            _required(body, "ConfigurationProfileIdentifier"),
-            "ConfigurationProfile",
-        )
-        poll_s = int(body.get("RequiredMinimumPollIntervalInSeconds", 60))
-        if not MIN_POLL_S <= poll_s <= MAX_POLL_S:
-            raise bad_request(f"RequiredMinimumPollIntervalInSeconds must be {MIN_POLL_S} to {MAX_POLL_S}")
-        return self._token(Session(application_id, environment_id, profile_id, poll_s))
-
-    def latest(self, token: str) -> tuple[Session, str, dict[str, Any] | None]:
-        """The session, its next token, and the version in force, None where the session has it already."""
-        session, expires_s = self.tokens.pop(token, (None, 0.0))
-        if session is None or self.clock.now() >= expires_s:
-            problem = {"InvalidParameters": {"ConfigurationToken": {"Problem": "Expired" if session else "Corrupted"}}}
-            raise bad_request("the token is used or expired", Reason="InvalidParameters", Details=problem)
-        deployments = self.deployments.get((session.application_id, session.environment_id), [])
-        served = [entry for entry in deployments if entry.profile_id == session.profile_id and entry.ended is None]
-        if not served:
-            raise not_found("Deployment")
-        version = served[-1].version
-        fresh = (
-            None if session.given == version else self.versions[session.application_id, session.profile_id][version - 1]
-        )
-        session.given = version
-        return session, self._token(session), fresh
-
     def described(self, application_id: str, environment_id: str, deployment: Deployment) -> dict[str, Any]:
         """A deployment as the API shows it."""
         now_s = self.clock.now()
@@ -286,16 +237,11 @@ class AppConfigState:
         if application_id not in self.applications:
             raise not_found("Application")
 
-    def _token(self, session: Session) -> str:
-        token = f"token-{next(self._ids):08d}"
-        self.tokens[token] = (session, self.clock.now() + TOKEN_LIFE_S)
-        return token
-
     def _id(self) -> str:
         return f"{next(self._ids):07x}"
 
 
-def _required(body: Mapping[str, Any], member: str) -> Any:
+def required(body: Mapping[str, Any], member: str) -> Any:
     if body.get(member) in (None, ""):
         raise bad_request(f"{member} is required")
     return body[member]
@@ -311,18 +257,6 @@ def _strategy(strategy_id: str, name: str, minutes: int, growth: float, bake_min
         "FinalBakeTimeInMinutes": bake_minutes,
         "ReplicateTo": "NONE",
     }
-
-
-def _of(application_id: str, table: Mapping[tuple[str, str], dict[str, Any]]) -> list[dict[str, Any]]:
-    return [entry for (owner, _), entry in table.items() if owner == application_id]
-
-
-def _find(entries: Any, identifier: str, what: str) -> str:
-    for entry in entries:
-        if identifier in (entry["Id"], entry["Name"]):
-            found: str = entry["Id"]
-            return found
-    raise not_found(what)
 
 
 def _validate(profile: Mapping[str, Any], content: bytes) -> None:

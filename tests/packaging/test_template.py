@@ -1,0 +1,144 @@
+"""The stack's declaration and the code agree."""
+
+import importlib
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from flagrank.rollout import FlagDocument, json_schema
+from flagrank.settings import PREFIX, Settings
+
+ROOT = Path(__file__).parents[2]
+
+
+class Loader(yaml.SafeLoader):  # type: ignore[misc] # PyYAML ships no types
+    """YAML with CloudFormation's short forms, as {tag: value}."""
+
+
+def _intrinsic(loader: Loader, suffix: str, node: yaml.Node) -> dict[str, Any]:
+    if isinstance(node, yaml.ScalarNode):
+        return {suffix: loader.construct_scalar(node)}
+    if isinstance(node, yaml.SequenceNode):
+        return {suffix: loader.construct_sequence(node, deep=True)}
+    assert isinstance(node, yaml.MappingNode)
+    return {suffix: loader.construct_mapping(node, deep=True)}
+
+
+Loader.add_multi_constructor("!", _intrinsic)
+TEMPLATE: dict[str, Any] = yaml.load((ROOT / "template.yaml").read_text(), Loader)
+RESOURCES: dict[str, Any] = TEMPLATE["Resources"]
+FUNCTIONS = {name: entry for name, entry in RESOURCES.items() if entry["Type"] == "AWS::Serverless::Function"}
+
+
+def statements() -> list[dict[str, Any]]:
+    policies = [policy for function in FUNCTIONS.values() for policy in function["Properties"]["Policies"]]
+    return [statement for policy in policies for statement in policy["Statement"]]
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_every_handler_is_a_function_of_its_folder(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The dotted path that Lambda imports lies under the function's CodeUri, and the tests can import it too."""
+    properties = FUNCTIONS[name]["Properties"]
+    module, _, attribute = properties["Handler"].rpartition(".")
+    file = ROOT / (module.replace(".", "/") + ".py")
+    assert file.is_relative_to(ROOT / properties["CodeUri"])
+    assert f"def {attribute}(" in file.read_text()
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_function_and_layer_are_built_for_the_same_machine(name: str) -> None:
+    """One architecture and one runtime, which is also the developers' Python."""
+    layer, shared = RESOURCES["SharedLayer"], TEMPLATE["Globals"]["Function"]
+    architecture = {"Ref": "Architecture"}
+    assert shared["Architectures"] == layer["Properties"]["CompatibleArchitectures"] == [architecture]
+    assert layer["Metadata"]["BuildArchitecture"] == architecture
+    assert layer["Properties"]["CompatibleRuntimes"] == [shared["Runtime"]] == [layer["Metadata"]["BuildMethod"]]
+    assert shared["Runtime"] == "python" + (ROOT / ".python-version").read_text().strip()
+    assert {"Ref": "SharedLayer"} in FUNCTIONS[name]["Properties"]["Layers"]
+
+
+def test_the_function_is_given_every_setting_and_no_other() -> None:
+    """What Settings reads is what the template sets."""
+    given = {
+        variable
+        for variable in RESOURCES["RecommendFunction"]["Properties"]["Environment"]["Variables"]
+        if variable.startswith(PREFIX)
+    }
+    assert given == {PREFIX + name.upper() for name in Settings.model_fields}
+
+
+def test_parameter_defaults_are_valid_settings() -> None:
+    """A first deploy with nothing chosen starts."""
+    variables = RESOURCES["RecommendFunction"]["Properties"]["Environment"]["Variables"]
+    parameters = TEMPLATE["Parameters"]
+    environment = {}
+    for variable, value in variables.items():
+        reference = value["Ref"] if isinstance(value, dict) else None
+        environment[variable] = str(parameters[reference]["Default"]) if reference in parameters else "resource-name"
+    assert Settings.from_env(environment).flag_poll_s == 15
+
+
+def test_the_flag_s_schema_is_the_same_in_code_file_and_stack() -> None:
+    """AppConfig refuses what the code would refuse."""
+    in_stack = RESOURCES["FlagProfile"]["Properties"]["Validators"][0]["Content"]
+    assert json.loads(in_stack) == json_schema()
+    assert json.loads((ROOT / "infra/flags/rerank.schema.json").read_text()) == json_schema()
+
+
+def test_the_first_flag_treats_nobody() -> None:
+    """The document that the README deploys first is valid and off."""
+    flag = FlagDocument.model_validate_json((ROOT / "infra/flags/rerank.json").read_bytes())
+    assert (flag.enabled, flag.percent) == (False, 0.0)
+
+
+def test_the_flag_s_document_is_not_in_the_stack() -> None:
+    """A deploy of the application cannot undo an operator's flip."""
+    kinds = {entry["Type"] for entry in RESOURCES.values()}
+    assert not kinds & {"AWS::AppConfig::HostedConfigurationVersion", "AWS::AppConfig::Deployment"}
+
+
+def test_the_role_names_its_actions_and_resources() -> None:
+    """Least privilege: no wildcard in an action, none that is a whole resource."""
+    assert statements()
+    for statement in statements():
+        actions = statement["Action"] if isinstance(statement["Action"], list) else [statement["Action"]]
+        assert all("*" not in action for action in actions)
+        assert statement["Resource"] != "*"
+
+
+def test_the_bucket_is_private_and_kept() -> None:
+    """Versioned, encrypted, closed to the public, TLS only, and not deleted with the stack."""
+    bucket = RESOURCES["FactorsBucket"]
+    assert bucket["DeletionPolicy"] == "Retain"
+    assert bucket["Properties"]["VersioningConfiguration"] == {"Status": "Enabled"}
+    assert all(bucket["Properties"]["PublicAccessBlockConfiguration"].values())
+    denied = RESOURCES["FactorsBucketPolicy"]["Properties"]["PolicyDocument"]["Statement"][0]
+    assert (denied["Effect"], denied["Condition"]) == ("Deny", {"Bool": {"aws:SecureTransport": "false"}})
+
+
+def test_the_table_is_the_cache_s() -> None:
+    """Key, TTL attribute and billing are those that the adapter relies on."""
+    table = RESOURCES["ScoresTable"]["Properties"]
+    assert table["KeySchema"] == [{"AttributeName": "pk", "KeyType": "HASH"}]
+    assert table["TimeToLiveSpecification"] == {"AttributeName": "expires_at", "Enabled": True}
+    assert table["BillingMode"] == "PAY_PER_REQUEST"
+
+
+def test_every_event_is_valid_json_with_a_behaviour_of_its_own() -> None:
+    """The events for `sam local invoke` are HTTP API events of version 2.0, and one bare event."""
+    events = {path.stem: json.loads(path.read_text()) for path in (ROOT / "infra/events").glob("*.json")}
+    bare = events.pop("bare")
+    assert bare == {"user_id": 123, "top_k": 5}
+    routes = {
+        f"{event['Properties']['Method']} {event['Properties']['Path']}"
+        for event in RESOURCES["RecommendFunction"]["Properties"]["Events"].values()
+    }
+    assert all(event["version"] == "2.0" and event["routeKey"] in routes for event in events.values())
+    assert len({json.dumps(event) for event in events.values()}) == len(events)
+
+
+def test_the_module_under_the_handler_imports() -> None:
+    """What the handler builds on is importable without AWS."""
+    assert callable(importlib.import_module("flagrank.bootstrap").build_app)
