@@ -93,5 +93,13 @@ def decide(flag: FlagDocument | None, user_id: UserId) -> RolloutDecision:
 
 
 def json_schema() -> dict[str, Any]:
-    """The flag document's JSON Schema, as AppConfig's validator takes it (draft-07 keywords only)."""
-    return {"$schema": "http://json-schema.org/draft-07/schema#", **FlagDocument.model_json_schema(by_alias=True)}
+    """The flag document's JSON Schema in draft-04, the only one that AppConfig's own validator takes.
+
+    Source: https://docs.aws.amazon.com/appconfig/latest/userguide/appconfig-creating-configuration-and-profile-validators.html
+    """
+    schema = FlagDocument.model_json_schema(by_alias=True)
+    for field in schema["properties"].values():
+        del field["title"]
+        if "const" in field:  # draft-04 has no const
+            field["enum"] = [field.pop("const")]
+    return {"$schema": "http://json-schema.org/draft-04/schema#", **schema}

@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import pytest
 import yaml
 from flagrank.rollout import FlagDocument, json_schema
@@ -33,8 +34,17 @@ FUNCTIONS = {name: entry for name, entry in RESOURCES.items() if entry["Type"] =
 
 
 def statements() -> list[dict[str, Any]]:
-    policies = [policy for function in FUNCTIONS.values() for policy in function["Properties"]["Policies"]]
-    return [statement for policy in policies for statement in policy["Statement"]]
+    """What the functions' roles allow; a statement under a condition counts as it is where the condition holds."""
+    roles = [RESOURCES[function["Properties"]["Role"]["GetAtt"].split(".")[0]] for function in FUNCTIONS.values()]
+    policies = [policy["PolicyDocument"] for role in roles for policy in role["Properties"]["Policies"]]
+    found = [statement for policy in policies for statement in policy["Statement"]]
+    return [statement["If"][1] if "If" in statement else statement for statement in found]
+
+
+def routes() -> dict[str, dict[str, Any]]:
+    """The API's operations by route key."""
+    paths: dict[str, dict[str, Any]] = RESOURCES["Api"]["Properties"]["DefinitionBody"]["paths"]
+    return {f"{method.upper()} {path}": found for path, entry in paths.items() for method, found in entry.items()}
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
@@ -87,6 +97,15 @@ def test_the_flag_s_schema_is_the_same_in_code_file_and_stack() -> None:
     assert json.loads((ROOT / "infra/flags/rerank.schema.json").read_text()) == json_schema()
 
 
+def test_the_flag_s_schema_is_one_that_appconfig_takes() -> None:
+    """Valid draft-04, with no keyword of a later draft, since an unknown one would be ignored in silence."""
+    schema = json_schema()
+    jsonschema.Draft4Validator.check_schema(schema)
+    known = {"type", "enum", "default", "minimum", "maximum", "minLength", "maxLength", "items", "maxItems", "anyOf"}
+    for keywords in schema["properties"].values():
+        assert set(keywords) <= known
+
+
 def test_the_first_flag_treats_nobody() -> None:
     """The document that the README deploys first is valid and off."""
     flag = FlagDocument.model_validate_json((ROOT / "infra/flags/rerank.json").read_bytes())
@@ -100,7 +119,9 @@ def test_the_flag_s_document_is_not_in_the_stack() -> None:
 
 
 def test_the_role_names_its_actions_and_resources() -> None:
-    """Least privilege: no wildcard in an action, none that is a whole resource."""
+    """Least privilege: no wildcard in an action, none that is a whole resource, and no policy of somebody else's."""
+    for function in FUNCTIONS.values():
+        assert "Policies" not in function["Properties"]
     assert statements()
     for statement in statements():
         actions = statement["Action"] if isinstance(statement["Action"], list) else [statement["Action"]]
@@ -126,16 +147,35 @@ def test_the_table_is_the_cache_s() -> None:
     assert table["BillingMode"] == "PAY_PER_REQUEST"
 
 
+def test_every_route_reaches_the_live_alias() -> None:
+    """The API calls the alias, never the unpublished code, and in the payload format that the handler knows."""
+    alias = FUNCTIONS["RecommendFunction"]["Properties"]["AutoPublishAlias"]
+    for operation in routes().values():
+        integration = operation["x-amazon-apigateway-integration"]
+        assert integration["uri"]["Sub"].endswith(f"/functions/${{RecommendFunction.Arn}}:{alias}/invocations")
+        assert integration["payloadFormatVersion"] == "2.0"
+
+
+def test_the_authorizer_guards_recommendations_and_nothing_else() -> None:
+    """With a JWT issuer given, /recommend takes a token; health and documentation stay open."""
+    guarded = {key for key, operation in routes().items() if "security" in operation}
+    assert guarded == {"GET /recommend", "POST /recommend"}
+
+
+def test_every_parameter_says_what_it_is() -> None:
+    """An operator needs no source to fill in the parameters, and each one is used."""
+    text = (ROOT / "template.yaml").read_text()
+    for name, parameter in TEMPLATE["Parameters"].items():
+        assert parameter["Description"]
+        assert f"!Ref {name}" in text or f"${{{name}}}" in text
+
+
 def test_every_event_is_valid_json_with_a_behaviour_of_its_own() -> None:
     """The events for `sam local invoke` are HTTP API events of version 2.0, and one bare event."""
     events = {path.stem: json.loads(path.read_text()) for path in (ROOT / "infra/events").glob("*.json")}
     bare = events.pop("bare")
     assert bare == {"user_id": 123, "top_k": 5}
-    routes = {
-        f"{event['Properties']['Method']} {event['Properties']['Path']}"
-        for event in RESOURCES["RecommendFunction"]["Properties"]["Events"].values()
-    }
-    assert all(event["version"] == "2.0" and event["routeKey"] in routes for event in events.values())
+    assert all(event["version"] == "2.0" and event["routeKey"] in routes() for event in events.values())
     assert len({json.dumps(event) for event in events.values()}) == len(events)
 
 
