@@ -6,9 +6,12 @@ from typing import Any
 from flagrank.bootstrap import build_app
 from flagrank.direct import as_http_event, body_of, is_http
 from mangum import Mangum
+from mangum.adapter import DEFAULT_TEXT_MIME_TYPES
 
-# lifespan off: Mangum would run it on every request
-_http = Mangum(build_app(os.environ), lifespan="off")
+# lifespan off: Mangum would run it on every request. Problem details are text, or Mangum would send them as base64
+_http = Mangum(
+    build_app(os.environ), lifespan="off", text_mime_types=[*DEFAULT_TEXT_MIME_TYPES, "application/problem+json"]
+)
 
 
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:

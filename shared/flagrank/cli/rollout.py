@@ -5,6 +5,7 @@ import os
 import urllib.error
 import urllib.request
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Any
 
 import orjson
@@ -13,7 +14,7 @@ from pydantic import ValidationError
 
 from flagrank.cli.aws import aws_errors
 from flagrank.cli.output import JsonFlag, emit_json, stdout
-from flagrank.errors import CloudError, ConfigurationError, RolloutRefused
+from flagrank.errors import CloudError, ConfigurationError, DataError, RolloutRefused
 from flagrank.rollout import FlagDocument
 
 DEFAULT_PORT = 8080
@@ -124,6 +125,28 @@ def status(
 
 
 @app.command()
+def init(
+    document: Annotated[Path | None, typer.Option(help="The first document; treats nobody if none is given.")] = None,
+    application: ApplicationOption = "flagrank",
+    environment: EnvironmentOption = "production",
+    profile: ProfileOption = "rerank",
+    local: LocalOption = None,
+    actor: ActorOption = None,
+    reason: ReasonOption = "first document",
+    json: JsonFlag = False,
+) -> None:
+    """Deploy a new stack's first flag document; refused where there is one."""
+    first = _read(document) if document else FlagDocument()
+    with aws_errors():
+        control = Target(application, environment, profile, local).control()
+        deployed = control.deployed()
+        if deployed.document is not None:
+            raise RolloutRefused(f"{deployed.deployment.label} is deployed; change it with percent, on or off")
+        deployment = control.deploy(first, actor=_who(actor), reason=f"init ({reason})")
+    _said(json, {"changed": True, "version": deployment.label}, f"{deployment.label} is deployed")
+
+
+@app.command()
 def percent(
     value: Annotated[float, typer.Argument(min=0, max=100, help="Share of treated users, at most two decimals.")],
     application: ApplicationOption = "flagrank",
@@ -182,15 +205,16 @@ def _change(
         control = target.control()
         deployed = control.deployed()
         if deployed.document is None:
-            raise RolloutRefused("nothing is deployed yet; deploy infra/flags/rerank.json first (see the README)")
+            raise RolloutRefused("nothing is deployed yet; see `flagrank rollout init`")
         before: FlagDocument = deployed.document
         after = _changed(before, change)
         busy = deployed.newest is not None and deployed.newest.in_flight
         if after == before and not (stop_in_flight and busy):
             _said(json, {"changed": False, "version": deployed.deployment.label}, f"already so: {what}")
             return
-        who = actor or os.environ.get("USER") or getpass.getuser()
-        deployment = control.deploy(after, actor=who, reason=f"{what} ({reason})", stop_in_flight=stop_in_flight)
+        deployment = control.deploy(
+            after, actor=_who(actor), reason=f"{what} ({reason})", stop_in_flight=stop_in_flight
+        )
     document = {
         "changed": True,
         "version": deployment.label,
@@ -198,6 +222,20 @@ def _change(
         "worst_case_flip_s": POLL_S,
     }
     _said(json, document, f"{what}: {deployment.label} is deployed; every environment has it within {POLL_S} s")
+
+
+def _who(actor: str | None) -> str:
+    return actor or os.environ.get("USER") or getpass.getuser()
+
+
+def _read(path: Path) -> FlagDocument:
+    try:
+        return FlagDocument.model_validate_json(path.read_bytes())
+    except OSError as error:
+        raise DataError(str(path), None, f"cannot be read: {error.strerror}") from error
+    except ValidationError as error:
+        problem = error.errors()[0]
+        raise DataError(str(path), None, f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}") from error
 
 
 def _changed(before: FlagDocument, change: dict[str, Any]) -> FlagDocument:
