@@ -32,7 +32,8 @@ def read(folder: Path, split: str = DEFAULT_SPLIT) -> Dataset:
 
 def _lines(path: Path) -> list[str]:
     try:
-        return path.read_text("latin-1").splitlines()
+        # not splitlines: latin-1 knows line breaks that are no line ends here, such as 0x85
+        return path.read_text("latin-1").removesuffix("\n").split("\n")
     except OSError as error:
         raise DataError(path.name, None, f"cannot be read: {error.strerror}") from error
 
@@ -44,8 +45,6 @@ def _ratings(path: Path) -> Interactions:
         if found is None:
             raise DataError(path.name, number, "expected user, item, rating 1..5 and timestamp, tab-separated")
         rows.append(tuple(map(int, found.groups())))
-    if not rows:
-        raise DataError(path.name, None, "holds no ratings")
     users, items, ratings, timestamps = np.array(rows, np.int64).T
     return Interactions(users, items, ratings.astype(np.float32), timestamps)
 

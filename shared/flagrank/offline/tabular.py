@@ -2,6 +2,7 @@
 
 import csv
 import math
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,6 +18,11 @@ INTERACTIONS = "interactions.csv"
 ITEMS = "items.csv"
 LEXICON = "lexicon.json"
 MAX_ID_LENGTH = 128
+
+# the largest that both float32 ratings and int64 seconds hold exactly enough
+MAX_NUMBER = 1e15
+
+_INTEGER = re.compile(r"-?[0-9]{1,18}")
 
 
 class LexiconFile(BaseModel):
@@ -59,7 +65,7 @@ def _items(path: Path, integer_ids: bool) -> dict[ItemId, Item]:
     items: dict[ItemId, Item] = {}
     for line, row in _rows(path, required=("item_id", "title"), optional=("category", "description")):
         text = _id(path, line, row, "item_id")
-        if integer_ids and not text.lstrip("-").isdecimal():
+        if integer_ids and not _INTEGER.fullmatch(text):
             raise DataError(path.name, line, f"expected an integer item_id as in {INTERACTIONS}, got {text!r}")
         item_id: ItemId = int(text) if integer_ids else text
         items[item_id] = Item(row["title"], row.get("category") or "unknown", row.get("description") or "")
@@ -69,6 +75,8 @@ def _items(path: Path, integer_ids: bool) -> dict[ItemId, Item]:
 def _lexicon(path: Path) -> Lexicon:
     try:
         found = LexiconFile.model_validate_json(path.read_bytes())
+    except OSError as error:
+        raise DataError(path.name, None, f"cannot be read: {error.strerror}") from error
     except ValidationError as error:
         raise DataError(path.name, None, f"expected synonyms and expansions: {error.errors()[0]['msg']}") from error
     return Lexicon(found.synonyms, found.expansions)
@@ -97,7 +105,7 @@ def _rows(path: Path, required: tuple[str, ...], optional: tuple[str, ...]) -> I
 def _id(path: Path, line: int, row: dict[str, str], column: str) -> str:
     value = row[column].strip()
     if not 1 <= len(value) <= MAX_ID_LENGTH:
-        raise DataError(path.name, line, f"expected a {column} of 1 to {MAX_ID_LENGTH} characters")
+        raise DataError(path.name, line, f"expected 1 to {MAX_ID_LENGTH} characters as {column}")
     return value
 
 
@@ -106,6 +114,6 @@ def _number(path: Path, line: int, text: str, column: str) -> float:
         value = float(text)
     except ValueError:
         value = math.nan
-    if not math.isfinite(value) or value <= 0:
-        raise DataError(path.name, line, f"expected a {column} above 0, got {text!r}")
+    if not 0 < value <= MAX_NUMBER:
+        raise DataError(path.name, line, f"expected a {column} above 0 and up to {MAX_NUMBER:g}, got {text!r}")
     return value
