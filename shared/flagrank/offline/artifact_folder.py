@@ -13,7 +13,10 @@ from flagrank.factors import Factors
 
 def check_replaceable(folder: Path) -> None:
     """Raises DataError unless the folder is new, empty or an artifact set: `--out` must not eat anything else."""
-    if folder.exists() and (not folder.is_dir() or (any(folder.iterdir()) and not (folder / MANIFEST).exists())):
+    ancestor = next(path for path in folder.absolute().parents if path.exists())
+    if not ancestor.is_dir():
+        raise DataError(str(folder), None, f"cannot be made: {ancestor} is no folder")
+    if folder.exists() and (not folder.is_dir() or (any(folder.iterdir()) and not _holds_a_set(folder))):
         raise DataError(str(folder), None, "is not empty and holds no artifact set; give a new folder")
 
 
@@ -30,13 +33,39 @@ def save(files: Mapping[str, bytes], folder: Path) -> None:
                 file.write(data)
                 file.flush()
                 os.fsync(file.fileno())
-        if folder.exists():
-            # what else lies in the folder (a README) belongs to its owner, not to the set
-            for kept in folder.iterdir():
-                if kept.name not in files and kept.is_file():
-                    shutil.copy2(kept, fresh)
-            folder.rename(old)
-        fresh.rename(folder)
+        if not folder.exists():
+            fresh.rename(folder)
+            return
+        _keep_what_is_not_of_the_set(folder, fresh)
+        folder.rename(old)
+        try:
+            fresh.rename(folder)
+        except OSError:
+            # the scratch folder goes in any case, and the old set must not go with it
+            old.rename(folder)
+            raise
+
+
+def _holds_a_set(folder: Path) -> bool:
+    try:
+        read_manifest(folder)
+    except ArtifactError:
+        return False
+    return True
+
+
+def _keep_what_is_not_of_the_set(folder: Path, fresh: Path) -> None:
+    # what else lies in the folder (a README) belongs to its owner
+    if not any(folder.iterdir()):
+        return
+    of_the_set = {MANIFEST, *read_manifest(folder).files}
+    for kept in folder.iterdir():
+        if kept.name in of_the_set or (fresh / kept.name).exists():
+            continue
+        if kept.is_dir():
+            shutil.copytree(kept, fresh / kept.name, symlinks=True)
+        else:
+            shutil.copy2(kept, fresh, follow_symlinks=False)
 
 
 def read_manifest(folder: Path) -> Manifest:
