@@ -4,6 +4,7 @@ import sys
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 
 from flagrank.cli import evaluate, local, publish, rollout, train
 from flagrank.errors import ConfigurationError, DataError, FlagrankError
@@ -31,5 +32,5 @@ def main() -> None:
 
 def report(error: FlagrankError) -> int:
     """Prints the failure and gives its exit code."""
-    Console(stderr=True).print(f"[bold red]error:[/] {error}", highlight=False, soft_wrap=True)
+    Console(stderr=True).print(f"[bold red]error:[/] {escape(str(error))}", highlight=False, soft_wrap=True)
     return 2 if isinstance(error, DataError | ConfigurationError) else 1

@@ -9,6 +9,7 @@ from rich.table import Table
 
 from flagrank.cli.output import emit_json, stdout, training_progress
 from flagrank.cli.train import DataOption, SplitOption
+from flagrank.errors import DataError
 
 
 def evaluate(
@@ -23,6 +24,8 @@ def evaluate(
     from flagrank.offline.sources import read_dataset
     from flagrank.offline.train import AlsParameters
 
+    if json not in (None, "-") and not Path(json).absolute().parent.is_dir():
+        raise DataError(json, None, "lies in no existing folder")
     parameters = AlsParameters()
     dataset = read_dataset(data, split)
     with training_progress(parameters.iterations) as progress:

@@ -25,4 +25,4 @@ def publish(
         emit_json({"version": published.version, "previous": published.previous, "bucket": bucket})
     else:
         before = f", before it {published.previous}" if published.previous else ""
-        stdout.print(f"{published.version} is in force in s3://{bucket}/{prefix}{before}")
+        stdout.print(f"{published.version} is in force in s3://{bucket}/{prefix}{before}", markup=False)

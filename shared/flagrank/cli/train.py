@@ -57,4 +57,6 @@ def train(
     if json:
         emit_json({"version": manifest.version, "folder": str(out), "items": items, "users": users})
     else:
-        stdout.print(f"{manifest.version}: {items} items, {users} users, {parameters.factors} factors, in {out}")
+        stdout.print(
+            f"{manifest.version}: {items} items, {users} users, {parameters.factors} factors, in {out}", markup=False
+        )

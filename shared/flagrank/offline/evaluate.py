@@ -6,10 +6,11 @@ from typing import Any
 
 import numpy as np
 
+from flagrank.errors import DataError
 from flagrank.factors import Factors
 from flagrank.offline.interactions import Dataset, Interactions
 from flagrank.offline.metrics import ndcg_at_k, recall_at_k
-from flagrank.offline.split import held_out_last
+from flagrank.offline.split import HELD_OUT_PER_USER, held_out_last
 from flagrank.offline.train import AlsParameters, Progress, train
 from flagrank.retrieval import NO_ROWS, User, resolve_user, retrieve
 
@@ -42,12 +43,14 @@ class Evaluation:
 def evaluate(dataset: Dataset, parameters: AlsParameters, progress: Progress | None = None) -> Evaluation:
     """Trains on the base, ranks for every user with held-out items, seen items masked; nothing is tuned here.
 
-    A dataset that does not split itself has each user's last interactions held out.
+    A dataset that does not split itself has each user's last interactions held out; raises DataError if nobody has
+    enough of them.
     """
     if dataset.held_out is None:
         dataset = held_out_last(dataset)
     held_out = dataset.held_out
-    assert held_out is not None
+    if held_out is None or not len(held_out):
+        raise DataError(dataset.name, None, f"nothing to hold out: no user has {2 * HELD_OUT_PER_USER} interactions")
     factors = train(dataset, parameters, progress)
     relevant = held_out_by_user(held_out)
     users = [resolve_user(factors, user_id, NO_ROWS) for user_id in relevant]

@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from botocore.exceptions import ClientError
+from pydantic import ValidationError
 
-from flagrank.artifacts import MANIFEST, POINTER, Pointer
-from flagrank.errors import PublishConflict
-from flagrank.offline.artifact_folder import load, read_files, read_manifest
+from flagrank.artifacts import MANIFEST, POINTER, Pointer, decode
+from flagrank.errors import ArtifactError, PublishConflict
+from flagrank.offline.artifact_folder import read_files, read_manifest
 
 PREFIX = "factors"
 MISSING = frozenset({"404", "NoSuchKey"})
@@ -33,12 +34,12 @@ def publish(folder: Path, client: Any, bucket: str, prefix: str = PREFIX) -> Pub
     first; then the objects lie in S3, unreferenced and harmless, and the pointer is the other's.
     """
     manifest = read_manifest(folder)
-    load(folder)
+    files = read_files(folder, manifest)
+    decode(manifest, files.__getitem__)
     before, etag = read_pointer(client, bucket, prefix)
     if before is not None and before.version == manifest.version:
         return Published(before.version, before.previous)
-    files = read_files(folder, manifest) | {MANIFEST: (folder / MANIFEST).read_bytes()}
-    for name, data in sorted(files.items(), key=lambda entry: entry[0] == MANIFEST):
+    for name, data in [*files.items(), (MANIFEST, (folder / MANIFEST).read_bytes())]:
         checksum = base64.b64encode(hashlib.sha256(data).digest()).decode()
         key = f"{prefix}/{manifest.version}/{name}"
         client.put_object(Bucket=bucket, Key=key, Body=data, ChecksumSHA256=checksum)
@@ -52,14 +53,20 @@ def publish(folder: Path, client: Any, bucket: str, prefix: str = PREFIX) -> Pub
 
 
 def read_pointer(client: Any, bucket: str, prefix: str = PREFIX) -> tuple[Pointer | None, str | None]:
-    """The pointer and its ETag, None and None where nothing was published yet."""
+    """The pointer and its ETag, None and None where nothing was published yet.
+
+    Raises ArtifactError where something else lies in its place.
+    """
     try:
         answer = client.get_object(Bucket=bucket, Key=f"{prefix}/{POINTER}")
     except ClientError as error:
         if error.response["Error"]["Code"] in MISSING:
             return None, None
         raise
-    return Pointer.model_validate_json(answer["Body"].read()), answer["ETag"]
+    try:
+        return Pointer.model_validate_json(answer["Body"].read()), answer["ETag"]
+    except ValidationError as error:
+        raise ArtifactError(f"s3://{bucket}/{prefix}/{POINTER} is no pointer: {error.errors()[0]['msg']}") from error
 
 
 def write_pointer(client: Any, bucket: str, prefix: str, pointer: Pointer, etag: str | None) -> None:
