@@ -1,5 +1,6 @@
 """Lambda entry: builds the application once per environment, then answers HTTP and bare events alike."""
 
+import logging
 import os
 from typing import Any
 
@@ -7,6 +8,9 @@ from flagrank.bootstrap import build_app
 from flagrank.direct import as_http_event, body_of, is_http
 from mangum import Mangum
 from mangum.adapter import DEFAULT_TEXT_MIME_TYPES
+
+# a line for each request is what the API's access log is for
+logging.getLogger("mangum").setLevel(logging.WARNING)
 
 # lifespan off: Mangum would run it on every request. Problem details are text, or Mangum would send them as base64
 _http = Mangum(

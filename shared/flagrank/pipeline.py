@@ -96,7 +96,7 @@ class Recommender:
             mode=reranked.mode or (Mode.COLD_START if user.kind is UserKind.COLD else Mode.BASELINE),
             arm=decision.arm,
             reason=reranked.reason,
-            versions=_versions(factors, flag, decision.arm),
+            versions=_versions(factors, flag, reranked.attempted),
             diagnostics=Diagnostics(
                 user=user.kind,
                 elapsed_ms=watch.elapsed_ms,
@@ -179,7 +179,7 @@ def _why_useless(head: Sequence[Candidate], intent: Intent, flag: FlagDocument) 
     return Reason.NOTHING_TO_RERANK if len(head) < 2 else None
 
 
-def _versions(factors: Factors, flag: FlagState, arm: Arm) -> Versions:
-    if arm is Arm.CONTROL or flag.document is None:
+def _versions(factors: Factors, flag: FlagState, attempted: bool) -> Versions:
+    if not attempted or flag.document is None:
         return Versions(factors.version, flag.version)
     return Versions(factors.version, flag.version, flag.document.model_id, PROMPT_VERSION)

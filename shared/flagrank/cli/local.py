@@ -26,6 +26,9 @@ def local(
     llm_malformed: Annotated[float, typer.Option(min=0, max=1, help="... share of malformed answers.")] = 0.04,
     llm_hang: Annotated[float, typer.Option(min=0, max=1, help="... share of calls that never answer.")] = 0.0,
     llm_throttle: Annotated[float, typer.Option(min=0, max=1, help="... share of throttled calls.")] = 0.0,
+    cloud_host: Annotated[
+        str, typer.Option(help="Where the stand-ins listen; a Docker bridge's address lets `sam local` reach them.")
+    ] = "127.0.0.1",
     verbose: Annotated[bool, typer.Option("--verbose", help="Show the function's log lines.")] = False,
 ) -> None:
     """Train (or take an artifact folder as --data), start the local cloud, publish, and serve the API.
@@ -50,7 +53,7 @@ def local(
         artifacts = _artifacts(data, split, Path(scratch) / "artifacts")
         if stopped.is_set():
             return
-        with LocalCloud(artifacts, flag, behaviour, port, environments, verbose=verbose) as cloud:
+        with LocalCloud(artifacts, flag, behaviour, port, environments, cloud_host, verbose=verbose) as cloud:
             _introduce(cloud, artifacts)
             # plain and last, so that scripts can wait for it
             print(f"ready {cloud.url}", flush=True)  # noqa: T201

@@ -40,13 +40,17 @@ LOCAL_FLAG = FlagDocument(
 
 @dataclass(slots=True)
 class LocalCloud:
-    """A running local cloud over an artifact folder; `port` 0 lets the system choose."""
+    """A running local cloud over an artifact folder; `port` 0 lets the system choose.
+
+    The API listens on loopback, the stand-ins on `cloud_host`: a Docker bridge's address lets containers reach them.
+    """
 
     artifacts: Path
     flag: FlagDocument = LOCAL_FLAG
     behaviour: Mapping[str, Any] = field(default_factory=dict)
     port: int = 0
     environments: int = 2
+    cloud_host: str = HOST
     settings: Mapping[str, str] = field(default_factory=dict)
     publish_first: bool = True
     verbose: bool = False
@@ -115,13 +119,13 @@ class LocalCloud:
         if not (REPOSITORY / "functions").is_dir():
             raise CloudError("functions/ is not beside this package; run from a clone of the repository")
         try:
-            return bound_listener(self.port)
+            return bound_listener(HOST, self.port)
         except OSError as error:
             raise CloudError(f"port {self.port} is in use; choose another with --port") from error
 
     def _start(self, listener: socket.socket) -> None:
         for name, options in (("aws", {}), ("appconfig", {}), ("bedrock", dict(self.behaviour))):
-            self._stand_ins[name] = StandIn(name, options)
+            self._stand_ins[name] = StandIn(name, self.cloud_host, options)
         for stand_in in self._stand_ins.values():
             stand_in.wait()
         self.variables = self._variables()

@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from flagrank.errors import CloudError
-from flagrank.local.serve import HOST
 
 STOP_S = 5.0
 
@@ -16,9 +15,10 @@ STOP_S = 5.0
 class StandIn:
     """A stand-in service in a process of its own: started at once, reachable after `wait`."""
 
-    def __init__(self, name: str, options: Mapping[str, Any] | None = None) -> None:
+    def __init__(self, name: str, host: str, options: Mapping[str, Any]) -> None:
         self.name = name
-        command = [sys.executable, "-m", "flagrank.local.serve", name, json.dumps(dict(options or {}))]
+        self._host = host
+        command = [sys.executable, "-m", "flagrank.local.serve", name, host, json.dumps(dict(options))]
         self._process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=_environment(), start_new_session=True
         )
@@ -31,7 +31,7 @@ class StandIn:
         if not line:
             self.stop()
             raise CloudError(f"the stand-in for {self.name} did not start (exit code {self._process.returncode})")
-        self.url = f"http://{HOST}:{json.loads(line)['port']}"
+        self.url = f"http://{self._host}:{json.loads(line)['port']}"
 
     def stop(self) -> None:
         """Ends it: by closing its input, by force if that does not help."""

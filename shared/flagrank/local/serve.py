@@ -1,4 +1,4 @@
-"""`python -m flagrank.local.serve NAME OPTIONS`: one stand-in as a process of its own.
+"""`python -m flagrank.local.serve NAME HOST OPTIONS`: one stand-in as a process of its own.
 
 Prints `{"port": ...}` when it accepts connections, and ends when its standard input does: so none outlives its parent,
 however that ended.
@@ -22,11 +22,11 @@ def main() -> None:
     """Serves until standard input ends."""
     # Ctrl-C reaches the whole process group; the parent decides when its children end
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    name, options = sys.argv[1], json.loads(sys.argv[2])
+    name, host, options = sys.argv[1], sys.argv[2], json.loads(sys.argv[3])
     if name == "aws":
-        _serve_moto()
+        _serve_moto(host)
     else:
-        _serve(_app(name, options))
+        _serve(_app(name, options), host)
 
 
 def _app(name: str, options: dict[str, Any]) -> Starlette:
@@ -37,8 +37,8 @@ def _app(name: str, options: dict[str, Any]) -> Starlette:
     return bedrock.create_app(bedrock.LLMBehaviour(**options))
 
 
-def _serve(app: Starlette) -> None:
-    listener = bound_listener(0)
+def _serve(app: Starlette, host: str) -> None:
+    listener = bound_listener(host, 0)
     server = uvicorn.Server(uvicorn.Config(app, log_level="warning", access_log=False, timeout_graceful_shutdown=1))
 
     def watch() -> None:
@@ -51,25 +51,25 @@ def _serve(app: Starlette) -> None:
     server.run(sockets=[listener])
 
 
-def bound_listener(port: int) -> socket.socket:
-    """A socket that is bound to a loopback port; raises OSError if the port is taken."""
+def bound_listener(host: str, port: int) -> socket.socket:
+    """A socket that is bound to a port; raises OSError if the port is taken."""
     # asyncio switches Nagle's delay off only where the protocol is named, and 40 ms a request is what it costs
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
-        listener.bind((HOST, port))
+        listener.bind((host, port))
     except OSError:
         listener.close()
         raise
     return listener
 
 
-def _serve_moto() -> None:
+def _serve_moto(host: str) -> None:
     from moto.server import ThreadedMotoServer
 
     # werkzeug would print a line for each of thousands of requests
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
-    server = ThreadedMotoServer(ip_address=HOST, port=0, verbose=False)
+    server = ThreadedMotoServer(ip_address=host, port=0, verbose=False)
     server.start()
     _announce(server.get_host_and_port()[1])
     sys.stdin.read()
