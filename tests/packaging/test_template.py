@@ -85,7 +85,7 @@ def test_parameter_defaults_are_valid_settings() -> None:
     parameters = TEMPLATE["Parameters"]
     environment = {}
     for variable, value in variables.items():
-        reference = value["Ref"] if isinstance(value, dict) else None
+        reference = value.get("Ref") if isinstance(value, dict) else None
         environment[variable] = str(parameters[reference]["Default"]) if reference in parameters else "resource-name"
     assert Settings.from_env(environment).flag_poll_s == 15
 
@@ -114,8 +114,27 @@ def test_the_first_flag_treats_nobody() -> None:
 
 def test_the_flag_s_document_is_not_in_the_stack() -> None:
     """A deploy of the application cannot undo an operator's flip."""
-    kinds = {entry["Type"] for entry in RESOURCES.values()}
-    assert not kinds & {"AWS::AppConfig::HostedConfigurationVersion", "AWS::AppConfig::Deployment"}
+    documents = [entry for entry in RESOURCES.values() if entry["Type"] == "AWS::AppConfig::HostedConfigurationVersion"]
+    assert {"Ref": "FlagProfile"} not in [entry["Properties"]["ConfigurationProfileId"] for entry in documents]
+    assert "AWS::AppConfig::Deployment" not in {entry["Type"] for entry in RESOURCES.values()}
+
+
+def parameters_of(entry: object) -> set[str]:
+    """The parameters that a piece of the template refers to."""
+    if isinstance(entry, list):
+        return {name for part in entry for name in parameters_of(part)}
+    if isinstance(entry, dict):
+        here = {entry["Ref"]} if isinstance(entry.get("Ref"), str) else set()
+        return (here | parameters_of(list(entry.values()))) & set(TEMPLATE["Parameters"])
+    return set()
+
+
+def test_a_changed_parameter_publishes_a_version() -> None:
+    """The number in the version's description stands for every parameter that configures the function."""
+    function = RESOURCES["RecommendFunction"]["Properties"]
+    assert function["VersionDescription"] == {"Sub": "settings ${Settings}"}
+    of_function = parameters_of(function) | parameters_of(TEMPLATE["Globals"])
+    assert parameters_of(RESOURCES["Settings"]["Properties"]) == of_function
 
 
 def test_the_role_names_its_actions_and_resources() -> None:

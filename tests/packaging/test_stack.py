@@ -1,0 +1,64 @@
+"""What AWS's own tools say of the stack."""
+
+import functools
+import json
+from typing import Any
+
+import pytest
+
+from tests.sam import ROOT, run_in_sam_environment
+
+TRANSFORM = str(ROOT / "tests/packaging/sam_transform.py")
+OPTIONS = ("JwtIssuer=https://issuer.example", "InferenceProfileId=eu.amazon.nova-lite-v1:0")
+
+
+@functools.cache
+def transformed(*parameters: str, layer: str = "layer") -> dict[str, Any]:
+    """The CloudFormation resources that the template becomes, with the layer packaged under a name."""
+    done = run_in_sam_environment("python", TRANSFORM, str(ROOT / "template.yaml"), layer, *parameters)
+    assert done.returncode == 0, done.stderr
+    resources: dict[str, Any] = json.loads(done.stdout)["Resources"]
+    return resources
+
+
+def only(resources: dict[str, Any], kind: str) -> dict[str, Any]:
+    """The properties of the one resource of a type."""
+    (found,) = (entry for entry in resources.values() if entry["Type"] == kind)
+    properties: dict[str, Any] = found["Properties"]
+    return properties
+
+
+def test_the_template_lints() -> None:
+    """`sam validate --lint` has nothing to say."""
+    done = run_in_sam_environment("sam", "validate", "--lint")
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("parameters", [(), OPTIONS], ids=["defaults", "options"])
+def test_the_template_survives_sam_s_transform(parameters: tuple[str, ...]) -> None:
+    """CloudFormation can make the stack with and without its options; linting does not show this."""
+    assert "RecommendFunction" in transformed(*parameters)
+
+
+def test_the_stack_has_one_role_and_it_is_ours() -> None:
+    """SAM adds no role of its own, whose logging would be allowed everywhere."""
+    role = only(transformed(), "AWS::IAM::Role")
+    assert "ManagedPolicyArns" not in role
+
+
+def test_new_code_in_the_layer_is_published() -> None:
+    """Most code is in the layer; when it changes, the alias points at another version."""
+
+    def version(layer: str) -> str:
+        resources = transformed(layer=layer)
+        name: str = only(resources, "AWS::Lambda::Alias")["FunctionVersion"]["Fn::GetAtt"][0]
+        assert resources[name]["Type"] == "AWS::Lambda::Version"
+        return name
+
+    assert version("layer") != version("newer-layer")
+
+
+def test_the_api_serves_from_its_root() -> None:
+    """The stage is $default, so that a path is what the application's routes say."""
+    stage = only(transformed(), "AWS::ApiGatewayV2::Stage")
+    assert (stage["StageName"], stage["AutoDeploy"]) == ("$default", True)
