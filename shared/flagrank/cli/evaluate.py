@@ -24,8 +24,8 @@ def evaluate(
     from flagrank.offline.sources import read_dataset
     from flagrank.offline.train import AlsParameters
 
-    if json not in (None, "-") and not Path(json).absolute().parent.is_dir():
-        raise DataError(json, None, "lies in no existing folder")
+    if json not in (None, "-") and (Path(json).is_dir() or not Path(json).absolute().parent.is_dir()):
+        raise DataError(json, None, "expected a file in an existing folder")
     parameters = AlsParameters()
     dataset = read_dataset(data, split)
     with training_progress(parameters.iterations) as progress:

@@ -22,8 +22,9 @@ def emit_json(document: dict[str, Any]) -> None:
 
 @contextmanager
 def training_progress(iterations: int) -> Iterator[Callable[[int], None]]:
-    """A progress bar on standard error, as `train`'s progress callback."""
+    """A progress bar on standard error if that is a terminal, as `train`'s progress callback."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=stderr, transient=True) as bar:
+    # elsewhere rich leaves a blank line, and a log has no use for a bar
+    with Progress(*columns, console=stderr, transient=True, disable=not stderr.is_terminal) as bar:
         task = bar.add_task("training ALS", total=iterations)
         yield lambda number: bar.update(task, completed=number)

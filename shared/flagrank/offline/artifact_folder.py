@@ -21,9 +21,18 @@ def check_replaceable(folder: Path) -> None:
 
 
 def save(files: Mapping[str, bytes], folder: Path) -> None:
-    """Writes a set, replacing an earlier one in two renames; raises DataError where something else lies."""
+    """Writes a set, replacing an earlier one in two renames.
+
+    Raises DataError where something else lies, or if the disk refuses; then what was there before is there still.
+    """
     check_replaceable(folder)
-    folder = folder.resolve()
+    try:
+        _replace(folder.resolve(), files)
+    except OSError as error:
+        raise DataError(str(folder), None, f"cannot be written: {error.strerror}") from error
+
+
+def _replace(folder: Path, files: Mapping[str, bytes]) -> None:
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as scratch:
         fresh, old = Path(scratch) / "fresh", Path(scratch) / "old"
