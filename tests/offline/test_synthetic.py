@@ -9,6 +9,7 @@ import pytest
 from flagrank.intent import rewrite_item, rewrite_query, tokenise
 from flagrank.offline import synthetic
 from flagrank.offline.interactions import Dataset
+from flagrank.offline.sources import read_dataset
 
 INTERACTIONS_SHA256 = "8406806b62a391d8e24ec16f75138b2950d3595fa36dbf013eb7cdd3f233fb3f"
 ITEMS_SHA256 = "b4ee9b5ef79598d0edc7880e876c4a8b49de6163b930afc3d8a91f855ef3f1c0"
@@ -107,3 +108,8 @@ def test_every_word_of_the_vocabulary_is_one_token(shop: Dataset) -> None:
     words.update(word for implied in lexicon.expansions.values() for word in implied)
     assert [word for word in words if len(tokenise(word, lexicon)) != 1] == []
     assert not lexicon.expansions.keys() & lexicon.synonyms.keys()
+
+
+def test_the_shop_is_what_data_synthetic_means(shop: Dataset) -> None:
+    """The embedded default goes by its name."""
+    assert read_dataset("synthetic").items == shop.items

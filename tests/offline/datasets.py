@@ -1,0 +1,24 @@
+"""Small datasets with a known answer."""
+
+import numpy as np
+from flagrank.offline.interactions import Dataset, Interactions
+from flagrank.offline.train import AlsParameters
+
+QUICK = AlsParameters(factors=6, regularization=0.5, alpha=8.0, iterations=8)
+
+
+def as_dataset(rows: list[tuple[int, int, int]], name: str = "rows") -> Dataset:
+    """Rows of user, item and time as interactions of value 1."""
+    users, items, timestamps = np.array(rows, np.int64).T
+    return Dataset(name, Interactions(users, items, np.ones(len(rows), np.float32), timestamps), {})
+
+
+def checkerboard(size: int) -> Dataset:
+    """Even users took all even items and odd users all odd ones, but the one with their own number."""
+    rows = [
+        (user, item, 100 + item)
+        for user in range(size)
+        for item in range(size)
+        if user != item and user % 2 == item % 2
+    ]
+    return as_dataset(rows, "checkerboard")
