@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 import orjson
+
 from flagrank.factors import Catalog, Factors, FoldIn, Lexicon
 
 CATEGORIES = ("audio", "kitchen", "cycling")

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import orjson
+
 from flagrank.adapters.in_memory import (
     InMemoryFactorStore,
     InMemoryFlagSource,
@@ -19,7 +20,6 @@ from flagrank.ports import Completion, Prompt
 from flagrank.rollout import FlagDocument
 from flagrank.service import Service
 from flagrank.settings import Settings
-
 from tests.factories import make_factors
 
 ENVIRONMENT = {

@@ -4,10 +4,11 @@ import logging
 import os
 from typing import Any
 
-from flagrank.bootstrap import build_app
-from flagrank.direct import as_http_event, body_of, is_http
 from mangum import Mangum
 from mangum.adapter import DEFAULT_TEXT_MIME_TYPES
+
+from flagrank.bootstrap import build_app
+from flagrank.direct import as_http_event, body_of, is_http
 
 # a line for each request is what the API's access log is for
 logging.getLogger("mangum").setLevel(logging.WARNING)

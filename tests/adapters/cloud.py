@@ -6,10 +6,10 @@ from contextlib import contextmanager
 from typing import Any
 
 import orjson
-from flagrank.artifacts import POINTER, encode, parse_manifest
-from flagrank.factors import Factors
 from moto.server import ThreadedMotoServer
 
+from flagrank.artifacts import POINTER, encode, parse_manifest
+from flagrank.factors import Factors
 from tests.adapters.loopback import REGION
 
 CREATED = "2026-01-01T00:00:00Z"

@@ -4,9 +4,9 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+
 from flagrank.adapters.appconfig_flags import AppConfigFlagSource
 from flagrank.adapters.in_memory import ManualClock
-
 from tests.adapters.cloud import moto_cloud, new_bucket, new_table
 from tests.adapters.loopback import AppConfigWire, client
 

@@ -6,7 +6,6 @@ from concurrent.futures import ThreadPoolExecutor
 from flagrank.adapters.appconfig_flags import AppConfigFlagSource
 from flagrank.adapters.in_memory import ManualClock
 from flagrank.rollout import FlagDocument
-
 from tests.adapters.fixtures import FLAG_POLL_S
 from tests.adapters.loopback import Answer, AppConfigWire, Call
 

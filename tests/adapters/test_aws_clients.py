@@ -4,6 +4,7 @@ from typing import Any
 
 import boto3
 import pytest
+
 from flagrank.adapters import aws_clients
 
 

@@ -8,6 +8,7 @@ import orjson
 import pytest
 from botocore.exceptions import ClientError, ParamValidationError
 from botocore.validate import validate_parameters
+
 from flagrank.adapters.bedrock_llm import MAX_CLIENTS, BedrockLLM, translated
 from flagrank.errors import (
     LLMRejected,
@@ -19,7 +20,6 @@ from flagrank.errors import (
 )
 from flagrank.ports import Prompt
 from flagrank.prompting import ANSWER_SCHEMA
-
 from tests.adapters.loopback import Answer, Call, Loopback, client, converse_answer
 
 PROMPT = Prompt(system="judge", user="these items", size=2)

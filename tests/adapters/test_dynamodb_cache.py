@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 from botocore.stub import Stubber
+
 from flagrank.adapters.dynamodb_cache import MAX_ENTRIES, DynamoDBScoreCache
 from flagrank.adapters.in_memory import ManualClock
 from flagrank.errors import CacheUnavailable
 from flagrank.ports import ScoreRecord
-
 from tests.adapters.loopback import client
 
 DAY = "2027-01-15"

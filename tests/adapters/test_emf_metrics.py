@@ -4,6 +4,7 @@ import logging
 
 import orjson
 import pytest
+
 from flagrank.adapters.emf_metrics import EmfMetrics
 from flagrank.metrics import NAMESPACE, SERVICE, Metric
 

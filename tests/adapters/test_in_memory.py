@@ -1,6 +1,7 @@
 """What the in-memory adapters have beyond their contracts."""
 
 import pytest
+
 from flagrank.adapters.in_memory import InlineExecutor, InMemoryScoreCache, ManualClock, ScriptedLLM
 from flagrank.errors import CacheUnavailable
 from flagrank.ports import Completion, Prompt, ScoreRecord

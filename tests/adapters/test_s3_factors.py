@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+
 from flagrank.adapters.in_memory import InlineExecutor, ManualClock
 from flagrank.adapters.s3_factors import RETRY_S, S3FactorStore
 from flagrank.errors import FactorsUnavailable
-
 from tests.adapters.cloud import moto_cloud, new_bucket, point, publish
 from tests.adapters.loopback import client
 from tests.factories import make_factors

@@ -1,6 +1,7 @@
 """The in-process tier: what it saves, what it must not hide, and what it survives."""
 
 import pytest
+
 from flagrank.adapters.in_memory import InMemoryScoreCache, ManualClock
 from flagrank.adapters.tiered_cache import SPEND_FRESH_S, TieredScoreCache
 from flagrank.errors import CacheUnavailable

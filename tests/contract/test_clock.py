@@ -3,6 +3,7 @@
 import time
 
 import pytest
+
 from flagrank.adapters.in_memory import ManualClock
 from flagrank.adapters.system_clock import SystemClock
 from flagrank.ports import Clock

@@ -3,11 +3,11 @@
 from typing import Protocol
 
 import pytest
+
 from flagrank.adapters.appconfig_flags import AppConfigFlagSource
 from flagrank.adapters.in_memory import InMemoryFlagSource, ManualClock
 from flagrank.ports import FlagSource
 from flagrank.rollout import FlagDocument
-
 from tests.adapters.loopback import AppConfigWire, client, failure
 
 POLL_S = 15

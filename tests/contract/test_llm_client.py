@@ -5,11 +5,11 @@ from typing import Protocol
 
 import orjson
 import pytest
+
 from flagrank.adapters.bedrock_llm import BedrockLLM
 from flagrank.adapters.in_memory import ScriptedLLM
 from flagrank.errors import LLMRejected, LLMThrottled, LLMUnavailable, RerankError, RerankTimeout
 from flagrank.ports import Completion, LLMClient, Prompt
-
 from tests.adapters.loopback import Answer, Call, Loopback, client, converse_answer, failure
 
 PROMPT = Prompt(system="judge", user="these items", size=2)

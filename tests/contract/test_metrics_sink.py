@@ -5,6 +5,7 @@ from typing import Any
 
 import orjson
 import pytest
+
 from flagrank.adapters.emf_metrics import EmfMetrics
 from flagrank.adapters.in_memory import InMemoryMetrics
 from flagrank.metrics import Metric

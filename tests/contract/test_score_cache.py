@@ -4,12 +4,13 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
 from flagrank.adapters.dynamodb_cache import DynamoDBScoreCache
 from flagrank.adapters.in_memory import InMemoryScoreCache, ManualClock
 from flagrank.adapters.tiered_cache import TieredScoreCache
 from flagrank.ports import ScoreCache, ScoreRecord
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
 DAY = "2027-01-15"
 SCORES = {b"entry--1": 70, b"entry--2": 0, b"entry--3": 100}

@@ -7,6 +7,7 @@ from typing import Any
 
 import httpx
 import pytest
+
 from flagrank.artifacts import encode
 from flagrank.local.cloud import LOCAL_FLAG, LocalCloud
 from flagrank.offline import artifact_folder, synthetic

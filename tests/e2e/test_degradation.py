@@ -4,8 +4,8 @@ import time
 
 import httpx
 import pytest
-from flagrank.local.cloud import LOCAL_FLAG
 
+from flagrank.local.cloud import LOCAL_FLAG
 from tests.e2e.conftest import PATIENT, StartCloud
 
 TREATED = LOCAL_FLAG.model_copy(update={"percent": 100.0})

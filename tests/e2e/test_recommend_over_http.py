@@ -4,6 +4,7 @@ import time
 
 import httpx
 import pytest
+
 from flagrank.local.cloud import LocalCloud
 
 QUERY = "cordless headset for work calls"

@@ -7,8 +7,8 @@ import time
 from typing import Any
 
 import httpx
-from flagrank.local.cloud import LOCAL_FLAG, LocalCloud
 
+from flagrank.local.cloud import LOCAL_FLAG, LocalCloud
 from tests.e2e.conftest import StartCloud
 
 POLL_S = 15

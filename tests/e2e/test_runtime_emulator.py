@@ -13,8 +13,8 @@ from typing import Any
 
 import httpx
 import pytest
-from flagrank.local.cloud import LocalCloud
 
+from flagrank.local.cloud import LocalCloud
 from tests.sam import BASE_PYTHON, ROOT, RUN_S, run_in_sam_environment, samcli_folder, uv
 
 # `sam build` for this machine, so that it can run here

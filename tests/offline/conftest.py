@@ -7,10 +7,10 @@ from typing import Any
 
 import boto3
 import pytest
-from flagrank.artifacts import MANIFEST, encode, parse_manifest
-from flagrank.offline import artifact_folder
 from moto import mock_aws
 
+from flagrank.artifacts import MANIFEST, encode, parse_manifest
+from flagrank.offline import artifact_folder
 from tests.factories import make_factors
 
 CREATED = "2026-01-02T03:04:05+00:00"

@@ -1,6 +1,7 @@
 """Small datasets with a known answer."""
 
 import numpy as np
+
 from flagrank.offline.interactions import Dataset, Interactions
 from flagrank.offline.train import AlsParameters
 

@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from flagrank.artifacts import MANIFEST
 from flagrank.errors import ArtifactError, DataError
 from flagrank.offline.artifact_folder import check_replaceable, load, read_manifest, save
-
 from tests.offline.conftest import make_files, version_of
 
 OLD = make_files()

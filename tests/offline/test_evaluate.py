@@ -5,6 +5,7 @@ from dataclasses import asdict, replace
 import numpy as np
 import orjson
 import pytest
+
 from flagrank.domain import Candidate
 from flagrank.errors import DataError
 from flagrank.factors import Factors, Rows
@@ -14,7 +15,6 @@ from flagrank.offline.interactions import Dataset
 from flagrank.offline.movielens import read
 from flagrank.offline.train import AlsParameters
 from flagrank.retrieval import User, retrieve
-
 from tests.offline.datasets import QUICK, as_dataset, checkerboard
 from tests.offline.ml100k import FOLDER, needs_ml100k
 

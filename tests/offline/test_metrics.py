@@ -4,9 +4,10 @@ import math
 
 import numpy as np
 import pytest
-from flagrank.offline.metrics import ndcg_at_k, recall_at_k
 from hypothesis import given
 from hypothesis import strategies as st
+
+from flagrank.offline.metrics import ndcg_at_k, recall_at_k
 
 ITEMS = st.integers(0, 30)
 RANKED = st.lists(ITEMS, unique=True, max_size=25)

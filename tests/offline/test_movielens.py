@@ -3,11 +3,11 @@
 from pathlib import Path
 
 import pytest
+
 from flagrank.errors import DataError
 from flagrank.offline.interactions import Item
 from flagrank.offline.movielens import read
 from flagrank.offline.sources import read_dataset
-
 from tests.offline.ml100k import FOLDER, needs_ml100k
 
 GENRES = "unknown|0\nTense|1\nMerry|2\n\n"

@@ -7,13 +7,13 @@ from typing import Any
 import numpy as np
 import pytest
 from botocore.exceptions import ClientError
+
 from flagrank.adapters.in_memory import ManualClock
 from flagrank.adapters.s3_factors import S3FactorStore
 from flagrank.artifacts import MANIFEST, Pointer
 from flagrank.errors import ArtifactError, PublishConflict
 from flagrank.offline import artifact_folder
 from flagrank.offline.publish import Published, publish, read_pointer, write_pointer
-
 from tests.offline.conftest import BUCKET, make_files, version_of
 
 POINTER_KEY = "factors/current.json"

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+
 from flagrank.offline import artifact_folder, synthetic
 from flagrank.retrieval import NO_ROWS, resolve_user, retrieve
 

@@ -1,10 +1,11 @@
 """What is held out, and the rows that splitting and training see."""
 
 import numpy as np
-from flagrank.offline.interactions import Dataset, Interactions
-from flagrank.offline.split import held_out_last
 from hypothesis import given
 from hypothesis import strategies as st
+
+from flagrank.offline.interactions import Dataset, Interactions
+from flagrank.offline.split import held_out_last
 
 PER_USER = 2
 

@@ -6,6 +6,7 @@ from collections import Counter
 import numpy as np
 import orjson
 import pytest
+
 from flagrank.intent import rewrite_item, rewrite_query, tokenise
 from flagrank.offline import synthetic
 from flagrank.offline.interactions import Dataset

@@ -3,13 +3,14 @@
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from flagrank.errors import DataError
 from flagrank.factors import Lexicon
 from flagrank.offline.interactions import Item, ids_array
 from flagrank.offline.sources import read_dataset
 from flagrank.offline.tabular import read
-from hypothesis import given
-from hypothesis import strategies as st
 
 HEADER = "user_id,item_id,rating,timestamp\n"
 

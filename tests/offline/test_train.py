@@ -4,6 +4,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from implicit.als import AlternatingLeastSquares
+
 from flagrank.artifacts import MANIFEST, decode, encode, parse_manifest
 from flagrank.domain import UserKind
 from flagrank.factors import Factors
@@ -11,8 +13,6 @@ from flagrank.offline import synthetic
 from flagrank.offline.interactions import Dataset, Item
 from flagrank.offline.train import AlsParameters, confidence_matrix, train
 from flagrank.retrieval import NO_ROWS, User, fold_in, resolve_user, retrieve
-from implicit.als import AlternatingLeastSquares
-
 from tests.offline.datasets import QUICK, as_dataset, checkerboard
 
 SIZE = 30

@@ -8,6 +8,7 @@ from typing import Any
 import jsonschema
 import pytest
 import yaml
+
 from flagrank.rollout import FlagDocument, json_schema
 from flagrank.settings import PREFIX, Settings
 

@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 import orjson
 import pytest
-from flagrank.artifacts import ARRAYS, CATALOG, MANIFEST, decode, encode, parse_manifest
-from flagrank.errors import ArtifactError
-from flagrank.factors import Factors
 from hypothesis import given
 from hypothesis import strategies as st
 
+from flagrank.artifacts import ARRAYS, CATALOG, MANIFEST, decode, encode, parse_manifest
+from flagrank.errors import ArtifactError
+from flagrank.factors import Factors
 from tests.factories import make_factors
 
 CREATED = "2026-01-02T03:04:05+00:00"

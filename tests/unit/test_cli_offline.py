@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from flagrank.artifacts import Pointer
 from flagrank.cli import main
 from flagrank.offline.artifact_folder import load, save
 from flagrank.offline.publish import read_pointer, write_pointer
-
 from tests.offline.conftest import BUCKET, make_files, mocked_s3, version_of
 
 OLD = make_files()

@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
-from flagrank.errors import InvalidRequest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from flagrank.errors import InvalidRequest
 from tests.factories import make_factors
 
 

@@ -1,10 +1,11 @@
 """Query rewriting and profile intents."""
 
 import pytest
-from flagrank.factors import CatalogItem, Lexicon
-from flagrank.intent import PROFILE_TOKENS, Intent, profile_intent, rewrite_item, rewrite_query
 from hypothesis import given
 from hypothesis import strategies as st
+
+from flagrank.factors import CatalogItem, Lexicon
+from flagrank.intent import PROFILE_TOKENS, Intent, profile_intent, rewrite_item, rewrite_query
 
 LEXICON = Lexicon(
     synonyms={"cordless": "wireless", "headphones": "headset"},

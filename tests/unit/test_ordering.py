@@ -1,12 +1,13 @@
 """Scores, rules and diversity: everything that orders a list."""
 
 import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
 from flagrank.diversity import mmr
 from flagrank.domain import Candidate, Ranked
 from flagrank.rules import capped, pinned, without
 from flagrank.scoring import baseline_order, hybrid_order
-from hypothesis import given
-from hypothesis import strategies as st
 
 
 def pool_of(scores: list[float], categories: str = "") -> list[Candidate]:

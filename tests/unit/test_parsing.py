@@ -4,11 +4,12 @@ import json
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from flagrank.errors import CutOffAnswer, LowCoverage, MalformedAnswer, RerankError
 from flagrank.parsing import parse_answer
 from flagrank.ports import Completion
-from hypothesis import given
-from hypothesis import strategies as st
 
 
 def entry(i: Any, relevance: Any = 50, allowed: Any = True, **more: Any) -> dict[str, Any]:

@@ -4,6 +4,9 @@ import threading
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from flagrank.domain import Arm, Mode, Reason, UserKind
 from flagrank.errors import (
     FactorsUnavailable,
@@ -16,9 +19,6 @@ from flagrank.errors import (
 from flagrank.metrics import Metric
 from flagrank.ports import CacheRead, Completion, Prompt
 from flagrank.rollout import FlagDocument
-from hypothesis import given, settings
-from hypothesis import strategies as st
-
 from tests.factories import make_factors
 from tests.wiring import Wired, by_item_number, completion_of, ids, items_of
 

@@ -3,9 +3,10 @@
 import json
 import re
 
-from flagrank import prompting
 from hypothesis import given
 from hypothesis import strategies as st
+
+from flagrank import prompting
 
 FENCE = re.compile(r"<<<DATA (\w+)\n(.*)\n(\w+) DATA>>>", re.DOTALL)
 

@@ -2,13 +2,13 @@
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from flagrank import retrieval
 from flagrank.domain import UserKind
 from flagrank.factors import Factors, Rows
 from flagrank.retrieval import NO_ROWS, fold_in, resolve_user, retrieve, top_k
-from hypothesis import given, settings
-from hypothesis import strategies as st
-
 from tests.factories import make_factors
 
 

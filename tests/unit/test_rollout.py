@@ -4,11 +4,12 @@ import json
 from pathlib import Path
 
 import pytest
-from flagrank.domain import Arm, Reason
-from flagrank.rollout import BUCKETS, FlagDocument, bucket, decide
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
+
+from flagrank.domain import Arm, Reason
+from flagrank.rollout import BUCKETS, FlagDocument, bucket, decide
 
 GOLDEN = json.loads((Path(__file__).parents[1] / "data" / "buckets.json").read_text())
 

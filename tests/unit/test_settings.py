@@ -1,6 +1,7 @@
 """The environment's settings."""
 
 import pytest
+
 from flagrank.errors import ConfigurationError
 from flagrank.settings import Settings
 
