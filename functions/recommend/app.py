@@ -10,8 +10,9 @@ from mangum.adapter import DEFAULT_TEXT_MIME_TYPES
 from flagrank.bootstrap import build_app
 from flagrank.direct import as_http_event, body_of, is_http
 
-# a line for each request is what the API's access log is for
-logging.getLogger("mangum").setLevel(logging.WARNING)
+# a line for each request is what the access log is for, and where botocore found its credentials interests nobody
+for chatty in ("mangum", "botocore"):
+    logging.getLogger(chatty).setLevel(logging.WARNING)
 
 # lifespan off: Mangum would run it on every request. Problem details are text, or Mangum would send them as base64
 _http = Mangum(
