@@ -100,5 +100,5 @@ def _introduce(cloud: Any, artifacts: Path) -> None:
     table.add_row("flag", f"{cloud.flag.percent:g} % treated, alpha {cloud.flag.alpha:g}")
     for arm, some in users.items():
         table.add_row(f"users in {arm}", ", ".join(some[:8]) or "none")
-    table.add_row("try", f"curl '{cloud.url}/recommend?user_id=123&top_k=5'")
     stderr.print(table)
+    stderr.print(f"try: curl '{cloud.url}/recommend?user_id=123&top_k=5'", soft_wrap=True)
