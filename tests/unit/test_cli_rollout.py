@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from flagrank.adapters.appconfig_control import DeployedFlag, Deployment
-from flagrank.cli import main, rollout
+from flagrank.cli import main
+from flagrank.cli.target import Target, with_default_port
 from flagrank.errors import RolloutRefused
 from flagrank.rollout import FlagDocument
 
@@ -42,7 +43,7 @@ class ControlInMemory:
 @pytest.fixture
 def control(monkeypatch: pytest.MonkeyPatch) -> ControlInMemory:
     made = ControlInMemory(FlagDocument(enabled=True, percent=5))
-    monkeypatch.setattr(rollout.Target, "control", lambda self: made)
+    monkeypatch.setattr(Target, "control", lambda self: made)
     monkeypatch.setenv("USER", "night-shift")
     return made
 
@@ -140,4 +141,4 @@ def test_init_reads_a_document(
 )
 def test_local_needs_no_port(arguments: list[str], filled: list[str]) -> None:
     """A bare `--local` means 8080, and a number that can be no port is left to the command."""
-    assert rollout.with_default_port(arguments) == filled
+    assert with_default_port(arguments) == filled

@@ -7,6 +7,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from flagrank.cli import evaluate, local, publish, rollout, train
+from flagrank.cli.target import with_default_port
 from flagrank.errors import ConfigurationError, DataError, FlagrankError
 
 app = typer.Typer(
@@ -25,7 +26,7 @@ app.add_typer(rollout.app, name="rollout")
 def main() -> None:
     """Runs the command; a known failure is one line on standard error."""
     try:
-        app(rollout.with_default_port(sys.argv[1:]))
+        app(with_default_port(sys.argv[1:]))
     except FlagrankError as error:
         sys.exit(report(error))
 

@@ -2,105 +2,35 @@
 
 import getpass
 import os
-import urllib.error
-import urllib.request
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
-import orjson
 import typer
 from pydantic import ValidationError
 
 from flagrank.cli.aws import aws_errors
 from flagrank.cli.output import JsonFlag, emit_json, stdout
-from flagrank.errors import CloudError, ConfigurationError, DataError, RolloutRefused
+from flagrank.cli.target import Target, targeted
+from flagrank.errors import ConfigurationError, DataError, RolloutRefused
 from flagrank.rollout import FlagDocument
 
-DEFAULT_PORT = 8080
-PORTS = range(1024, 65536)
 POLL_S = 15
 
 app = typer.Typer(help="Look at the flag and change it.", no_args_is_help=True)
 
-LocalOption = Annotated[
-    int | None,
-    typer.Option(
-        "--local",
-        metavar="[PORT]",
-        help=f"The local cloud that serves this port ({DEFAULT_PORT} if none is given) instead of AWS.",
-    ),
-]
-ApplicationOption = Annotated[str, typer.Option(envvar="FLAGRANK_APPCONFIG_APPLICATION", help="AppConfig application.")]
-EnvironmentOption = Annotated[str, typer.Option(envvar="FLAGRANK_APPCONFIG_ENVIRONMENT", help="AppConfig environment.")]
-ProfileOption = Annotated[str, typer.Option(envvar="FLAGRANK_APPCONFIG_PROFILE", help="AppConfig profile.")]
 ActorOption = Annotated[str | None, typer.Option(help="Who changes it, for the record. [default: the user's name]")]
 ReasonOption = Annotated[str, typer.Option(help="Why, for the record.")]
 
 
-@dataclass(frozen=True, slots=True)
-class Target:
-    """Which flag a command is about."""
-
-    application: str
-    environment: str
-    profile: str
-    local: int | None
-
-    def control(self) -> Any:
-        """The flag's control plane, in AWS or in the local cloud."""
-        import boto3
-
-        from flagrank.adapters.appconfig_control import FlagControl
-
-        if self.local is None:
-            return FlagControl(boto3.client("appconfig"), self.application, self.environment, self.profile)
-        variables = local_environment(self.local)
-        client = boto3.client(
-            "appconfig",
-            endpoint_url=variables["AWS_ENDPOINT_URL_APPCONFIG"],
-            region_name=variables["AWS_REGION"],
-            aws_access_key_id=variables["AWS_ACCESS_KEY_ID"],
-            aws_secret_access_key=variables["AWS_SECRET_ACCESS_KEY"],
-        )
-        names = ("APPLICATION", "ENVIRONMENT", "PROFILE")
-        return FlagControl(client, *(variables[f"FLAGRANK_APPCONFIG_{name}"] for name in names))
-
-
-def local_environment(port: int) -> dict[str, str]:
-    """The variables of the local cloud that serves a port; raises CloudError if none does."""
-    try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/_local", timeout=5) as answer:
-            variables: dict[str, str] = orjson.loads(answer.read())["environment"]
-            return variables
-    except (urllib.error.URLError, TimeoutError, ValueError, KeyError) as error:
-        raise CloudError(f"no local cloud serves port {port}; start one with `flagrank local --port {port}`") from error
-
-
-def with_default_port(arguments: list[str]) -> list[str]:
-    """The arguments with a bare `--local` given its default port: a number that can be no port is not one.
-
-    Typer knows no options whose value may be left out.
-    """
-    filled = []
-    for place, argument in enumerate(arguments):
-        following = arguments[place + 1] if place + 1 < len(arguments) else ""
-        is_bare = argument == "--local" and not (following.isdecimal() and int(following) in PORTS)
-        filled.append(f"--local={DEFAULT_PORT}" if is_bare else argument)
-    return filled
-
-
 @app.command()
+@targeted
 def status(
-    application: ApplicationOption = "flagrank",
-    environment: EnvironmentOption = "production",
-    profile: ProfileOption = "rerank",
-    local: LocalOption = None,
+    target: Target,
     json: JsonFlag = False,
 ) -> None:
     """Show what is deployed, what is in flight, and how long a change takes to reach every environment."""
     with aws_errors():
-        deployed = Target(application, environment, profile, local).control().deployed()
+        deployed = target.control().deployed()
     document, newest = deployed.document, deployed.newest
     shown = {
         "document": document.model_dump(mode="json", by_alias=True) if document else None,
@@ -125,12 +55,10 @@ def status(
 
 
 @app.command()
+@targeted
 def init(
+    target: Target,
     document: Annotated[Path | None, typer.Option(help="The first document; treats nobody if none is given.")] = None,
-    application: ApplicationOption = "flagrank",
-    environment: EnvironmentOption = "production",
-    profile: ProfileOption = "rerank",
-    local: LocalOption = None,
     actor: ActorOption = None,
     reason: ReasonOption = "first document",
     json: JsonFlag = False,
@@ -138,7 +66,7 @@ def init(
     """Deploy a new stack's first flag document; refused where there is one."""
     first = _read(document) if document else FlagDocument()
     with aws_errors():
-        control = Target(application, environment, profile, local).control()
+        control = target.control()
         deployed = control.deployed()
         if deployed.document is not None:
             raise RolloutRefused(f"{deployed.deployment.label} is deployed; change it with percent, on or off")
@@ -147,47 +75,39 @@ def init(
 
 
 @app.command()
+@targeted
 def percent(
+    target: Target,
     value: Annotated[float, typer.Argument(min=0, max=100, help="Share of treated users, at most two decimals.")],
-    application: ApplicationOption = "flagrank",
-    environment: EnvironmentOption = "production",
-    profile: ProfileOption = "rerank",
-    local: LocalOption = None,
     actor: ActorOption = None,
     reason: ReasonOption = "none given",
     json: JsonFlag = False,
 ) -> None:
     """Set the share of treated users; everything else in the document stays."""
-    target = Target(application, environment, profile, local)
     _change(target, {"percent": value}, f"percent {value:g}", actor, reason, json)
 
 
 @app.command()
+@targeted
 def on(
-    application: ApplicationOption = "flagrank",
-    environment: EnvironmentOption = "production",
-    profile: ProfileOption = "rerank",
-    local: LocalOption = None,
+    target: Target,
     actor: ActorOption = None,
     reason: ReasonOption = "none given",
     json: JsonFlag = False,
 ) -> None:
     """Switch the reranker on for the share that is set."""
-    _change(Target(application, environment, profile, local), {"enabled": True}, "on", actor, reason, json)
+    _change(target, {"enabled": True}, "on", actor, reason, json)
 
 
 @app.command()
+@targeted
 def off(
-    application: ApplicationOption = "flagrank",
-    environment: EnvironmentOption = "production",
-    profile: ProfileOption = "rerank",
-    local: LocalOption = None,
+    target: Target,
     actor: ActorOption = None,
     reason: ReasonOption = "none given",
     json: JsonFlag = False,
 ) -> None:
     """The kill switch: everyone gets the baseline, whatever else is in flight."""
-    target = Target(application, environment, profile, local)
     _change(target, {"enabled": False}, "off", actor, reason, json, stop_in_flight=True)
 
 
