@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
+from flagrank.cli.flag_file import read_flag
 from flagrank.cli.output import stderr, training_progress
 from flagrank.cli.train import DataOption, SplitOption
 
@@ -19,7 +20,12 @@ def local(
         int, typer.Option(min=0, max=65535, help="Where the API listens; 0 lets the system choose.")
     ] = 8080,
     environments: Annotated[int, typer.Option(min=1, max=64, help="Function environments, each a process.")] = 2,
-    percent: Annotated[float, typer.Option(min=0, max=100, help="Share of treated users to begin with.")] = 50.0,
+    flag: Annotated[
+        Path | None, typer.Option(help="The flag document to begin with; 50 % treated if none is given.")
+    ] = None,
+    percent: Annotated[
+        float | None, typer.Option(min=0, max=100, help="Share of treated users, instead of the document's.")
+    ] = None,
     split: SplitOption = "ua",
     llm_latency_ms: Annotated[float, typer.Option(min=0, help="The stand-in LLM: latency of a call, ms.")] = 12.0,
     llm_ms_per_token: Annotated[float, typer.Option(min=0, help="... and for each token, ms.")] = 0.06,
@@ -48,12 +54,14 @@ def local(
     stopped = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stopped.set())
-    flag = LOCAL_FLAG.model_copy(update={"percent": percent})
+    document = read_flag(flag) if flag else LOCAL_FLAG
+    if percent is not None:
+        document = document.model_copy(update={"percent": percent})
     with tempfile.TemporaryDirectory(prefix="flagrank-local-") as scratch:
         artifacts = _artifacts(data, split, Path(scratch) / "artifacts")
         if stopped.is_set():
             return
-        with LocalCloud(artifacts, flag, behaviour, port, environments, cloud_host, verbose=verbose) as cloud:
+        with LocalCloud(artifacts, document, behaviour, port, environments, cloud_host, verbose=verbose) as cloud:
             _introduce(cloud, artifacts)
             # plain and last, so that scripts can wait for it
             print(f"ready {cloud.url}", flush=True)  # noqa: T201

@@ -9,9 +9,10 @@ import typer
 from pydantic import ValidationError
 
 from flagrank.cli.aws import aws_errors
+from flagrank.cli.flag_file import read_flag
 from flagrank.cli.output import JsonFlag, emit_json, stdout
 from flagrank.cli.target import Target, targeted
-from flagrank.errors import ConfigurationError, DataError, RolloutRefused
+from flagrank.errors import ConfigurationError, RolloutRefused
 from flagrank.rollout import FlagDocument
 
 POLL_S = 15
@@ -64,7 +65,7 @@ def init(
     json: JsonFlag = False,
 ) -> None:
     """Deploy a new stack's first flag document; refused where there is one."""
-    first = _read(document) if document else FlagDocument()
+    first = read_flag(document) if document else FlagDocument()
     with aws_errors():
         control = target.control()
         deployed = control.deployed()
@@ -146,16 +147,6 @@ def _change(
 
 def _who(actor: str | None) -> str:
     return actor or os.environ.get("USER") or getpass.getuser()
-
-
-def _read(path: Path) -> FlagDocument:
-    try:
-        return FlagDocument.model_validate_json(path.read_bytes())
-    except OSError as error:
-        raise DataError(str(path), None, f"cannot be read: {error.strerror}") from error
-    except ValidationError as error:
-        problem = error.errors()[0]
-        raise DataError(str(path), None, f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}") from error
 
 
 def _changed(before: FlagDocument, change: dict[str, Any]) -> FlagDocument:

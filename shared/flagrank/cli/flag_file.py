@@ -1,0 +1,19 @@
+"""A flag document from a file."""
+
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from flagrank.errors import DataError
+from flagrank.rollout import FlagDocument
+
+
+def read_flag(path: Path) -> FlagDocument:
+    """The document; raises DataError naming the file and the field."""
+    try:
+        return FlagDocument.model_validate_json(path.read_bytes())
+    except OSError as error:
+        raise DataError(str(path), None, f"cannot be read: {error.strerror}") from error
+    except ValidationError as error:
+        problem = error.errors()[0]
+        raise DataError(str(path), None, f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}") from error
