@@ -14,11 +14,6 @@ class Deadline:
     clock: Clock
     at_s: float
 
-    @classmethod
-    def after(cls, clock: Clock, budget_ms: float) -> "Deadline":
-        """A deadline `budget_ms` from now."""
-        return cls(clock, clock.monotonic() + budget_ms / 1000)
-
     def remaining_ms(self) -> float:
         """What is left, never below 0."""
         return max(0.0, (self.at_s - self.clock.monotonic()) * 1000)

@@ -83,7 +83,12 @@ class Recommender:
             flag = self.flags.current(FLAG_WAIT_MS)
             decision = decide(flag.document, user_id)
         with watch.step("rerank"):
-            reranked = self._rerank(factors, user, pool, query.query, flag.document, decision, started_s, tally)
+            if decision.arm is Arm.TREATMENT and flag.document is not None:
+                intent = user_intent(factors, user, query.query)
+                deadline = Deadline(self.clock, started_s + flag.document.request_budget_ms / 1000)
+                reranked = self._rerank(pool, intent, flag.document, decision, deadline, tally)
+            else:
+                reranked = Reranked(baseline_order(pool), decision.reason)
         with watch.step("rules"):
             allowed = without(reranked.pool, {*user.seen.tolist(), *unwanted.tolist()})
             diverse = mmr(allowed, factors.item_factors, self.rules.mmr_lambda, query.top_k)
@@ -110,24 +115,17 @@ class Recommender:
 
     def _rerank(
         self,
-        factors: Factors,
-        user: User,
         pool: Sequence[Candidate],
-        query: str | None,
-        flag: FlagDocument | None,
+        intent: Intent,
+        flag: FlagDocument,
         decision: RolloutDecision,
-        started_s: float,
+        deadline: Deadline,
         tally: RerankTally,
     ) -> Reranked:
-        baseline = baseline_order(pool)
-        if decision.arm is Arm.CONTROL or flag is None:
-            return Reranked(baseline, decision.reason)
-        head = pool[: flag.top_m]
-        intent = user_intent(factors, user, query)
+        baseline, head = baseline_order(pool), pool[: flag.top_m]
         useless = _why_useless(head, intent, flag)
         if useless is not None:
             return Reranked(baseline, useless, intent=intent)
-        deadline = Deadline(self.clock, started_s + flag.request_budget_ms / 1000)
         try:
             relevance = self.reranker.rerank(head, intent.text, flag, deadline, tally)
         except RerankError as error:
