@@ -6,7 +6,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from flagrank.cli import evaluate, local, publish, rollout, train
+from flagrank.cli import evaluate, factors, local, publish, rollout, train
 from flagrank.cli.target import with_default_port
 from flagrank.errors import ConfigurationError, DataError, FlagrankError
 
@@ -20,6 +20,7 @@ app.command("train")(train.train)
 app.command("publish")(publish.publish)
 app.command("evaluate")(evaluate.evaluate)
 app.command("local")(local.local)
+app.add_typer(factors.app, name="factors")
 app.add_typer(rollout.app, name="rollout")
 
 

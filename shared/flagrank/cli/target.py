@@ -4,7 +4,7 @@ import functools
 import inspect
 import urllib.error
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any
 
@@ -15,6 +15,16 @@ from flagrank.errors import CloudError
 
 DEFAULT_PORT = 8080
 PORTS = range(1024, 65536)
+
+
+LocalOption = Annotated[
+    int | None,
+    typer.Option(
+        "--local",
+        metavar="[PORT]",
+        help=f"The local cloud that serves this port ({DEFAULT_PORT} if none is given) instead of AWS.",
+    ),
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,13 +40,7 @@ class Target:
     profile: Annotated[
         str, typer.Option(envvar="FLAGRANK_APPCONFIG_PROFILE", help="AppConfig configuration profile.")
     ] = "rerank"
-    local: Annotated[
-        int | None,
-        typer.Option(
-            metavar="[PORT]",
-            help=f"The local cloud that serves this port ({DEFAULT_PORT} if none is given) instead of AWS.",
-        ),
-    ] = None
+    local: LocalOption = None
 
     def control(self) -> Any:
         """The flag's control plane, in AWS or in the local cloud."""
@@ -47,14 +51,8 @@ class Target:
         if self.local is None:
             return FlagControl(boto3.client("appconfig"), self.application, self.environment, self.profile)
         variables = local_environment(self.local)
-        client = boto3.client(
-            "appconfig",
-            endpoint_url=variables["AWS_ENDPOINT_URL_APPCONFIG"],
-            region_name=variables["AWS_REGION"],
-            aws_access_key_id=variables["AWS_ACCESS_KEY_ID"],
-            aws_secret_access_key=variables["AWS_SECRET_ACCESS_KEY"],
-        )
         names = ("APPLICATION", "ENVIRONMENT", "PROFILE")
+        client = local_client("appconfig", variables)
         return FlagControl(client, *(variables[f"FLAGRANK_APPCONFIG_{name}"] for name in names))
 
 
@@ -82,6 +80,19 @@ def local_environment(port: int) -> dict[str, str]:
             return variables
     except (urllib.error.URLError, TimeoutError, ValueError, KeyError) as error:
         raise CloudError(f"no local cloud serves port {port}; start one with `flagrank local --port {port}`") from error
+
+
+def local_client(service: str, variables: Mapping[str, str]) -> Any:
+    """A boto3 client for a service of the local cloud that these variables describe."""
+    import boto3
+
+    return boto3.client(
+        service,
+        endpoint_url=variables.get(f"AWS_ENDPOINT_URL_{service.upper()}", variables["AWS_ENDPOINT_URL"]),
+        region_name=variables["AWS_REGION"],
+        aws_access_key_id=variables["AWS_ACCESS_KEY_ID"],
+        aws_secret_access_key=variables["AWS_SECRET_ACCESS_KEY"],
+    )
 
 
 def with_default_port(arguments: list[str]) -> list[str]:

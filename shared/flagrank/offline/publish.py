@@ -43,8 +43,15 @@ def publish(folder: Path, client: Any, bucket: str, prefix: str = PREFIX) -> Pub
         checksum = base64.b64encode(hashlib.sha256(data).digest()).decode()
         key = f"{prefix}/{manifest.version}/{name}"
         client.put_object(Bucket=bucket, Key=key, Body=data, ChecksumSHA256=checksum)
+    return point_at(manifest.version, client, bucket, prefix, before, etag)
+
+
+def point_at(
+    version: str, client: Any, bucket: str, prefix: str, before: Pointer | None, etag: str | None
+) -> Published:
+    """Puts a version into force in place of the pointer that was read with that ETag; raises PublishConflict."""
     pointer = Pointer(
-        version=manifest.version,
+        version=version,
         previous=before.version if before else None,
         activated=dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
     )

@@ -1,0 +1,76 @@
+"""`flagrank factors`: which published version is in force."""
+
+from dataclasses import asdict
+from typing import Annotated, Any
+
+import typer
+from rich.table import Table
+
+from flagrank.cli.aws import aws_errors
+from flagrank.cli.output import JsonFlag, emit_json, stdout
+from flagrank.cli.target import LocalOption, local_client, local_environment
+from flagrank.errors import ConfigurationError
+
+app = typer.Typer(help="List published factors, and put a version into force.", no_args_is_help=True)
+
+BucketOption = Annotated[
+    str | None, typer.Option(envvar="FLAGRANK_BUCKET", help="The stack's bucket (output BucketName).")
+]
+
+
+@app.command("list")
+def list_all(bucket: BucketOption = None, local: LocalOption = None, json: JsonFlag = False) -> None:
+    """Show every published version, the newest first, and which is in force."""
+    from flagrank.offline.versions import list_versions
+
+    with aws_errors():
+        versions = list_versions(*_place(bucket, local))
+    if json:
+        emit_json({"versions": [asdict(version) for version in versions]})
+        return
+    table = Table("version", "created", "", box=None)
+    for version in versions:
+        state = "in force" if version.in_force else "" if version.complete else "not whole"
+        table.add_row(version.version, version.created, state)
+    stdout.print(table)
+
+
+@app.command()
+def activate(
+    version: Annotated[str, typer.Argument(help="A version that `flagrank factors list` shows.")],
+    bucket: BucketOption = None,
+    local: LocalOption = None,
+    json: JsonFlag = False,
+) -> None:
+    """Put a published version into force; each environment has it within its poll interval, a minute by default."""
+    from flagrank.offline import versions
+
+    with aws_errors():
+        _said(versions.activate(version, *_place(bucket, local)), json)
+
+
+@app.command()
+def rollback(bucket: BucketOption = None, local: LocalOption = None, json: JsonFlag = False) -> None:
+    """Put the version before this one back into force."""
+    from flagrank.offline import versions
+
+    with aws_errors():
+        _said(versions.roll_back(*_place(bucket, local)), json)
+
+
+def _place(bucket: str | None, local: int | None) -> tuple[Any, str]:
+    from flagrank.adapters import aws_clients
+
+    if local is not None:
+        variables = local_environment(local)
+        return local_client("s3", variables), variables["FLAGRANK_BUCKET"]
+    if bucket is None:
+        raise ConfigurationError("name the bucket with --bucket or FLAGRANK_BUCKET, or use --local")
+    return aws_clients.s3_client(), bucket
+
+
+def _said(published: Any, json: bool) -> None:
+    if json:
+        emit_json(asdict(published))
+    else:
+        stdout.print(f"{published.version} is in force, before it {published.previous}")
