@@ -1,5 +1,6 @@
 """`flagrank local`: the whole of Flagrank on a laptop, no AWS account."""
 
+import contextlib
 import signal
 import tempfile
 import threading
@@ -10,8 +11,8 @@ import typer
 from rich.table import Table
 
 from flagrank.cli.flag_file import read_flag
-from flagrank.cli.output import stderr, training_progress
-from flagrank.cli.train import DataOption, SplitOption
+from flagrank.cli.output import stderr
+from flagrank.cli.train import DataOption, SplitOption, train_into
 
 
 def local(
@@ -42,7 +43,7 @@ def local(
     S3, DynamoDB, CloudWatch, AppConfig and Bedrock are stand-ins on loopback that speak AWS's wire protocol; requests
     become Lambda events for the real handler. Ctrl-C ends all of it.
     """
-    from flagrank.local.cloud import LOCAL_FLAG, LocalCloud
+    from flagrank.local.cloud import LOCAL_FLAG, LocalCloud, check_can_serve
 
     behaviour = {
         "latency_ms": llm_latency_ms,
@@ -51,43 +52,29 @@ def local(
         "hang": llm_hang,
         "throttled": llm_throttle,
     }
-    stopped = threading.Event()
+    # also where a shell started this in the background, with SIGINT ignored: both end it as Ctrl-C does, at any moment
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stopped.set())
+        signal.signal(number, signal.default_int_handler)
     document = read_flag(flag) if flag else LOCAL_FLAG
     if percent is not None:
         document = document.model_copy(update={"percent": percent})
-    with tempfile.TemporaryDirectory(prefix="flagrank-local-") as scratch:
+    check_can_serve(port)
+    with contextlib.suppress(KeyboardInterrupt), tempfile.TemporaryDirectory(prefix="flagrank-local-") as scratch:
         artifacts = _artifacts(data, split, Path(scratch) / "artifacts")
-        if stopped.is_set():
-            return
         with LocalCloud(artifacts, document, behaviour, port, environments, cloud_host, verbose=verbose) as cloud:
             _introduce(cloud, artifacts)
             # plain and last, so that scripts can wait for it
-            print(f"ready {cloud.url}", flush=True)  # noqa: T201
-            stopped.wait()
+            typer.echo(f"ready {cloud.url}")
+            threading.Event().wait()
 
 
 def _artifacts(data: str, split: str, out: Path) -> Path:
     from flagrank.artifacts import MANIFEST
+    from flagrank.offline.train import AlsParameters
 
     if (Path(data) / MANIFEST).exists():
         return Path(data)
-    import datetime as dt
-
-    from flagrank.artifacts import encode
-    from flagrank.offline import artifact_folder
-    from flagrank.offline.sources import read_dataset
-    from flagrank.offline.train import AlsParameters, train
-
-    parameters = AlsParameters()
-    dataset = read_dataset(data, split)
-    with training_progress(parameters.iterations) as progress:
-        factors = train(dataset, parameters, progress)
-    created = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
-    artifact_folder.save(
-        encode(factors, created=created, training={"dataset": dataset.name, **parameters.recorded()}), out
-    )
+    train_into(out, data, split, AlsParameters())
     return out
 
 

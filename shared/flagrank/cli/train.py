@@ -2,12 +2,16 @@
 
 import datetime as dt
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from flagrank.cli.output import JsonFlag, emit_json, stdout, training_progress
 from flagrank.intent import ITEM_TEXT_TOKENS
+
+if TYPE_CHECKING:
+    from flagrank.factors import Factors
+    from flagrank.offline.train import AlsParameters
 
 DataOption = Annotated[
     str, typer.Option(help="synthetic, a MovieLens 100K folder, or CSV: user_id,item_id[,rating][,timestamp].")
@@ -31,10 +35,8 @@ def train(
 ) -> None:
     """Train ALS factors and write them as an artifact set, ready for `flagrank publish`."""
     # imported here, so that `flagrank --help` does not wait for numpy and implicit
-    from flagrank.artifacts import MANIFEST, encode, parse_manifest
     from flagrank.offline import artifact_folder
-    from flagrank.offline import train as training
-    from flagrank.offline.sources import read_dataset
+    from flagrank.offline.train import AlsParameters
 
     given = {
         "factors": factors,
@@ -44,19 +46,29 @@ def train(
         "seed": seed,
     }
     chosen: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
-    parameters = training.AlsParameters(**chosen, text_tokens=text_tokens)
+    parameters = AlsParameters(**chosen, text_tokens=text_tokens)
     artifact_folder.check_replaceable(out)
+    trained = train_into(out, data, split, parameters)
+    items, users = len(trained.item_ids), len(trained.user_ids)
+    if json:
+        emit_json({"version": trained.version, "folder": str(out), "items": items, "users": users})
+    else:
+        stdout.print(
+            f"{trained.version}: {items} items, {users} users, {parameters.factors} factors, in {out}", markup=False
+        )
+
+
+def train_into(out: Path, data: str, split: str, parameters: "AlsParameters") -> "Factors":
+    """Trains on the data and saves the set in the folder; gives the factors as they will be served."""
+    from flagrank.artifacts import encode
+    from flagrank.offline import artifact_folder
+    from flagrank.offline import train as training
+    from flagrank.offline.sources import read_dataset
+
     dataset = read_dataset(data, split)
     with training_progress(parameters.iterations) as progress:
         trained = training.train(dataset, parameters, progress)
     created = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
-    files = encode(trained, created=created, training={"dataset": dataset.name, **parameters.recorded()})
-    artifact_folder.save(files, out)
-    manifest = parse_manifest(files[MANIFEST])
-    items, users = len(trained.item_ids), len(trained.user_ids)
-    if json:
-        emit_json({"version": manifest.version, "folder": str(out), "items": items, "users": users})
-    else:
-        stdout.print(
-            f"{manifest.version}: {items} items, {users} users, {parameters.factors} factors, in {out}", markup=False
-        )
+    recorded = {"dataset": dataset.name, **parameters.recorded()}
+    artifact_folder.save(encode(trained, created=created, training=recorded), out)
+    return artifact_folder.load(out)

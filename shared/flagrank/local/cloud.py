@@ -38,6 +38,21 @@ LOCAL_FLAG = FlagDocument(
 )
 
 
+def open_listener(port: int) -> socket.socket:
+    """The API's socket; raises CloudError if the port is taken or the function's code is not here."""
+    if not (REPOSITORY / "functions").is_dir():
+        raise CloudError("functions/ is not beside this package; run from a clone of the repository")
+    try:
+        return bound_listener(HOST, port)
+    except OSError as error:
+        raise CloudError(f"port {port} is in use; choose another with --port") from error
+
+
+def check_can_serve(port: int) -> None:
+    """Raises CloudError where a local cloud could not start: better before training than after."""
+    open_listener(port).close()
+
+
 @dataclass(slots=True)
 class LocalCloud:
     """A running local cloud over an artifact folder; `port` 0 lets the system choose.
@@ -64,7 +79,7 @@ class LocalCloud:
     _thread: threading.Thread | None = field(default=None, init=False)
 
     def __enter__(self) -> Self:
-        listener = self._listener()
+        listener = open_listener(self.port)
         try:
             self._start(listener)
         except BaseException:
@@ -114,14 +129,6 @@ class LocalCloud:
             self._emf.stop()
         for stand_in in self._stand_ins.values():
             stand_in.stop()
-
-    def _listener(self) -> socket.socket:
-        if not (REPOSITORY / "functions").is_dir():
-            raise CloudError("functions/ is not beside this package; run from a clone of the repository")
-        try:
-            return bound_listener(HOST, self.port)
-        except OSError as error:
-            raise CloudError(f"port {self.port} is in use; choose another with --port") from error
 
     def _start(self, listener: socket.socket) -> None:
         for name, options in (("aws", {}), ("appconfig", {}), ("bedrock", dict(self.behaviour))):
