@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import httpx
@@ -25,10 +26,11 @@ def rollout(cloud: LocalCloud, *arguments: str) -> tuple[int, dict[str, Any], st
     return done.returncode, json.loads(done.stdout) if done.stdout else {}, done.stderr
 
 
-def arms(cloud: LocalCloud, users: int = 40) -> list[str]:
-    """The arms of the first users."""
-    with httpx.Client(base_url=cloud.url, timeout=30) as client:
-        return [client.get("/recommend", params={"user_id": user}).json()["arm"] for user in range(1, users + 1)]
+def arms(cloud: LocalCloud, users: int = 60) -> list[str]:
+    """The arms of the first users, asked for at once, so that every environment answers some."""
+    with httpx.Client(base_url=cloud.url, timeout=30) as client, ThreadPoolExecutor(6) as threads:
+        answers = threads.map(lambda user: client.get("/recommend", params={"user_id": user}), range(1, users + 1))
+        return [answer.raise_for_status().json()["arm"] for answer in answers]
 
 
 def arms_after_a_flip(cloud: LocalCloud, awaited: str) -> set[str]:
