@@ -161,6 +161,42 @@ def test_a_failure_midway_leaves_the_old_version_in_force(s3: Any, folder: Path,
     assert S3FactorStore(s3, BUCKET, ManualClock()).current().version == VERSION
 
 
+def test_a_publish_sends_only_what_is_missing(s3: Any, folder: Path, newer: Path) -> None:
+    """After a failure midway, or for a version that was published before: an object with the same checksum stays."""
+    publish(folder, s3, BUCKET)
+    publish(newer, s3, BUCKET)
+    s3.put_object(Bucket=BUCKET, Key=f"factors/{VERSION}/item_gram.npy", Body=b"damaged")
+    s3.delete_object(Bucket=BUCKET, Key=f"factors/{VERSION}/catalog.jsonl")
+    recorded = Recorded(s3)
+    assert publish(folder, recorded, BUCKET) == Published(VERSION, NEWER)
+    sent = {key.rpartition("/")[2] for key in recorded.keys}
+    assert sent == {"item_gram.npy", "catalog.jsonl", "current.json"}
+    assert S3FactorStore(s3, BUCKET, ManualClock()).current().version == VERSION
+
+
+def test_a_pointer_that_vanished_meanwhile_is_a_conflict(s3: Any, folder: Path, newer: Path) -> None:
+    """Somebody is at work there, and S3 finds nothing to compare the ETag with."""
+    publish(folder, s3, BUCKET)
+    slow = Recorded(s3)
+    slow.before[POINTER_KEY] = lambda: s3.delete_object(Bucket=BUCKET, Key=POINTER_KEY)
+    with pytest.raises(PublishConflict):
+        publish(newer, slow, BUCKET)
+    assert read_pointer(s3, BUCKET) == (None, None)
+
+
+def test_objects_that_may_not_be_looked_at_are_not_sent(s3: Any, folder: Path) -> None:
+    """A refusal is no absence: the service's words reach the caller."""
+
+    class Refusing(Recorded):
+        def head_object(self, **values: Any) -> Any:
+            raise ClientError({"Error": {"Code": "403", "Message": "Forbidden"}}, "HeadObject")
+
+    refusing = Refusing(s3)
+    with pytest.raises(ClientError, match="Forbidden"):
+        publish(folder, refusing, BUCKET)
+    assert refusing.keys == []
+
+
 def test_what_is_no_pointer_is_not_overwritten(s3: Any, folder: Path) -> None:
     """Something else under the pointer's name is somebody's, and named."""
     s3.put_object(Bucket=BUCKET, Key=POINTER_KEY, Body=b"{}")

@@ -16,7 +16,8 @@ from flagrank.offline.artifact_folder import read_files, read_manifest
 
 PREFIX = "factors"
 MISSING = frozenset({"404", "NoSuchKey"})
-MOVED = frozenset({"PreconditionFailed", "ConditionalRequestConflict", "412", "409"})
+# S3 answers a condition on a pointer that was deleted meanwhile with NoSuchKey
+MOVED = frozenset({"PreconditionFailed", "ConditionalRequestConflict", "NoSuchKey", "412", "409"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +29,7 @@ class Published:
 
 
 def publish(folder: Path, client: Any, bucket: str, prefix: str = PREFIX) -> Published:
-    """Uploads the folder's set and points at it. Publishing the version in force again changes nothing.
+    """Uploads what is not in the bucket yet and points at it. Publishing the version in force again changes nothing.
 
     Raises ArtifactError before anything is sent if the set does not verify, PublishConflict if another publisher was
     first; then the objects lie in S3, unreferenced and harmless, and the pointer is the other's.
@@ -40,10 +41,24 @@ def publish(folder: Path, client: Any, bucket: str, prefix: str = PREFIX) -> Pub
     if before is not None and before.version == manifest.version:
         return Published(before.version, before.previous)
     for name, data in [*files.items(), (MANIFEST, (folder / MANIFEST).read_bytes())]:
-        checksum = base64.b64encode(hashlib.sha256(data).digest()).decode()
-        key = f"{prefix}/{manifest.version}/{name}"
-        client.put_object(Bucket=bucket, Key=key, Body=data, ChecksumSHA256=checksum)
+        _upload(client, bucket, f"{prefix}/{manifest.version}/{name}", data)
     return point_at(manifest.version, client, bucket, prefix, before, etag)
+
+
+def _upload(client: Any, bucket: str, key: str, data: bytes) -> None:
+    checksum = base64.b64encode(hashlib.sha256(data).digest()).decode()
+    if _stored_checksum(client, bucket, key) != checksum:
+        client.put_object(Bucket=bucket, Key=key, Body=data, ChecksumAlgorithm="SHA256", ChecksumSHA256=checksum)
+
+
+def _stored_checksum(client: Any, bucket: str, key: str) -> str | None:
+    try:
+        found = client.head_object(Bucket=bucket, Key=key, ChecksumMode="ENABLED")
+    except ClientError as error:
+        if error.response["Error"]["Code"] in MISSING:
+            return None
+        raise
+    return str(found.get("ChecksumSHA256"))
 
 
 def point_at(
