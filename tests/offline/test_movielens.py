@@ -58,6 +58,17 @@ def test_windows_line_ends_are_line_ends(folder: Path) -> None:
     assert read(folder).items == before
 
 
+@pytest.mark.parametrize("name", ["u.item", "ua.base", "ua.test"])
+def test_empty_lines_at_the_end_are_no_rows(folder: Path, name: str) -> None:
+    """Editors leave them."""
+    before = read(folder)
+    with (folder / name).open("a") as file:
+        file.write("\n\n")
+    after = read(folder)
+    assert after.items == before.items
+    assert len(after.interactions) == len(before.interactions)
+
+
 def test_a_control_character_in_a_title_ends_no_line(folder: Path) -> None:
     """0x85 is a line break to Unicode and an ellipsis to who typed it."""
     (folder / "u.item").write_text(ITEMS.replace("Ninth ", "Ninth\x85 "), "latin-1")

@@ -95,9 +95,11 @@ def test_a_repeated_pair_keeps_its_latest_row(file: Path) -> None:
         ("1,10,-2,100", "expected a rating above 0 and up to 1e+15, got '-2'"),
         ("1,10,nan,100", "expected a rating above 0 and up to 1e+15, got 'nan'"),
         ("1,10,1e39,100", "expected a rating above 0 and up to 1e+15, got '1e39'"),
-        ("1,10,3,yesterday", "expected a timestamp above 0 and up to 1e+15, got 'yesterday'"),
-        ("1,10,3,1e30", "expected a timestamp above 0 and up to 1e+15, got '1e30'"),
-        ("1,10,3,inf", "expected a timestamp above 0 and up to 1e+15, got 'inf'"),
+        ("1,10,3,yesterday", "expected a timestamp from 0 to 1e+15, got 'yesterday'"),
+        ("1,10,3,1e30", "expected a timestamp from 0 to 1e+15, got '1e30'"),
+        ("1,10,3,inf", "expected a timestamp from 0 to 1e+15, got 'inf'"),
+        ("1,10,3,-1", "expected a timestamp from 0 to 1e+15, got '-1'"),
+        ('"1"0,10,3,100', "expected valid CSV: ',' expected after '\"'"),
     ],
 )
 def test_a_bad_row_is_named_by_file_and_line(file: Path, row: str, expected: str) -> None:
@@ -121,13 +123,28 @@ def test_missing_columns_are_named(file: Path, header: str) -> None:
     [
         (HEADER.encode(), "holds no interactions"),
         (HEADER.encode() + b"caf\xe9,1,1,1\n", "expected UTF-8"),
-        (HEADER.encode() + b'"1,10,3,100\n', "not valid CSV"),
+        (HEADER.encode() + b'"1,10,3,100\n', r"interactions\.csv:2: expected valid CSV: unexpected end of data"),
     ],
 )
 def test_a_file_that_is_no_csv_of_interactions_is_refused(file: Path, content: bytes, expected: str) -> None:
     """Empty, in another encoding, or with a quote left open."""
     file.write_bytes(content)
     with pytest.raises(DataError, match=expected):
+        read(file)
+
+
+def test_time_may_begin_at_nought(file: Path) -> None:
+    """A log that counts its own seconds starts there."""
+    file.write_text(f"{HEADER}1,10,3,0\n")
+    assert read(file).interactions.timestamps.tolist() == [0]
+
+
+def test_empty_lines_are_no_rows(file: Path) -> None:
+    """Least of all at the end, and line numbers still count them."""
+    file.write_text(f"{HEADER}1,10,3,100\n\n\n")
+    assert len(read(file).interactions) == 1
+    file.write_text(f"{HEADER}\n1,10,3,100\n,11,3,100\n")
+    with pytest.raises(DataError, match=r"interactions\.csv:4: "):
         read(file)
 
 

@@ -33,7 +33,7 @@ def read(folder: Path, split: str = DEFAULT_SPLIT) -> Dataset:
 def _lines(path: Path) -> list[str]:
     try:
         # not splitlines: latin-1 knows line breaks that are no line ends here, such as 0x85
-        return path.read_text("latin-1").removesuffix("\n").split("\n")
+        return path.read_text("latin-1").rstrip("\n").split("\n")
     except OSError as error:
         raise DataError(path.name, None, f"cannot be read: {error.strerror}") from error
 

@@ -50,8 +50,8 @@ def _interactions(path: Path) -> Interactions:
     for line, row in _rows(path, required=("user_id", "item_id"), optional=("rating", "timestamp")):
         users.append(_id(path, line, row, "user_id"))
         items.append(_id(path, line, row, "item_id"))
-        values.append(_number(path, line, row.get("rating") or "1", "rating"))
-        timestamps.append(_number(path, line, row.get("timestamp") or str(line), "timestamp"))
+        values.append(_rating(path, line, row.get("rating") or "1"))
+        timestamps.append(_timestamp(path, line, row.get("timestamp") or str(line)))
     if not users:
         raise DataError(path.name, None, "holds no interactions")
     user_ids, item_ids = ids_array(users), ids_array(items)
@@ -86,20 +86,27 @@ def _rows(path: Path, required: tuple[str, ...], optional: tuple[str, ...]) -> I
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             reader = csv.DictReader(file, strict=True)
-            header = reader.fieldnames or ()
-            missing = [name for name in required if name not in header]
-            if missing:
-                raise DataError(path.name, 1, f"expected the columns {','.join(required)}[,{'][,'.join(optional)}]")
-            for row in reader:
-                if None in row or None in row.values():
-                    raise DataError(path.name, reader.line_num, f"expected {len(header)} fields")
-                yield reader.line_num, row
+            try:
+                yield from _fields(path, reader, required, optional)
+            except csv.Error as error:
+                # the inner reader's number: DictReader's own stays behind when a row fails
+                raise DataError(path.name, reader.reader.line_num, f"expected valid CSV: {error}") from error
     except OSError as error:
         raise DataError(path.name, None, f"cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
         raise DataError(path.name, None, f"expected UTF-8: {error.reason}") from error
-    except csv.Error as error:
-        raise DataError(path.name, None, f"not valid CSV: {error}") from error
+
+
+def _fields(
+    path: Path, reader: "csv.DictReader[str]", required: tuple[str, ...], optional: tuple[str, ...]
+) -> Iterator[tuple[int, dict[str, str]]]:
+    header = reader.fieldnames or ()
+    if any(name not in header for name in required):
+        raise DataError(path.name, 1, f"expected the columns {','.join(required)}[,{'][,'.join(optional)}]")
+    for row in reader:
+        if None in row or None in row.values():
+            raise DataError(path.name, reader.line_num, f"expected {len(header)} fields")
+        yield reader.line_num, row
 
 
 def _id(path: Path, line: int, row: dict[str, str], column: str) -> str:
@@ -109,11 +116,22 @@ def _id(path: Path, line: int, row: dict[str, str], column: str) -> str:
     return value
 
 
-def _number(path: Path, line: int, text: str, column: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
+def _rating(path: Path, line: int, text: str) -> float:
+    value = _number(text)
     if not 0 < value <= MAX_NUMBER:
-        raise DataError(path.name, line, f"expected a {column} above 0 and up to {MAX_NUMBER:g}, got {text!r}")
+        raise DataError(path.name, line, f"expected a rating above 0 and up to {MAX_NUMBER:g}, got {text!r}")
     return value
+
+
+def _timestamp(path: Path, line: int, text: str) -> float:
+    value = _number(text)
+    if not 0 <= value <= MAX_NUMBER:
+        raise DataError(path.name, line, f"expected a timestamp from 0 to {MAX_NUMBER:g}, got {text!r}")
+    return value
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return math.nan
