@@ -159,6 +159,7 @@ def test_brackets_in_a_name_are_no_markup(flagrank: Flagrank) -> None:
         ("train",),
         ("train", "--out", "set", "--factors", "0"),
         ("train", "--out", "set", "--iterations", "many"),
+        ("train", "--out", "set", "--alpha", "0"),
         ("train", "--out", "set", "--no-such-option"),
         ("publish", "set"),
         ("no-such-command",),
@@ -210,6 +211,20 @@ def test_evaluate_refuses_a_report_that_cannot_be_a_file(flagrank: Flagrank, rat
     ended = flagrank("evaluate", "--data", "ratings.csv", "--json", report)
     assert ended.code == 2
     assert ended.error() == f"error: {report}: expected a file in an existing folder"
+
+
+def test_evaluate_says_why_a_report_cannot_be_written(
+    flagrank: Flagrank, ratings: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A full disk is known only at the end; the message is one line all the same."""
+
+    def full_disk(*arguments: Any) -> int:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_text", full_disk)
+    ended = flagrank("evaluate", "--data", "ratings.csv", "--json", "report.json")
+    assert ended.code == 2
+    assert ended.error() == "error: report.json: cannot be written: No space left on device"
 
 
 def test_evaluate_refuses_data_that_leaves_nothing_to_hold_out(flagrank: Flagrank, ratings: Path) -> None:

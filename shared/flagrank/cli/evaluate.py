@@ -35,7 +35,10 @@ def evaluate(
         emit_json(document)
         return
     if json is not None:
-        Path(json).write_text(jsonlib.dumps(document, indent=2) + "\n", "utf-8")
+        try:
+            Path(json).write_text(jsonlib.dumps(document, indent=2) + "\n", "utf-8")
+        except OSError as error:
+            raise DataError(json, None, f"cannot be written: {error.strerror}") from error
     table = Table("", *result.stage1, title=f"{result.dataset}: {result.users} users")
     for name, values in (("popularity", result.popularity), ("stage 1", result.stage1)):
         table.add_row(name, *(f"{value:.4f}" for value in values.values()))

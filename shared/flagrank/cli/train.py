@@ -25,7 +25,7 @@ def train(
     split: SplitOption = "ua",
     factors: Annotated[int | None, typer.Option(min=1, max=1024, help="Dimension of the factors.")] = None,
     regularization: Annotated[float | None, typer.Option(min=0)] = None,
-    alpha: Annotated[float | None, typer.Option(min=0, help="Confidence of one interaction.")] = None,
+    alpha: Annotated[float | None, typer.Option(min=1e-6, help="Confidence of one interaction.")] = None,
     iterations: Annotated[int | None, typer.Option(min=1)] = None,
     seed: Annotated[int | None, typer.Option(min=0)] = None,
     text_tokens: Annotated[
