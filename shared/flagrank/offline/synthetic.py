@@ -92,7 +92,7 @@ def _interactions(vocabulary: dict[str, Any], products: list[Product], rng: rand
 
 
 def _cumulative(shelf: list[Product], liked: set[str]) -> list[int]:
-    # each shared trait doubles the weight or more: tastes matter beside fame, and ALS has something true to learn
+    # each shared trait triples the weight: tastes matter beside fame, and ALS has something true to learn
     return list(itertools.accumulate(product.fame * 3 ** len(product.traits & liked) for product in shelf))
 
 
