@@ -29,16 +29,14 @@ class EmfForwarder:
         """Whether the line was EMF, and so is taken care of."""
         if not line.startswith(b"{") or b'"_aws"' not in line:
             return False
-        document = orjson.loads(line)
+        try:
+            values = _values(orjson.loads(line))
+        except (AttributeError, KeyError, TypeError, ValueError):
+            # as CloudWatch does: what cannot be read as metrics stays a log line
+            return False
         with self._lock:
-            for block in document["_aws"]["CloudWatchMetrics"]:
-                for names in block["Dimensions"]:
-                    dimensions = tuple((name, str(document[name])) for name in sorted(names))
-                    for metric in block["Metrics"]:
-                        key = (block["Namespace"], metric["Name"], metric["Unit"], dimensions)
-                        values = document[metric["Name"]]
-                        counts = self._values.setdefault(key, Counter())
-                        counts.update(round(value, 1) for value in (values if isinstance(values, list) else [values]))
+            for key, counts in values.items():
+                self._values.setdefault(key, Counter()).update(counts)
         return True
 
     def stop(self) -> None:
@@ -74,3 +72,16 @@ class EmfForwarder:
                 except (BotoCoreError, ClientError):
                     # the stand-in was taken away: metrics are lost, as they are when CloudWatch is
                     return
+
+
+def _values(document: dict[str, Any]) -> dict[Key, Counter[float]]:
+    found: dict[Key, Counter[float]] = {}
+    for block in document["_aws"]["CloudWatchMetrics"]:
+        for names in block["Dimensions"]:
+            dimensions = tuple((name, str(document[name])) for name in sorted(names))
+            for metric in block["Metrics"]:
+                values = document[metric["Name"]]
+                key = (block["Namespace"], metric["Name"], metric.get("Unit", "None"), dimensions)
+                listed = values if isinstance(values, list) else [values]
+                found.setdefault(key, Counter()).update(round(float(value), 1) for value in listed)
+    return found
