@@ -1,5 +1,6 @@
 """`flagrank local` as a process: what it prints, what it refuses, and that nothing stays behind."""
 
+import os
 import signal
 import socket
 import subprocess
@@ -10,6 +11,9 @@ from pathlib import Path
 
 import httpx
 import pytest
+
+from flagrank.errors import CloudError
+from tests.e2e.conftest import StartCloud
 
 COMMAND = "import sys; from flagrank.cli import main; sys.argv[0] = 'flagrank'; main()"
 
@@ -93,3 +97,11 @@ def test_a_missing_folder_is_one_clear_line() -> None:
         output, errors = process.communicate(timeout=60)
     assert (process.returncode, output, errors.count("\n")) == (2, "", 1)
     assert "synthetic" in errors
+
+
+def test_a_function_that_cannot_be_loaded_is_one_clear_error(start_cloud: StartCloud) -> None:
+    """It names the function's own error, and ends what was already started."""
+    before = descendants(os.getpid())
+    with pytest.raises(CloudError, match="No module named 'functions\\.nowhere'"):
+        start_cloud(handler="functions.nowhere.handler")
+    assert not alive(descendants(os.getpid()) - before)

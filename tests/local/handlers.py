@@ -18,6 +18,10 @@ def echo(event: dict[str, Any], context: Any) -> dict[str, Any]:
         time.sleep(30)
     if action == "raise":
         raise ValueError("told to")
+    if action == "unserialisable":
+        return {"body": object()}
+    if action == "shout":
+        print("x" * 3_000_000)
     if action == "binary":
         return {"statusCode": 201, "body": "AAEC", "isBase64Encoded": True, "headers": {"x-kind": "binary"}}
     if action == "cookies":

@@ -1,8 +1,12 @@
 """The gateway and its environments, with handlers that only tell what they see."""
 
 import asyncio
+import json
 import os
-from collections.abc import AsyncIterator, Callable
+import signal
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -10,7 +14,9 @@ from typing import Any
 import httpx
 import pytest
 
-from flagrank.local.gateway import EnvironmentEnded, Pool, create_app
+from flagrank.local.gateway import create_app
+from flagrank.local.http_api import http_response
+from flagrank.local.pool import LOG_LINE_LIMIT, EnvironmentEnded, Pool
 
 ROOT = Path(__file__).parents[2]
 VARIABLES = {
@@ -24,15 +30,20 @@ VARIABLES = {
 
 @asynccontextmanager
 async def gateway(
-    size: int = 1, timeout_s: float = 10.0, lines: list[bytes] | None = None
+    size: int = 1,
+    timeout_s: float = 10.0,
+    lines: list[bytes] | None = None,
+    variables: Mapping[str, str] = VARIABLES,
 ) -> AsyncIterator[httpx.AsyncClient]:
     taken: list[bytes] = [] if lines is None else lines
-    pool = Pool(VARIABLES, size, timeout_s, taken.append)
-    app = create_app(pool, {"environment": {"A": "1"}}, lambda: None)
-    async with app.router.lifespan_context(app):
-        transport = httpx.ASGITransport(app, client=("203.0.113.7", 1))
+    pool = Pool(variables, size, timeout_s, taken.append)
+    await pool.start()
+    try:
+        transport = httpx.ASGITransport(create_app(pool, {"environment": {"A": "1"}}), client=("203.0.113.7", 1))
         async with httpx.AsyncClient(transport=transport, base_url="http://api.local") as client:
             yield client
+    finally:
+        await pool.stop()
 
 
 def run(scenario: Callable[[httpx.AsyncClient], Any], **options: Any) -> Any:
@@ -60,6 +71,28 @@ def test_a_request_becomes_an_http_api_event() -> None:
     assert event["requestContext"]["stage"] == "$default"
 
 
+def test_a_path_arrives_decoded_and_cookies_apart() -> None:
+    """The path is decoded, the query is not; cookies are a list of their own and no header."""
+
+    async def scenario(client: httpx.AsyncClient) -> Any:
+        return (await client.get("/a%20b%3Fc?d=%3F", headers={"cookie": "one=1; two=2"})).json()["event"]
+
+    event = run(scenario)
+    assert (event["rawPath"], event["rawQueryString"]) == ("/a b?c", "d=%3F")
+    assert event["cookies"] == ["one=1", "two=2"]
+    assert "cookie" not in event["headers"]
+    assert "body" not in event
+
+
+def test_text_beyond_ascii_reaches_the_function_whole() -> None:
+    """Whatever the locale, a body is UTF-8."""
+    variables = {**VARIABLES, "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONIOENCODING": "ascii"}
+    headers = {"content-type": "application/json"}
+    sent = '{"query": "écouteurs 耳机"}'
+    answer = run(lambda client: client.post("/", content=sent.encode(), headers=headers), variables=variables)
+    assert answer.json()["event"]["body"] == sent
+
+
 def test_bytes_travel_as_base64_both_ways() -> None:
     """A body that is no text is encoded on the way in, a binary answer decoded on the way out."""
 
@@ -78,7 +111,7 @@ def test_cookies_become_headers_of_their_own() -> None:
     assert answer.headers.get_list("set-cookie") == ["a=1", "b=2"]
 
 
-@pytest.mark.parametrize("fault", ["die", "raise", "sleep"])
+@pytest.mark.parametrize("fault", ["die", "raise", "unserialisable", "sleep"])
 def test_a_failing_environment_is_a_500_and_is_replaced_if_it_ended(fault: str) -> None:
     """The caller gets API Gateway's own error; the next request is served."""
 
@@ -89,7 +122,59 @@ def test_a_failing_environment_is_a_500_and_is_replaced_if_it_ended(fault: str) 
 
     failed, before, after = run(scenario, timeout_s=1.0)
     assert (failed.status_code, failed.json()) == (500, {"message": "Internal Server Error"})
-    assert (before == after) is (fault == "raise")
+    assert (before == after) is (fault in ("raise", "unserialisable"))
+
+
+@pytest.mark.parametrize(
+    ("result", "status", "body"),
+    [
+        ("hello", 200, b"hello"),
+        ({"user_id": 1}, 200, b'{"user_id":1}'),
+        ({"statusCode": "201", "headers": {"x-number": 1}}, 201, b""),
+        ({"statusCode": "fine"}, 500, b'{"message":"Internal Server Error"}'),
+        ({"statusCode": 200, "body": {"a": 1}}, 500, b'{"message":"Internal Server Error"}'),
+    ],
+)
+def test_a_result_is_read_as_api_gateway_reads_it(result: object, status: int, body: bytes) -> None:
+    """Without a status code the result is the body; one that cannot be read is the function's failure."""
+    response = http_response(result)
+    assert (response.status_code, response.body) == (status, body)
+
+
+def test_an_environment_that_does_not_start_is_tried_again(tmp_path: Path) -> None:
+    """While the function's code is broken every request is a 500; once it is mended the next is served."""
+    code = tmp_path / "changing_handler.py"
+    good = "import os\ndef handle(event, context):\n    return {} if event['rawPath'] == '/' else os._exit(1)\n"
+    code.write_text(good)
+    variables = {**VARIABLES, "LAMBDA_TASK_ROOT": str(tmp_path), "_HANDLER": "changing_handler.handle"}
+
+    async def scenario(client: httpx.AsyncClient) -> list[int]:
+        async def status(path: str) -> int:
+            return (await client.get(path)).status_code
+
+        found = [await status("/")]
+        code.write_text("this is no Python")
+        found += [await status("/die"), await status("/"), await status("/")]
+        code.write_text(good)
+        return [*found, await status("/")]
+
+    assert run(scenario, variables=variables) == [200, 500, 500, 500, 200]
+
+
+def test_a_stuck_handler_ends_though_nobody_is_left_to_end_it() -> None:
+    """After the gateway was killed, an alarm ends an environment whose handler overruns its timeout."""
+    read_end, write_end = os.pipe()
+    command = [sys.executable, "-m", "flagrank.local.environment", str(write_end)]
+    event = {"queryStringParameters": {"do": "sleep"}}
+    with (
+        os.fdopen(read_end),
+        subprocess.Popen(command, stdin=subprocess.PIPE, env=VARIABLES, pass_fds=[write_end]) as environment,
+    ):
+        os.close(write_end)
+        assert environment.stdin is not None
+        environment.stdin.write(json.dumps({"request_id": "1", "timeout_s": 0.1, "event": event}).encode() + b"\n")
+        environment.stdin.close()
+        assert environment.wait(20) == -signal.SIGALRM
 
 
 def test_an_environment_serves_one_request_at_a_time_and_the_last_used_goes_first() -> None:
@@ -110,6 +195,18 @@ def test_what_the_function_prints_is_handed_on() -> None:
     lines: list[bytes] = []
     run(lambda client: client.get("/"), lines=lines)
     assert b"a line on standard output\n" in lines
+
+
+def test_output_that_is_too_long_for_a_log_does_not_stop_the_function() -> None:
+    """The line is dropped, what follows is handed on, and the environment goes on serving."""
+    lines: list[bytes] = []
+
+    async def scenario(client: httpx.AsyncClient) -> list[int]:
+        return [(await client.get("/?do=shout")).status_code for _ in range(3)]
+
+    assert run(scenario, lines=lines, timeout_s=5.0) == [200, 200, 200]
+    assert max(map(len, lines)) <= LOG_LINE_LIMIT
+    assert lines.count(b"a line on standard output\n") == 3
 
 
 def test_a_handler_that_cannot_be_loaded_says_so() -> None:

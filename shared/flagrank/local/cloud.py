@@ -1,6 +1,7 @@
 """The local cloud: stand-ins for AWS, the published factors, and the gateway, as one thing to start and stop."""
 
-import json
+import asyncio
+import contextlib
 import os
 import socket
 import sys
@@ -11,18 +12,19 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-import boto3
 import uvicorn
 
 import flagrank
 from flagrank.adapters.appconfig_control import FlagControl
 from flagrank.errors import CloudError
+from flagrank.local import clients, seed
 from flagrank.local.emf import EmfForwarder
-from flagrank.local.gateway import Pool, create_app
-from flagrank.local.processes import StandIn
+from flagrank.local.gateway import create_app
+from flagrank.local.pool import Pool
+from flagrank.local.processes import StandIn, variables_to_inherit
 from flagrank.local.serve import HOST, bound_listener
 from flagrank.offline.publish import publish
-from flagrank.rollout import FlagDocument, json_schema
+from flagrank.rollout import FlagDocument
 
 REPOSITORY = Path(flagrank.__file__).resolve().parents[2]
 HANDLER = "functions.recommend.app.handler"
@@ -103,14 +105,7 @@ class LocalCloud:
 
     def client(self, service: str) -> Any:
         """A boto3 client for a service of this cloud."""
-        name = "AWS_ENDPOINT_URL_" + service.upper().replace("-", "_")
-        return boto3.client(
-            service,
-            endpoint_url=self.variables.get(name, self.variables["AWS_ENDPOINT_URL"]),
-            region_name=REGION,
-            aws_access_key_id=CREDENTIALS["AWS_ACCESS_KEY_ID"],
-            aws_secret_access_key=CREDENTIALS["AWS_SECRET_ACCESS_KEY"],
-        )
+        return clients.client(service, self.variables)
 
     def publish(self) -> None:
         """Publishes the artifacts."""
@@ -159,59 +154,54 @@ class LocalCloud:
         }
 
     def _seed(self) -> None:
-        s3 = self.client("s3")
-        s3.create_bucket(Bucket=BUCKET)
-        s3.put_bucket_versioning(Bucket=BUCKET, VersioningConfiguration={"Status": "Enabled"})
+        seed.create_bucket(self.client("s3"), BUCKET)
         if self.publish_first:
             self.publish()
-        dynamodb = self.client("dynamodb")
-        dynamodb.create_table(
-            TableName=TABLE,
-            KeySchema=[{"AttributeName": "pk", "KeyType": "HASH"}],
-            AttributeDefinitions=[{"AttributeName": "pk", "AttributeType": "S"}],
-            BillingMode="PAY_PER_REQUEST",
-        )
-        ttl = {"Enabled": True, "AttributeName": "expires_at"}
-        dynamodb.update_time_to_live(TableName=TABLE, TimeToLiveSpecification=ttl)
-        appconfig = self.client("appconfig")
-        application = appconfig.create_application(Name=APPLICATION)["Id"]
-        appconfig.create_environment(ApplicationId=application, Name=ENVIRONMENT)
-        appconfig.create_configuration_profile(
-            ApplicationId=application,
-            Name=PROFILE,
-            LocationUri="hosted",
-            Validators=[{"Type": "JSON_SCHEMA", "Content": json.dumps(json_schema())}],
-        )
+        seed.create_table(self.client("dynamodb"), TABLE)
+        seed.create_flag_profile(self.client("appconfig"), APPLICATION, ENVIRONMENT, PROFILE)
         self.flag_control().deploy(self.flag, actor="flagrank local", reason="first document")
 
     def _serve(self, listener: socket.socket) -> None:
         started = threading.Event()
-        failure: list[BaseException] = []
+        failure: list[Exception] = []
         pool = Pool(self._worker_variables(), self.environments, self.timeout_s, self._take_line)
         local = {"environment": self.variables, "environments": self.environments, "url": self.url}
-        app = create_app(pool, local, started.set)
-        server = uvicorn.Server(uvicorn.Config(app, log_level="error", access_log=False, lifespan="on"))
+        config = uvicorn.Config(
+            create_app(pool, local), log_level="error", access_log=False, lifespan="off", timeout_graceful_shutdown=2
+        )
+        self._server = uvicorn.Server(config)
 
-        def run() -> None:
+        async def serve(server: uvicorn.Server) -> None:
+            await pool.start()
             try:
-                server.run(sockets=[listener])
-            except BaseException as error:
+                # before anybody is told: a request that comes at once waits in the backlog
+                listener.listen(config.backlog)
+                started.set()
+                await server.serve(sockets=[listener])
+            finally:
+                await pool.stop()
+
+        def run(server: uvicorn.Server) -> None:
+            try:
+                asyncio.run(serve(server))
+            except Exception as error:
                 failure.append(error)
             finally:
                 started.set()
 
-        self._server = server
-        self._thread = threading.Thread(target=run, daemon=True)
+        self._thread = threading.Thread(target=run, args=[self._server], daemon=True)
         self._thread.start()
-        if not started.wait(START_S) or failure or not self._thread.is_alive():
-            raise CloudError(f"the function's environments did not start: {failure or 'see the error above'}")
+        if not started.wait(START_S):
+            raise CloudError(f"the function's environments did not start within {START_S:g} s")
+        if failure:
+            raise CloudError(f"the API did not start: {failure[0]}") from failure[0]
 
     def _worker_variables(self) -> dict[str, str]:
-        # the developer's own AWS settings stay outside, as they would in Lambda
-        inherited = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "FLAGRANK_"))}
         return {
-            **inherited,
+            **variables_to_inherit(),
             **self.variables,
+            "AWS_CONFIG_FILE": os.devnull,
+            "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
             "_HANDLER": self.handler,
             "LAMBDA_TASK_ROOT": str(REPOSITORY),
             "AWS_LAMBDA_FUNCTION_NAME": "flagrank-recommend",
@@ -225,4 +215,6 @@ class LocalCloud:
         if self._emf is not None and self._emf.take(line):
             return
         if self.verbose:
-            sys.stderr.write(line.decode("utf-8", "replace"))
+            # nobody reads any more: the function must not notice
+            with contextlib.suppress(OSError):
+                sys.stderr.write(line.decode("utf-8", "replace"))

@@ -2,6 +2,7 @@
 
 Loads the handler that `_HANDLER` names, then answers one event at a time: events are JSON lines on standard input,
 results JSON lines on the inherited descriptor. Standard output is left to the function, which prints its metrics there.
+Ends when standard input does, and by an alarm if the handler is stuck and nobody is left to end it.
 """
 
 import importlib
@@ -13,6 +14,9 @@ import time
 import traceback
 from dataclasses import dataclass
 from typing import Any, TextIO
+
+INIT_S = 60.0
+GRACE_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,32 +40,43 @@ class LambdaContext:
 def main() -> None:
     """Runs until standard input ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    _end_after(INIT_S)
     with os.fdopen(int(sys.argv[1]), "w") as results:
         sys.path.insert(0, os.environ["LAMBDA_TASK_ROOT"])
         try:
             module, _, name = os.environ["_HANDLER"].rpartition(".")
             handler = getattr(importlib.import_module(module), name)
         except Exception as error:
-            _send(results, _failure(error))
+            _send(results, json.dumps(_failure(error)))
             raise
-        _send(results, {"ready": True})
-        for line in sys.stdin:
+        _end_after(0)
+        _send(results, json.dumps({"ready": True}))
+        for line in sys.stdin.buffer:
             _send(results, _answer(handler, json.loads(line)))
             sys.stdout.flush()
 
 
-def _answer(handler: Any, invocation: dict[str, Any]) -> dict[str, Any]:
+def _answer(handler: Any, invocation: dict[str, Any]) -> str:
+    name = os.environ["AWS_LAMBDA_FUNCTION_NAME"]
     context = LambdaContext(
         aws_request_id=invocation["request_id"],
-        function_name=os.environ["AWS_LAMBDA_FUNCTION_NAME"],
+        function_name=name,
         memory_limit_in_mb=int(os.environ["AWS_LAMBDA_FUNCTION_MEMORY_SIZE"]),
-        invoked_function_arn=f"arn:aws:lambda:local:000000000000:function:{os.environ['AWS_LAMBDA_FUNCTION_NAME']}",
+        invoked_function_arn=f"arn:aws:lambda:local:000000000000:function:{name}",
         deadline_s=time.monotonic() + invocation["timeout_s"],
     )
+    _end_after(invocation["timeout_s"] + GRACE_S)
     try:
-        return {"result": handler(invocation["event"], context)}
+        return json.dumps({"result": handler(invocation["event"], context)})
     except Exception as error:
-        return _failure(error)
+        return json.dumps(_failure(error))
+    finally:
+        _end_after(0)
+
+
+def _end_after(seconds: float) -> None:
+    # the signal's default action ends the process whatever its threads do; 0 calls it off
+    signal.setitimer(signal.ITIMER_REAL, seconds)
 
 
 def _failure(error: Exception) -> dict[str, Any]:
@@ -72,8 +87,8 @@ def _failure(error: Exception) -> dict[str, Any]:
     }
 
 
-def _send(results: TextIO, document: dict[str, Any]) -> None:
-    results.write(json.dumps(document) + "\n")
+def _send(results: TextIO, document: str) -> None:
+    results.write(document + "\n")
     results.flush()
 
 

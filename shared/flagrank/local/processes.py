@@ -20,7 +20,7 @@ class StandIn:
         self._host = host
         command = [sys.executable, "-m", "flagrank.local.serve", name, host, json.dumps(dict(options))]
         self._process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=_environment(), start_new_session=True
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=variables_to_inherit(), start_new_session=True
         )
         self.url = ""
 
@@ -45,6 +45,10 @@ class StandIn:
             self._process.wait()
 
 
-def _environment() -> dict[str, str]:
-    # a developer's own AWS settings must not leak into the stand-ins
-    return {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
+def variables_to_inherit() -> dict[str, str]:
+    """This process's variables for a child, without the developer's own AWS settings, flag names and proxies."""
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("AWS_", "FLAGRANK_")) and not name.lower().endswith("_proxy")
+    }

@@ -1,0 +1,36 @@
+"""What a deployed stack has and a new local cloud has not: bucket, table and flag."""
+
+import json
+from typing import Any
+
+from flagrank.rollout import json_schema
+
+
+def create_bucket(s3: Any, bucket: str) -> None:
+    """The factors' bucket, versioned."""
+    s3.create_bucket(Bucket=bucket)
+    s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
+
+
+def create_table(dynamodb: Any, table: str) -> None:
+    """The scores' table, on demand, with its TTL attribute."""
+    dynamodb.create_table(
+        TableName=table,
+        KeySchema=[{"AttributeName": "pk", "KeyType": "HASH"}],
+        AttributeDefinitions=[{"AttributeName": "pk", "AttributeType": "S"}],
+        BillingMode="PAY_PER_REQUEST",
+    )
+    ttl = {"Enabled": True, "AttributeName": "expires_at"}
+    dynamodb.update_time_to_live(TableName=table, TimeToLiveSpecification=ttl)
+
+
+def create_flag_profile(appconfig: Any, application: str, environment: str, profile: str) -> None:
+    """The flag's application, environment and profile, whose validator refuses what the function would refuse."""
+    application_id = appconfig.create_application(Name=application)["Id"]
+    appconfig.create_environment(ApplicationId=application_id, Name=environment)
+    appconfig.create_configuration_profile(
+        ApplicationId=application_id,
+        Name=profile,
+        LocationUri="hosted",
+        Validators=[{"Type": "JSON_SCHEMA", "Content": json.dumps(json_schema())}],
+    )
