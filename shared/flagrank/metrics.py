@@ -5,6 +5,7 @@ from typing import Literal
 
 NAMESPACE = "Flagrank"
 SERVICE = "recommend"
+GUARD_SERVICE = "guard"
 
 
 class Metric(StrEnum):
@@ -36,3 +37,10 @@ class Metric(StrEnum):
     def unit(self) -> Literal["Milliseconds", "Count"]:
         """CloudWatch's unit for it."""
         return "Milliseconds" if self in (Metric.RECOMMEND_LATENCY, Metric.RERANK_LATENCY) else "Count"
+
+
+class GuardMetric(StrEnum):
+    """Every metric of the guard, one of them for each event; the only dimension is `service`."""
+
+    EXPOSURE_LOWERED = "ExposureLowered"
+    ALARM_IGNORED = "AlarmIgnored"

@@ -24,7 +24,7 @@ LAYERS = (
     {"pipeline", "telemetry"},
     {"adapters", "retrieval", "reranking", "artifacts"},
     {"judging"},
-    {"breaker", "prompting", "parsing", "budget"},
+    {"breaker", "guard", "prompting", "parsing", "budget"},
     {"ports"},
     {"scoring", "rules", "diversity", "rollout", "settings", "metrics", "intent", "factors"},
     {"domain", "errors"},

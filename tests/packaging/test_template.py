@@ -191,10 +191,11 @@ def test_every_parameter_says_what_it_is() -> None:
 
 
 def test_every_event_is_valid_json_with_a_behaviour_of_its_own() -> None:
-    """The events for `sam local invoke` are HTTP API events of version 2.0, and one bare event."""
+    """The events for `sam local invoke` are HTTP API events of version 2.0, one bare event and the guard's alarm."""
     events = {path.stem: json.loads(path.read_text()) for path in (ROOT / "infra/events").glob("*.json")}
     bare = events.pop("bare")
     assert bare == {"user_id": 123, "top_k": 5}
+    assert events.pop("alarm")["source"] == "aws.cloudwatch"
     assert all(event["version"] == "2.0" and event["routeKey"] in routes() for event in events.values())
     assert len({json.dumps(event) for event in events.values()}) == len(events)
 

@@ -1,0 +1,38 @@
+"""Lambda entry: an alarm arrives, exposure goes down (never up)."""
+
+import os
+from dataclasses import asdict
+from typing import Any
+
+import boto3
+from botocore.config import Config
+
+from flagrank.adapters import guard_emf
+from flagrank.adapters.guard_appconfig import GuardedAppConfig
+from flagrank.guard import GOOD_AFTER_S, read_alarm, respond
+
+# nobody waits for the answer, so it is patient; a whole try still fits the function's timeout
+_PATIENT = Config(connect_timeout=2, read_timeout=5, retries={"total_max_attempts": 4, "mode": "standard"})
+_IDS = {
+    name: os.environ[f"FLAGRANK_APPCONFIG_{name.upper()}"]
+    for name in ("application", "environment", "profile", "strategy")
+}
+_flag = GuardedAppConfig(
+    boto3.client("appconfig", config=_PATIENT),
+    boto3.client("cloudwatch", config=_PATIENT),
+    _IDS,
+    os.environ.get("FLAGRANK_MONITOR_ALARM"),
+)
+_good_after_s = float(os.environ.get("FLAGRANK_GOOD_AFTER_S", GOOD_AFTER_S))
+
+
+def handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
+    """Answers with the outcome; a failure is raised, so that Lambda tries again and then says so."""
+    alarm = read_alarm(event)
+    try:
+        outcome = respond(alarm, _flag, _good_after_s)
+    finally:
+        # every event ends with the monitor armed, whatever an earlier try left behind
+        _flag.rearm()
+    guard_emf.emit(alarm, outcome)
+    return asdict(outcome)
