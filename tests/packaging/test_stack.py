@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from tests.packaging.stack_template import RESOURCES, TEMPLATE
 from tests.sam import ROOT, run_in_sam_environment
 
 TRANSFORM = str(ROOT / "tests/packaging/sam_transform.py")
@@ -40,10 +41,37 @@ def test_the_template_survives_sam_s_transform(parameters: tuple[str, ...]) -> N
     assert "RecommendFunction" in transformed(*parameters)
 
 
-def test_the_stack_has_one_role_and_it_is_ours() -> None:
-    """SAM adds no role of its own, whose logging would be allowed everywhere."""
-    role = only(transformed(), "AWS::IAM::Role")
-    assert "ManagedPolicyArns" not in role
+def test_every_role_of_the_stack_is_ours() -> None:
+    """SAM adds no role of its own, whose logging would be allowed everywhere, and functions get no managed policy."""
+    roles = {name: entry for name, entry in transformed().items() if entry["Type"] == "AWS::IAM::Role"}
+    assert set(roles) == {name for name, entry in RESOURCES.items() if entry["Type"] == "AWS::IAM::Role"}
+    managed = {name for name, entry in roles.items() if "ManagedPolicyArns" in entry["Properties"]}
+    assert managed == {"CodeDeployRole"}
+
+
+def test_new_code_waits_for_the_preflight_and_moves_as_a_canary() -> None:
+    """The alias moves through CodeDeploy: first the hook, then a tenth of the traffic, and back on an alarm."""
+    resources = transformed()
+    (alias,) = (entry for entry in resources.values() if entry["Type"] == "AWS::Lambda::Alias")
+    moved = alias["UpdatePolicy"]["CodeDeployLambdaAliasUpdate"]
+    assert moved["BeforeAllowTrafficHook"] == {"Ref": "PreflightFunction"}
+    group = only(resources, "AWS::CodeDeploy::DeploymentGroup")
+    assert group["DeploymentConfigName"] == {
+        "Fn::Sub": ["CodeDeployDefault.Lambda${ConfigName}", {"ConfigName": "Canary10Percent5Minutes"}]
+    }
+    # CodeDeploy takes ten
+    alarms = [alarm["Name"]["Ref"] for alarm in group["AlarmConfiguration"]["Alarms"]]
+    assert 0 < len(alarms) <= 10
+    assert {resources[name]["Type"] for name in alarms} == {"AWS::CloudWatch::Alarm"}
+    assert "DEPLOYMENT_STOP_ON_ALARM" in group["AutoRollbackConfiguration"]["Events"]
+
+
+def test_environments_start_from_a_snapshot() -> None:
+    """SnapStart is on unless somebody says otherwise, and nothing excludes it."""
+    function = transformed()["RecommendFunction"]["Properties"]
+    assert function["SnapStart"] == {"ApplyOn": {"Ref": "SnapStart"}}
+    assert TEMPLATE["Parameters"]["SnapStart"]["Default"] == "PublishedVersions"
+    assert {"FileSystemConfigs", "EphemeralStorage", "ProvisionedConcurrencyConfig"}.isdisjoint(function)
 
 
 def test_new_code_in_the_layer_is_published() -> None:

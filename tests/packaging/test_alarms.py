@@ -1,0 +1,246 @@
+"""Alarms, dashboard and code name the same metrics, and the alarms ring when they should."""
+
+import json
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+
+from flagrank.adapters import guard_emf
+from flagrank.adapters.emf_metrics import EmfMetrics
+from flagrank.domain import Arm
+from flagrank.guard import Outcome
+from flagrank.metrics import NAMESPACE, Metric
+from flagrank.rollout import FlagDocument
+from tests.packaging.stack_template import RESOURCES, ROOT, TEMPLATE
+from tests.unit.guarded_flag import alarm
+
+ALARMS = {name: entry["Properties"] for name, entry in RESOURCES.items() if entry["Type"] == "AWS::CloudWatch::Alarm"}
+JUDGED = {name: entry for name, entry in ALARMS.items() if "Metrics" in entry}
+COMPOSITES = {
+    name: entry["Properties"] for name, entry in RESOURCES.items() if entry["Type"] == "AWS::CloudWatch::CompositeAlarm"
+}
+WIDGETS: list[dict[str, Any]] = json.loads(RESOURCES["Dashboard"]["Properties"]["DashboardBody"]["Sub"])["widgets"]
+GRAPHS = {widget["properties"]["title"]: widget["properties"] for widget in WIDGETS if widget["type"] == "metric"}
+RUNBOOK = (ROOT / "infra/runbook.md").read_text()
+# metrics of AWS's own, which our code cannot vouch for
+OF_AWS = {
+    ("AWS/ApiGateway", "Count", ("ApiId",)),
+    ("AWS/ApiGateway", "5xx", ("ApiId",)),
+    ("AWS/Lambda", "Invocations", ("FunctionName", "Resource")),
+    ("AWS/Lambda", "Errors", ("FunctionName", "Resource")),
+    ("AWS/Lambda", "AsyncEventsDropped", ("FunctionName",)),
+}
+
+type Named = tuple[str, str, tuple[str, ...]]
+
+
+def emitted(lines: str) -> Iterator[Named]:
+    """Namespace, name and dimensions of every metric in lines of EMF; of our own dimensions with their values."""
+    for line in lines.splitlines():
+        blob = json.loads(line)
+        for directive in blob["_aws"]["CloudWatchMetrics"]:
+            for names in directive["Dimensions"]:
+                dimensions = tuple(sorted(f"{name}={blob[name]}" for name in names))
+                for metric in directive["Metrics"]:
+                    yield directive["Namespace"], metric["Name"], dimensions
+
+
+def alarmed() -> Iterator[Named]:
+    """The metrics that alarms look at."""
+    for properties in ALARMS.values():
+        stats = [entry["MetricStat"]["Metric"] for entry in properties.get("Metrics", []) if "MetricStat" in entry]
+        for metric in stats or [properties]:
+            yield named(
+                metric["Namespace"], metric["MetricName"], {d["Name"]: d["Value"] for d in metric["Dimensions"]}
+            )
+
+
+def plotted() -> Iterator[Named]:
+    """The metrics that widgets show."""
+    for graph in GRAPHS.values():
+        for row in graph["metrics"]:
+            if isinstance(row[0], str):
+                namespace, name, *dimensions, _ = row
+                yield named(namespace, name, dict(zip(dimensions[::2], dimensions[1::2], strict=True)))
+
+
+def named(namespace: str, name: str, dimensions: dict[str, Any]) -> Named:
+    ours = namespace == NAMESPACE
+    return namespace, name, tuple(sorted(f"{key}={value}" if ours else key for key, value in dimensions.items()))
+
+
+def test_every_metric_that_is_looked_at_is_emitted(capsys: pytest.CaptureFixture[str]) -> None:
+    """Alarms and dashboard name what the code prints, with the dimensions that it prints; a typo would never ring."""
+    for arm in Arm:
+        EmfMetrics().emit(arm, dict.fromkeys(Metric, 1.0), {})
+    for lowered in (True, False):
+        guard_emf.emit(alarm(0), Outcome(lowered, 5.0, 0.0, "test"))
+    known = OF_AWS | set(emitted(capsys.readouterr().out))
+    assert set(alarmed()) - known == set()
+    assert set(plotted()) - known == set()
+
+
+def test_every_alarm_forgives_silence() -> None:
+    """No data is no reason to roll back: AppConfig and the guard would lower what nobody uses."""
+    assert {properties["TreatMissingData"] for properties in ALARMS.values()} == {"notBreaching"}
+
+
+@pytest.mark.parametrize("name", JUDGED)
+def test_an_alarm_wants_enough_requests_in_enough_periods(name: str) -> None:
+    """M of N periods, at least 20 requests or calls for a share and 200 for a p95, and no FILL."""
+    properties = JUDGED[name]
+    assert 1 < properties["DatapointsToAlarm"] < properties["EvaluationPeriods"]
+    judged, *metrics = properties["Metrics"]
+    minima = [int(number) for number in re.findall(r">= (\d+)", judged["Expression"])]
+    is_percentile = any(entry["MetricStat"]["Stat"].startswith("p") for entry in metrics)
+    assert minima
+    assert set(minima) == {200 if is_percentile else 20}
+    assert "FILL" not in judged["Expression"]
+    assert len({entry["MetricStat"]["Period"] for entry in metrics}) == 1
+    assert identifiers(judged["Expression"]) == {entry["Id"] for entry in metrics}
+
+
+def identifiers(expression: str) -> set[str]:
+    """The metrics that an expression refers to; functions and operators are in capitals."""
+    return set(re.findall(r"\b[a-z]\w*", expression))
+
+
+def rings(name: str, **values: float) -> bool:
+    """Whether a period with these values breaches; a metric that is not given was not reported."""
+    judged, *metrics = JUDGED[name]["Metrics"]
+    if {entry["Id"] for entry in metrics} - set(values):
+        return False  # metric math gives no datapoint, and missing data do not breach
+    expression = judged["Expression"].replace("IF(", "where(").replace(" AND ", " & ")
+    with np.errstate(divide="ignore", invalid="ignore"):
+        arrays = {key: np.float64(value) for key, value in values.items()}
+        result = float(eval(expression, {"where": np.where}, arrays))
+    threshold = JUDGED[name]["Threshold"]
+    limit = TEMPLATE["Parameters"][threshold["Ref"]]["Default"] if isinstance(threshold, dict) else threshold
+    return result > float(limit)
+
+
+@pytest.mark.parametrize(
+    ("name", "bad", "good"),
+    [
+        (
+            "FallbackOverControl",
+            {"treated": 100, "fallen": 25, "controls": 300, "fallen_control": 0},
+            {"treated": 100, "fallen": 25, "controls": 300, "fallen_control": 60},
+        ),
+        (
+            "SlowerThanControl",
+            {"treated": 200, "latency": 1700, "controls": 900, "latency_control": 100},
+            {"treated": 200, "latency": 1700, "controls": 900, "latency_control": 1000},
+        ),
+        ("FallbackCeiling", {"treated": 20, "fallen": 7}, {"treated": 19, "fallen": 19}),
+        ("TimeoutCeiling", {"calls": 100, "late": 30}, {"calls": 100, "late": 1}),
+        ("ParseFailureCeiling", {"calls": 100, "malformed": 20}, {"calls": 100, "malformed": 4}),
+        ("ThrottledCeiling", {"calls": 100, "refused": 100}, {"calls": 0, "refused": 0}),
+        ("LatencyCeiling", {"treated": 200, "latency": 3500}, {"treated": 199, "latency": 9000}),
+        ("CostCeiling", {"treated": 100, "spent": 600_000}, {"treated": 100, "spent": 100_000}),
+        ("UnknownFailureCeiling", {"treated": 100, "unknown": 6}, {"treated": 100, "unknown": 1}),
+        ("ApiErrors", {"requests": 20, "failed": 2}, {"requests": 19, "failed": 19}),
+        ("FunctionErrors", {"requests": 100, "failed": 10}, {"requests": 100, "failed": 1}),
+        ("BaselineLatencyCeiling", {"controls": 200, "latency": 600}, {"controls": 200, "latency": 20}),
+        ("FlagStaleControl", {"requests": 100, "stale": 60}, {"requests": 100, "stale": 10}),
+        ("FlagStaleTreatment", {"requests": 100, "stale": 60}, {"requests": 5, "stale": 5}),
+    ],
+)
+def test_an_alarm_tells_bad_from_good(name: str, bad: dict[str, float], good: dict[str, float]) -> None:
+    """It rings for the harm that it is named for, and not for few requests or for what hits control as well."""
+    assert (rings(name, **bad), rings(name, **good)) == (True, False)
+
+
+def test_at_100_percent_the_ceilings_watch_alone() -> None:
+    """Without a control a comparison is silent; the ceiling on the same figure rings."""
+    assert not rings("FallbackOverControl", treated=100, fallen=90)
+    assert rings("FallbackCeiling", treated=100, fallen=90)
+
+
+def children(name: str) -> set[str]:
+    """The alarms that can set a composite off."""
+    return set(re.findall(r'ALARM\("\$\{(\w+)\}"\)', COMPOSITES[name]["AlarmRule"]["Sub"]))
+
+
+def leaves(name: str) -> set[str]:
+    return set().union(*(leaves(child) if child in COMPOSITES else {child} for child in children(name)))
+
+
+def test_every_alarm_leads_somewhere() -> None:
+    """Each one is part of what pages, and those on the treated arm of what lowers exposure."""
+    paging = {name for name, entry in {**COMPOSITES, **ALARMS}.items() if "AlarmActions" in entry}
+    assert set().union(*(leaves(name) if name in COMPOSITES else {name} for name in paging)) == set(ALARMS)
+    assert leaves("RerankUnhealthy") == leaves("TreatmentWorse") | leaves("TreatmentOverCeiling")
+    assert {name for name in ALARMS if "Ceiling" in name or "Control" in name} - leaves("RerankUnhealthy") == {
+        "BaselineLatencyCeiling",
+        "FlagStaleControl",
+    }
+
+
+def test_the_guard_hears_the_composite_and_nothing_else() -> None:
+    """One incident is one event, however many figures it spoils."""
+    (event,) = RESOURCES["GuardFunction"]["Properties"]["Events"].values()
+    assert event["Properties"]["Pattern"]["resources"] == [{"GetAtt": "RerankUnhealthy.Arn"}]
+
+
+def test_appconfig_watches_an_alarm_that_the_guard_can_blind() -> None:
+    """At most five monitors are allowed; ours sets nothing off itself, and its role reads composite alarms."""
+    monitors = RESOURCES["FlagEnvironment"]["Properties"]["Monitors"]
+    assert [monitor["AlarmArn"] for monitor in monitors] == [{"GetAtt": "FlagMonitor.Arn"}]
+    assert children("FlagMonitor") == {"RerankUnhealthy"}
+    assert "AlarmActions" not in COMPOSITES["FlagMonitor"]
+    (policy,) = RESOURCES["FlagMonitorRole"]["Properties"]["Policies"]
+    (statement,) = policy["PolicyDocument"]["Statement"]
+    assert (statement["Action"], statement["Resource"]) == ("cloudwatch:DescribeAlarms", "*")
+    variables = RESOURCES["GuardFunction"]["Properties"]["Environment"]["Variables"]
+    assert variables["FLAGRANK_MONITOR_ALARM"] == {"Ref": "FlagMonitor"}
+
+
+def test_a_healthy_rerank_has_room_for_its_budget() -> None:
+    """With the defaults, a request that uses up the flag's budget is not yet too slow."""
+    allowed = TEMPLATE["Parameters"]["MaxExtraLatencyMs"]["Default"]
+    assert FlagDocument().request_budget_ms <= allowed < TEMPLATE["Parameters"]["MaxLatencyMs"]["Default"]
+
+
+@pytest.mark.parametrize("title", GRAPHS)
+def test_a_graph_refers_to_its_own_lines(title: str) -> None:
+    """Ids are unique, and expressions use only ids of their graph; CloudWatch shows an empty graph otherwise."""
+    rows = GRAPHS[title]["metrics"]
+    ids = [row[-1]["id"] for row in rows]
+    assert len(set(ids)) == len(ids)
+    for row in rows:
+        assert identifiers(row[-1].get("expression", "")) <= set(ids)
+
+
+@pytest.mark.parametrize("title", GRAPHS)
+def test_every_graph_shows_the_flag(title: str) -> None:
+    """The share that was treated is on each, so that a flip is where its effect is."""
+    (share,) = (row[-1] for row in GRAPHS[title]["metrics"] if row[-1]["id"] == "share")
+    assert share["yAxis"] == "right"
+
+
+def test_the_dashboard_shows_what_was_promised() -> None:
+    """Latency, cache, parse failures, timeouts, applied reranks and cost, and the versions that were served."""
+    labels = {row[-1]["label"] for graph in GRAPHS.values() for row in graph["metrics"] if "label" in row[-1]}
+    promised = {f"{rank} {arm}" for rank in ("p95", "p99") for arm in Arm}
+    assert promised | {"hit", "parse failure", "timeout", "applied", "guard lowered exposure"} <= labels
+    assert {row[-1].get("label") for row in GRAPHS["Cost per 1,000 requests"]["metrics"]} >= set(Arm)
+    (table,) = (widget["properties"] for widget in WIDGETS if widget["type"] == "log")
+    assert "${RecommendLogs}" in table["query"]
+
+
+def test_what_pages_is_in_the_runbook() -> None:
+    """Five alarms page; each has its section, with one command, on one page."""
+    paging = {
+        name for name, entry in {**COMPOSITES, **ALARMS}.items() if entry.get("AlarmActions") == [{"Ref": "Pages"}]
+    }
+    sections = dict(re.findall(r"^## (\w+)$(.*?)(?=^## |\Z)", RUNBOOK, re.MULTILINE | re.DOTALL))
+    assert set(sections) == paging
+    assert len(paging) == 5
+    assert {name: len(re.findall(r"^    \S", text, re.MULTILINE)) for name, text in sections.items()} == dict.fromkeys(
+        paging, 1
+    )
+    assert len(RUNBOOK.splitlines()) <= 60
