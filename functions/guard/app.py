@@ -1,5 +1,6 @@
-"""Lambda entry: an alarm arrives, exposure goes down (never up)."""
+"""Lambda entry: an alarm arrives, or is still on when the clock strikes; exposure goes down (never up)."""
 
+import datetime as dt
 import os
 from dataclasses import asdict
 from typing import Any
@@ -9,7 +10,8 @@ from botocore.config import Config
 
 from flagrank.adapters import guard_emf
 from flagrank.adapters.guard_appconfig import GuardedAppConfig
-from flagrank.guard import GOOD_AFTER_S, read_alarm, respond
+from flagrank.adapters.guard_cloudwatch import is_on
+from flagrank.guard import GOOD_AFTER_S, Alarm, read_alarm, respond, still_on
 
 # nobody waits for the answer, so it is patient; a whole try still fits the function's timeout
 _PATIENT = Config(connect_timeout=2, read_timeout=5, retries={"total_max_attempts": 4, "mode": "standard"})
@@ -17,22 +19,29 @@ _IDS = {
     name: os.environ[f"FLAGRANK_APPCONFIG_{name.upper()}"]
     for name in ("application", "environment", "profile", "strategy")
 }
+_cloudwatch = boto3.client("cloudwatch", config=_PATIENT)
 _flag = GuardedAppConfig(
-    boto3.client("appconfig", config=_PATIENT),
-    boto3.client("cloudwatch", config=_PATIENT),
-    _IDS,
-    os.environ.get("FLAGRANK_MONITOR_ALARM"),
+    boto3.client("appconfig", config=_PATIENT), _cloudwatch, _IDS, os.environ.get("FLAGRANK_MONITOR_ALARM")
 )
 _good_after_s = float(os.environ.get("FLAGRANK_GOOD_AFTER_S", GOOD_AFTER_S))
 
 
 def handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
     """Answers with the outcome; a failure is raised, so that Lambda tries again and then says so."""
-    alarm = read_alarm(event)
+    alarm = _alarm(event)
     try:
-        outcome = respond(alarm, _flag, _good_after_s)
+        outcome = respond(alarm, _flag, _good_after_s) if alarm else None
     finally:
         # every event ends with the monitor armed, whatever an earlier try left behind
         _flag.rearm()
+    if alarm is None or outcome is None:
+        return {"lowered": False, "why": "the alarm is not on"}
     guard_emf.emit(alarm, outcome)
     return asdict(outcome)
+
+
+def _alarm(event: dict[str, Any]) -> Alarm | None:
+    if event.get("source") != "aws.events":
+        return read_alarm(event)
+    watched = os.environ["FLAGRANK_ALARM"]
+    return still_on(watched, dt.datetime.now(dt.UTC)) if is_on(_cloudwatch, watched) else None

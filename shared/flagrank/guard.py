@@ -17,6 +17,8 @@ from flagrank.rollout import FlagDocument
 
 ACTOR = "guard"
 GOOD_AFTER_S = 600.0
+# the longest that an alarm of the template looks back: three periods of five minutes
+SETTLED_S = 900.0
 ATTEMPTS = 5
 
 
@@ -35,6 +37,15 @@ class Alarm(BaseModel):
     def key(self) -> str:
         """What two deliveries of one change have in common, and no other change has."""
         return f"{self.name} in {self.state.value} since {self.state.timestamp.isoformat()}"
+
+
+def still_on(name: str, now: dt.datetime) -> Alarm:
+    """An alarm that stays on, as if it had gone off when its oldest data were new.
+
+    CloudWatch tells changes of state alone: without this, a lower share that fails as well would stay for ever.
+    """
+    since = now - dt.timedelta(seconds=SETTLED_S)
+    return Alarm.model_validate({"alarmName": name, "state": {"value": "ALARM", "timestamp": since}})
 
 
 def read_alarm(event: Mapping[str, Any]) -> Alarm:

@@ -2,7 +2,7 @@
 
 import importlib
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -14,12 +14,14 @@ from flagrank.errors import RolloutRefused
 from flagrank.guard import Alarm, plan, respond
 from flagrank.local.appconfig import create_app
 from flagrank.rollout import FlagDocument
-from tests.adapters.loopback import REGION, Answer, Loopback, client
+from tests.adapters.loopback import REGION, Answer, Call, Loopback, client
 from tests.local.conftest import served
 from tests.unit.guarded_flag import BEGAN, alarm, at, on
 
 MONITOR = "flagrank-FlagMonitor"
 BLIND, ARMED = ("DisableAlarmActions", MONITOR), ("EnableAlarmActions", MONITOR)
+
+type Handler = Callable[[dict[str, Any], None], dict[str, Any]]
 
 
 class StoryClock:
@@ -45,6 +47,7 @@ class Account:
     addresses: dict[str, str]
     guarded: GuardedAppConfig
     alarm_actions: list[tuple[str, str]]
+    composite_state: list[str]
 
     def deploy(self, document: FlagDocument, minutes: float, strategy: str = "") -> int:
         """An operator's deployment; gives its number."""
@@ -76,7 +79,12 @@ class Account:
 def account() -> Iterator[Account]:
     clock = StoryClock()
     told: list[tuple[str, str]] = []
-    with served(create_app(clock)) as url, Loopback(lambda _: Answer(200, b"{}")) as cloudwatch:
+    states = ["OK"]
+
+    def cloudwatch_says(_: Call) -> Answer:
+        return Answer(body=json.dumps({"CompositeAlarms": [{"StateValue": state} for state in states]}).encode())
+
+    with served(create_app(clock)) as url, Loopback(cloudwatch_says) as cloudwatch:
         appconfig = client("appconfig", url)
         application = appconfig.create_application(Name="flagrank")["Id"]
         environment = appconfig.create_environment(ApplicationId=application, Name="production")["Id"]
@@ -97,7 +105,7 @@ def account() -> Iterator[Account]:
             "provide-client-params.cloudwatch",
             lambda params, model, **_: told.append((model.name, *params["AlarmNames"])),
         )
-        yield Account(clock, appconfig, ids, addresses, GuardedAppConfig(appconfig, alarms, ids, MONITOR), told)
+        yield Account(clock, appconfig, ids, addresses, GuardedAppConfig(appconfig, alarms, ids, MONITOR), told, states)
 
 
 def test_an_alarm_lowers_exposure_and_says_why(account: Account) -> None:
@@ -228,12 +236,9 @@ def test_concurrent_alarms_lower_once_each_at_most(account: Account) -> None:
     assert account.in_force() == on(5)
 
 
-def test_the_lambda_answers_eventbridge(
-    account: Account, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """The function as Lambda imports it: the alarm lowers exposure, and one metric line says so."""
-    account.ramp(1, 5, 25)
-    account.clock.minutes = 46
+@pytest.fixture
+def handler(account: Account, monkeypatch: pytest.MonkeyPatch) -> Handler:
+    """The function as Lambda imports it, over the account."""
     variables = {
         **{f"FLAGRANK_APPCONFIG_{name.upper()}": value for name, value in account.ids.items()},
         **{f"AWS_ENDPOINT_URL_{name.upper()}": url for name, url in account.addresses.items()},
@@ -241,10 +246,18 @@ def test_the_lambda_answers_eventbridge(
         "AWS_SECRET_ACCESS_KEY": "test",
         "AWS_DEFAULT_REGION": REGION,
         "FLAGRANK_MONITOR_ALARM": MONITOR,
+        "FLAGRANK_ALARM": "worse",
     }
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
-    handler = importlib.reload(importlib.import_module("functions.guard.app")).handler
+    found: Handler = importlib.reload(importlib.import_module("functions.guard.app")).handler
+    return found
+
+
+def test_the_lambda_answers_eventbridge(account: Account, handler: Handler, capsys: pytest.CaptureFixture[str]) -> None:
+    """The alarm lowers exposure once, and one metric line for each event says what became of it."""
+    account.ramp(1, 5, 25)
+    account.clock.minutes = 46
     state = {"value": "ALARM", "timestamp": (BEGAN.replace(minute=45)).strftime("%Y-%m-%dT%H:%M:%S.000+0000")}
     event = {"source": "aws.cloudwatch", "detail": {"alarmName": "worse", "state": state}}
     answers = [handler(event, None) for _ in range(2)]
@@ -259,3 +272,15 @@ def test_the_lambda_answers_eventbridge(
     ]
     assert lines[0]["_aws"]["CloudWatchMetrics"][0]["Dimensions"] == [["service"]]
     assert (lines[0]["before_percent"], lines[0]["after_percent"]) == ("25", "5")
+
+
+@pytest.mark.parametrize(("state", "percent"), [("ALARM", 5.0), ("OK", 25.0)])
+def test_the_lambda_looks_at_the_alarm_when_the_clock_strikes(
+    account: Account, handler: Handler, state: str, percent: float
+) -> None:
+    """An alarm that stays on sends no event, so the schedule's event asks for its state."""
+    account.ramp(1, 5, 25)
+    account.composite_state[:] = [state]
+    answer = handler({"source": "aws.events", "detail-type": "Scheduled Event", "detail": {}}, None)
+    assert answer["lowered"] == (state == "ALARM")
+    assert account.in_force() == on(percent)

@@ -11,7 +11,7 @@ import pytest
 from flagrank.adapters import guard_emf
 from flagrank.adapters.emf_metrics import EmfMetrics
 from flagrank.domain import Arm
-from flagrank.guard import Outcome
+from flagrank.guard import SETTLED_S, Outcome
 from flagrank.metrics import NAMESPACE, Metric
 from flagrank.rollout import FlagDocument
 from tests.packaging.stack_template import RESOURCES, ROOT, TEMPLATE
@@ -182,8 +182,20 @@ def test_every_alarm_leads_somewhere() -> None:
 
 def test_the_guard_hears_the_composite_and_nothing_else() -> None:
     """One incident is one event, however many figures it spoils."""
-    (event,) = RESOURCES["GuardFunction"]["Properties"]["Events"].values()
-    assert event["Properties"]["Pattern"]["resources"] == [{"GetAtt": "RerankUnhealthy.Arn"}]
+    guard = RESOURCES["GuardFunction"]["Properties"]
+    rules = [event["Properties"] for event in guard["Events"].values() if event["Type"] == "EventBridgeRule"]
+    assert [rule["Pattern"]["resources"] for rule in rules] == [[{"GetAtt": "RerankUnhealthy.Arn"}]]
+    assert guard["Environment"]["Variables"]["FLAGRANK_ALARM"] == {"Ref": "RerankUnhealthy"}
+
+
+def test_the_guard_looks_again_once_old_data_are_gone() -> None:
+    """An alarm that is still on counts against a deployment that is older than anything the alarm can still see."""
+    windows = [
+        properties["EvaluationPeriods"] * max(entry["MetricStat"]["Period"] for entry in properties["Metrics"][1:])
+        for name, properties in JUDGED.items()
+        if name in leaves("RerankUnhealthy")
+    ]
+    assert max(windows) <= SETTLED_S
 
 
 def test_appconfig_watches_an_alarm_that_the_guard_can_blind() -> None:

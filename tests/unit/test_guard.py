@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flagrank.errors import RolloutRefused, UnsupportedEvent
-from flagrank.guard import Alarm, exposure, last_good, plan, read_alarm, respond
+from flagrank.guard import Alarm, exposure, last_good, plan, read_alarm, respond, still_on
 from flagrank.rollout import FlagDocument
 from tests.unit.guarded_flag import OFF, FlagInMemory, alarm, at, on
 
@@ -119,6 +119,17 @@ def test_a_second_alarm_lowers_further() -> None:
     flag.minutes = 46
     respond(alarm(45), flag)
     respond(alarm(60), flag)
+    assert not in_force(flag).enabled
+
+
+def test_an_alarm_that_stays_on_lowers_further_once_old_data_are_gone() -> None:
+    """It says nothing of a deployment of the last quarter of an hour, and all of an older one."""
+    flag = ramped(1, 5, 25)
+    flag.minutes = 46
+    respond(alarm(45), flag)
+    assert not respond(still_on("worse", at(60)), flag).lowered
+    assert in_force(flag) == on(5)
+    assert respond(still_on("worse", at(62)), flag).lowered
     assert not in_force(flag).enabled
 
 
