@@ -32,11 +32,15 @@ def alarm(minutes: float, state: str = "ALARM", name: str = "worse") -> Alarm:
 
 @dataclass
 class FlagInMemory:
-    """The flag, and every document that was in force, in order; `between_calls` is when others get their turn."""
+    """The flag, every document that was in force, in order, and each of the guard's with its predecessor.
+
+    `between_calls` is when others get their turn.
+    """
 
     minutes: float = 0.0
     between_calls: Callable[[], None] = lambda: None
     refusals: int = 0
+    lowered: list[tuple[FlagDocument, FlagDocument]] = field(default_factory=list)
     served: list[FlagDocument] = field(default_factory=list)
     _steps: list[Step] = field(default_factory=list)
     _undone: list[Step] = field(default_factory=list)
@@ -46,6 +50,7 @@ class FlagInMemory:
 
     def deploy(self, document: FlagDocument, minutes: float, *, in_flight: bool = False, by: str = "me") -> None:
         """An operator's deployment, which the clock follows."""
+        self.between_calls()
         with self._lock:
             self.minutes = minutes
             self._versions += 1
@@ -76,6 +81,7 @@ class FlagInMemory:
             self.between_calls()
         with self._lock:
             self._check(since.latest_deployment == self._deployments, "another deployment was started")
+            self.lowered.append((self.served[-1], lowering.document))
             self._start(lowering.document, lowering.description, in_flight=False)
 
     def _check(self, expected: bool, otherwise: str) -> None:

@@ -1,5 +1,6 @@
 """What an alarm does to the flag."""
 
+import contextlib
 import functools
 import json
 import random
@@ -242,6 +243,33 @@ def test_exposure_never_rises_under_any_sequence_of_alarms() -> None:
             refusals += flag.refusals
     # or nothing was concurrent
     assert refusals > SEQUENCES / 10
+
+
+def test_operators_at_the_same_time_are_never_overruled_upwards() -> None:
+    """While operators raise, lower and switch off, each document of the guard's treats no more than the one before."""
+    lowerings = []
+    with ThreadPoolExecutor(6) as threads:
+        for seed in range(SEQUENCES):
+            dice = random.Random(seed)
+            flag = climbed(dice)
+            flag.between_calls = functools.partial(others_turn, dice)
+            # after every step, so that no operator's change makes them stale
+            alarms = [alarm(1000 + place) for place in range(3)]
+            changes = [on(dice.choice(RAMP)).model_copy(update={"enabled": dice.random() < 0.7}) for _ in range(3)]
+            moments = [flag.minutes + dice.uniform(0, 30) for _ in changes]
+            futures = [threads.submit(tolerated, event, flag) for event in alarms]
+            futures += [threads.submit(flag.deploy, *change) for change in zip(changes, moments, strict=True)]
+            for future in futures:
+                future.result()
+            lowerings += flag.lowered
+    assert len(lowerings) > SEQUENCES / 10
+    assert all(exposure(after) <= exposure(before) for before, after in lowerings)
+
+
+def tolerated(event: Alarm, flag: FlagInMemory) -> None:
+    """Lambda tries again where the guard was refused."""
+    with contextlib.suppress(RolloutRefused):
+        respond(event, flag)
 
 
 def others_turn(dice: random.Random) -> None:
