@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from flagrank.adapters import guard_appconfig
 from flagrank.adapters.guard_appconfig import GuardedAppConfig
 from flagrank.errors import RolloutRefused
 from flagrank.guard import Alarm, plan, respond
@@ -46,6 +47,7 @@ class Account:
     ids: dict[str, str]
     addresses: dict[str, str]
     guarded: GuardedAppConfig
+    alarms: Any
     alarm_actions: list[tuple[str, str]]
     composite_state: list[str]
 
@@ -105,7 +107,9 @@ def account() -> Iterator[Account]:
             "provide-client-params.cloudwatch",
             lambda params, model, **_: told.append((model.name, *params["AlarmNames"])),
         )
-        yield Account(clock, appconfig, ids, addresses, GuardedAppConfig(appconfig, alarms, ids, MONITOR), told, states)
+        yield Account(
+            clock, appconfig, ids, addresses, GuardedAppConfig(appconfig, alarms, ids, MONITOR), alarms, told, states
+        )
 
 
 def test_an_alarm_lowers_exposure_and_says_why(account: Account) -> None:
@@ -217,6 +221,21 @@ def test_the_monitor_stays_blind_while_the_guard_s_own_deployment_is_in_flight(a
     )
     account.guarded.rearm()
     assert account.alarm_actions == [ARMED]
+
+
+def test_a_deployment_that_does_not_end_is_reported(account: Account, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a strategy that bakes, the guard waits so long and no longer, and leaves the monitor blind to it."""
+    monkeypatch.setattr(guard_appconfig, "POLL_S", 0)
+    account.ramp(1, 5)
+    seen = account.guarded.steps()
+    planned = plan(alarm(21), seen)
+    assert not isinstance(planned, str)
+    account.ids["strategy"] = "AppConfig.AllAtOnce"
+    slow = GuardedAppConfig(account.appconfig, account.alarms, account.ids, MONITOR)
+    with pytest.raises(RolloutRefused, match="deployment 3 did not end"):
+        slow.lower(planned, seen)
+    assert account.alarm_actions == [BLIND]
+    assert account.in_force() == on(1)
 
 
 def test_concurrent_alarms_lower_once_each_at_most(account: Account) -> None:
