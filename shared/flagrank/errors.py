@@ -5,6 +5,7 @@ FlagrankError
 ├── FactorsUnavailable      no factors to serve from: 503, the only 5xx
 ├── ConfigurationError      the environment or flag settings make no sense: exit 2
 ├── DataError               a bad input file: file, line, expected; exit 2
+├── EmbeddingUnavailable    no embedder of that name, or it gave no answer; exit 1
 ├── ArtifactError           an artifact set that does not verify; the reader keeps the old one
 ├── PublishConflict         another publisher moved the pointer first; exit 1
 ├── RolloutRefused          a flag change that was refused; exit 1
@@ -64,6 +65,10 @@ class DataError(FlagrankError):
         self.file = file
         self.line = line
         self.expected = expected
+
+
+class EmbeddingUnavailable(FlagrankError):
+    """The embedder is not installed, not known, or gave no usable answer."""
 
 
 class ArtifactError(FlagrankError):

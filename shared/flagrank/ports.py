@@ -1,10 +1,10 @@
 """What the core asks of the world. Adapters implement these; the contract suites in tests/contract hold them to it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from flagrank.factors import Factors
+from flagrank.factors import Factors, Floats
 from flagrank.rollout import FlagDocument
 
 
@@ -99,6 +99,18 @@ class LLMClient(Protocol):
 
     def complete(self, prompt: Prompt, *, model_id: str, max_output_tokens: int, timeout_ms: int) -> Completion:
         """Sends the prompt with the static answer schema; gives up after about `timeout_ms`."""
+
+
+class Embedder(Protocol):
+    """Texts as vectors. Offline: no request waits for it. `name` tells models apart in manifests."""
+
+    name: str
+
+    def embed(self, texts: Sequence[str]) -> Floats:
+        """Unit rows (n, d) float32, each a function of its text alone; zeros for one without words.
+
+        Raises EmbeddingUnavailable.
+        """
 
 
 class MetricsSink(Protocol):

@@ -14,6 +14,9 @@ CACHE_TIMEOUT_S = 0.5
 FACTORS_READ_TIMEOUT_S = 30.0
 FACTORS_ATTEMPTS = 3
 FACTORS_CONNECTIONS = 8
+EMBEDDING_READ_TIMEOUT_S = 60.0
+EMBEDDING_ATTEMPTS = 8
+EMBEDDING_CONNECTIONS = 8
 
 
 def s3_client() -> Any:
@@ -34,6 +37,11 @@ def dynamodb_client(connections: int) -> Any:
 def bedrock_client(timeout_ms: int, connections: int) -> Any:
     """For the LLM: a call in flight cannot be aborted, so the read timeout is what ends a straggler."""
     return _client("bedrock-runtime", timeout_ms / 1000, connections, connect_timeout_s=timeout_ms / 1000)
+
+
+def bedrock_embedding_client() -> Any:
+    """For embeddings: offline work that can wait its turn."""
+    return _client("bedrock-runtime", EMBEDDING_READ_TIMEOUT_S, EMBEDDING_CONNECTIONS, EMBEDDING_ATTEMPTS)
 
 
 def _client(

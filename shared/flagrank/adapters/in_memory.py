@@ -1,11 +1,14 @@
 """Adapters without a network, for tests and experiments: held to the same contract suites as the real ones."""
 
+import hashlib
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor, Future
 
+import numpy as np
+
 from flagrank.errors import CacheUnavailable, FactorsUnavailable
-from flagrank.factors import Factors
+from flagrank.factors import Factors, Floats
 from flagrank.ports import CacheRead, Clock, Completion, FlagState, Prompt, ScoreRecord
 from flagrank.rollout import FlagDocument
 
@@ -122,6 +125,23 @@ class ScriptedLLM:
         """The scripted answer."""
         self.prompts.append(prompt)
         return self._answer(prompt)
+
+
+class HashedWordsEmbedder:
+    """Embeddings without a model: texts are near when they share words. Integer hashes, so the same everywhere."""
+
+    def __init__(self, dimensions: int = 64) -> None:
+        self.name = f"hashed-words/{dimensions}"
+        self._dimensions = dimensions
+
+    def embed(self, texts: Sequence[str]) -> Floats:
+        """Unit rows (n, dimensions) float32 of word counts; zeros for a text without words."""
+        rows = np.zeros((len(texts), self._dimensions), np.float32)
+        for row, text in zip(rows, texts, strict=True):
+            for word in text.lower().split():
+                row[int.from_bytes(hashlib.blake2b(word.encode(), digest_size=8).digest()) % self._dimensions] += 1
+        unit: Floats = rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1)
+        return unit
 
 
 class InMemoryMetrics:

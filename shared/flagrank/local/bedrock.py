@@ -1,4 +1,7 @@
-"""A stand-in for Bedrock's Converse: answers from `brain`, late, malformed or not at all as often as it is told to."""
+"""A stand-in for Bedrock's Converse: judges by words, late, malformed or not at all as often as it is told to.
+
+`invoke_model` answers for embedding models, throttled as often as it is told to, and otherwise without faults.
+"""
 
 import asyncio
 import math
@@ -13,6 +16,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from flagrank.local.bedrock_embedding import answer
 from flagrank.local.brain import judge
 from flagrank.local.rest_json import ServiceError, error_response, json_response
 
@@ -58,6 +62,9 @@ def create_app(behaviour: LLMBehaviour) -> Starlette:
     async def converse(request: Request) -> Response:
         return await _converse(stage, orjson.loads(await request.body()))
 
+    async def invoke(request: Request) -> Response:
+        return _invoke(stage, request.path_params["model"], orjson.loads(await request.body()))
+
     async def show(_: Request) -> Response:
         return json_response(asdict(stage.behaviour))
 
@@ -70,6 +77,7 @@ def create_app(behaviour: LLMBehaviour) -> Starlette:
 
     routes = [
         Route("/model/{model:path}/converse", converse, methods=["POST"]),
+        Route("/model/{model:path}/invoke", invoke, methods=["POST"]),
         Route("/_behaviour", show),
         Route("/_behaviour", change, methods=["PUT"]),
         Route("/_statistics", statistics),
@@ -86,8 +94,7 @@ async def _converse(stage: Stage, body: dict[str, Any]) -> Response:
     _check(body)
     stage.statistics["calls"] += 1
     if throttled:
-        stage.statistics["throttled"] += 1
-        raise ServiceError("ThrottlingException", 429, "Too many requests, please wait before trying again.")
+        raise _throttled(stage)
     if hangs:
         stage.statistics["hung"] += 1
         await asyncio.sleep(HANG_S)
@@ -123,6 +130,18 @@ async def _converse(stage: Stage, body: dict[str, Any]) -> Response:
             "metrics": {"latencyMs": round(latency_ms)},
         }
     )
+
+
+def _invoke(stage: Stage, model_id: str, body: dict[str, Any]) -> Response:
+    stage.statistics["embedding_calls"] += 1
+    if stage.dice.random() < stage.behaviour.throttled:
+        raise _throttled(stage)
+    return json_response(answer(model_id, body))
+
+
+def _throttled(stage: Stage) -> ServiceError:
+    stage.statistics["throttled"] += 1
+    return ServiceError("ThrottlingException", 429, "Too many requests, please wait before trying again.")
 
 
 def _shares(behaviour: LLMBehaviour) -> tuple[float, float, float, float]:
