@@ -156,6 +156,7 @@ def _explained(entry: Ranked) -> dict[str, Any]:
         "item_id": candidate.item_id,
         "title": candidate.title,
         "category": candidate.category,
+        "new": candidate.is_new,
         "baseline_rank": candidate.rank + 1,
         "baseline_score": candidate.score,
         "llm_score": entry.llm_score,

@@ -15,7 +15,9 @@ import orjson
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from flagrank.errors import ArtifactError
-from flagrank.factors import Catalog, Factors, FoldIn, Lexicon
+from flagrank.factors import Catalog, Factors, FoldIn, Lexicon, Neighbours
+from flagrank.features import FEATURES
+from flagrank.stage2 import Stage2, Stage2Document
 
 FORMAT: Literal[1] = 1
 MANIFEST = "manifest.json"
@@ -30,6 +32,15 @@ ARRAYS = {
     "item_gram.npy": ("float32", 2),
     "popularity.npy": ("float32", 1),
 }
+EMBEDDINGS = "item_embeddings.npy"
+NEIGHBOURS = ("neighbours.npy", "ease_weights.npy", "session_weights.npy")
+OPTIONAL_ARRAYS = {
+    EMBEDDINGS: ("float32", 2),
+    "neighbours.npy": ("int32", 2),
+    "ease_weights.npy": ("float32", 2),
+    "session_weights.npy": ("float32", 2),
+}
+STAGE2 = "stage2.json"
 CATALOG = "catalog.jsonl"
 LEXICON = "lexicon.json"
 
@@ -73,8 +84,10 @@ class Pointer(BaseModel):
 
 def encode(factors: Factors, *, created: str, training: Mapping[str, Any]) -> dict[str, bytes]:
     """Every file of a set by name, the manifest last; `factors.version` is replaced by one derived from the content."""
-    arrays = {name: getattr(factors, name.removesuffix(".npy")) for name in ARRAYS}
+    arrays = _arrays_of(factors)
     files = {name: _npy(array) for name, array in arrays.items()}
+    if factors.stage2 is not None:
+        files[STAGE2] = factors.stage2.document.model_dump_json().encode()
     files[CATALOG] = b"".join(orjson.dumps(_line(factors, row)) + b"\n" for row in range(len(factors.catalog)))
     lexicon = {"synonyms": factors.lexicon.synonyms, "expansions": factors.lexicon.expansions}
     files[LEXICON] = orjson.dumps(lexicon, option=orjson.OPT_SORT_KEYS)
@@ -107,7 +120,8 @@ def parse_manifest(data: bytes) -> Manifest:
         manifest = Manifest.model_validate_json(data)
     except ValidationError as error:
         raise ArtifactError(f"{MANIFEST}: {error.errors()[0]['msg']} at {error.errors()[0]['loc']}") from error
-    missing = (ARRAYS.keys() | {CATALOG, LEXICON}) - manifest.files.keys()
+    neighbours = set(NEIGHBOURS) if manifest.files.keys() & set(NEIGHBOURS) else set()
+    missing = (ARRAYS.keys() | {CATALOG, LEXICON} | neighbours) - manifest.files.keys()
     if missing:
         raise ArtifactError(f"{MANIFEST}: no entry for {', '.join(sorted(missing))}")
     return manifest
@@ -119,13 +133,15 @@ def decode(manifest: Manifest, read: Callable[[str], bytes | bytearray]) -> Fact
     Raises ArtifactError when a checksum, size, shape, dtype or cross-reference is not as promised.
     """
     arrays: dict[str, npt.NDArray[Any]] = {}
-    for name, (dtype, ndim) in ARRAYS.items():
+    for name, (dtype, ndim) in (ARRAYS | OPTIONAL_ARRAYS).items():
+        if name in OPTIONAL_ARRAYS and name not in manifest.files:
+            continue
         entry = manifest.files[name]
         array = _array(name, verified(name, entry, read(name)))
         promised = (entry.shape, entry.dtype)
         if (array.shape, array.dtype.str) != promised or array.ndim != ndim or (dtype and array.dtype != dtype):
             raise ArtifactError(f"{name}: holds {array.shape} {array.dtype}, promised {promised}")
-        arrays[name.removesuffix(".npy")] = array
+        arrays[name] = array
     lines = bytes(verified(CATALOG, manifest.files[CATALOG], read(CATALOG))).splitlines()
     lexicon = orjson.loads(verified(LEXICON, manifest.files[LEXICON], read(LEXICON)))
     factors = Factors(
@@ -133,7 +149,10 @@ def decode(manifest: Manifest, read: Callable[[str], bytes | bytearray]) -> Fact
         catalog=Catalog(lines),
         lexicon=Lexicon(lexicon["synonyms"], {token: tuple(more) for token, more in lexicon["expansions"].items()}),
         fold_in=FoldIn(manifest.regularization, manifest.fold_in_confidence),
-        **arrays,
+        neighbours=Neighbours(*(arrays[name] for name in NEIGHBOURS)) if NEIGHBOURS[0] in arrays else None,
+        item_embeddings=arrays.get(EMBEDDINGS),
+        stage2=_stage2(verified(STAGE2, manifest.files[STAGE2], read(STAGE2))) if STAGE2 in manifest.files else None,
+        **{name.removesuffix(".npy"): arrays[name] for name in ARRAYS},
     )
     _check_consistent(factors)
     return factors
@@ -146,6 +165,27 @@ def verified(name: str, entry: FileEntry, data: bytes | bytearray) -> bytes | by
     if hashlib.sha256(data).hexdigest() != entry.sha256:
         raise ArtifactError(f"{name}: checksum differs from the manifest's")
     return data
+
+
+def _arrays_of(factors: Factors) -> dict[str, npt.NDArray[Any]]:
+    arrays = {name: getattr(factors, name.removesuffix(".npy")) for name in ARRAYS}
+    if factors.item_embeddings is not None:
+        arrays[EMBEDDINGS] = factors.item_embeddings
+    if factors.neighbours is not None:
+        found = (factors.neighbours.rows, factors.neighbours.ease, factors.neighbours.session)
+        arrays |= dict(zip(NEIGHBOURS, found, strict=True))
+    return arrays
+
+
+def _stage2(data: bytes | bytearray) -> Stage2:
+    try:
+        document = Stage2Document.model_validate_json(data)
+    except ValidationError as error:
+        raise ArtifactError(f"{STAGE2}: {error.errors()[0]['msg']} at {error.errors()[0]['loc']}") from error
+    unknown = set(document.features) - set(FEATURES)
+    if unknown:
+        raise ArtifactError(f"{STAGE2}: reads {', '.join(sorted(unknown))}, which this version does not compute")
+    return Stage2(document)
 
 
 def _npy(array: npt.NDArray[Any]) -> bytes:
@@ -195,6 +235,18 @@ def _check_consistent(factors: Factors) -> None:
             and bool(((indices >= 0) & (indices < items)).all())
         ),
     }
+    neighbours, embeddings = factors.neighbours, factors.item_embeddings
+    if neighbours is not None:
+        rules |= {
+            "as many weights as neighbours": (
+                len(neighbours.rows) == items
+                and neighbours.rows.shape == neighbours.ease.shape == neighbours.session.shape
+            ),
+            "neighbours in range": bool(((neighbours.rows >= 0) & (neighbours.rows < items)).all()),
+            "finite weights": all(np.isfinite(a).all() for a in (neighbours.ease, neighbours.session)),
+        }
+    if embeddings is not None:
+        rules["one finite embedding an item"] = len(embeddings) == items and bool(np.isfinite(embeddings).all())
     broken = [rule for rule, holds in rules.items() if not holds]
     if broken:
         raise ArtifactError(f"not consistent: expected {'; '.join(broken)}")

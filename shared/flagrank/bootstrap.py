@@ -81,7 +81,7 @@ def warm_up(factors: FactorStore, flags: FlagSource) -> None:
     except FactorsUnavailable:
         return
     version.item_rows([version.item_id(0)])
-    _ = (version.item_norms, version.popular_rows, version.catalog.categories)
+    _ = (version.item_norms, version.popular_rows, version.category_popularity)
 
 
 def after_restore(flags: AppConfigFlagSource) -> None:

@@ -1,4 +1,4 @@
-"""Maximal marginal relevance over item factors (Carbonell and Goldstein 1998): diversity in code, not in the prompt."""
+"""Maximal marginal relevance over item vectors (Carbonell and Goldstein 1998): diversity in code, not in the prompt."""
 
 from collections.abc import Sequence
 
@@ -8,17 +8,17 @@ from flagrank.domain import Ranked
 from flagrank.factors import Floats
 
 
-def mmr(ranked: Sequence[Ranked], item_factors: Floats, mmr_lambda: float, k: int) -> list[Ranked]:
+def mmr(ranked: Sequence[Ranked], item_vectors: Floats, mmr_lambda: float, k: int) -> list[Ranked]:
     """The list with its first `k` places chosen greedily by λ * relevance - (1 - λ) * similarity to the closest chosen.
 
     Relevance is the place in the list, 1 for the first down to 0: scores of head and tail are on different scales.
-    Similarity is the cosine of the item factors, (n, d) float32 by item row.
+    Similarity is the cosine of the item vectors, factors or embeddings, (n, d) float32 by item row.
     λ = 1 returns the list as it is.
     """
     k = min(k, len(ranked))
     if mmr_lambda >= 1 or k < 2:
         return list(ranked)
-    factors = item_factors[[entry.candidate.row for entry in ranked]]
+    factors = item_vectors[[entry.candidate.row for entry in ranked]]
     directions = factors / np.maximum(np.linalg.norm(factors, axis=1, keepdims=True), 1e-12)
     relevance = 1 - np.arange(len(ranked)) / max(1, len(ranked) - 1)
     closest = np.full(len(ranked), -1.0)

@@ -38,6 +38,7 @@ class Reason(StrEnum):
     NO_INTENT = "no_intent"
     NOTHING_TO_RERANK = "nothing_to_rerank"
     ALPHA_ONE = "alpha_one"
+    GATED = "gated"
     # a treated request whose rerank failed
     BUDGET = "budget"
     BREAKER_OPEN = "breaker_open"
@@ -65,7 +66,10 @@ class UserKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """One retrieved item: its row in the factor arrays, its baseline score (raw) and rank (0 is best)."""
+    """One retrieved item: its row in the factor arrays, its baseline score (raw) and rank (0 is best).
+
+    `is_new` marks an item without interactions, whose factors are guessed from its text.
+    """
 
     row: int
     item_id: ItemId
@@ -74,6 +78,7 @@ class Candidate:
     title: str
     category: str
     text: str
+    is_new: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ import orjson
 
 from flagrank.domain import ItemId, UserId
 from flagrank.errors import InvalidRequest
+from flagrank.stage2 import Stage2
 
 type Floats = npt.NDArray[np.float32]
 type Rows = npt.NDArray[np.int64]
@@ -48,6 +49,12 @@ class Catalog:
         """Every row's category, (n,) str."""
         return np.array([orjson.loads(line)["category"] for line in self._lines], dtype=np.str_)
 
+    @cached_property
+    def category_codes(self) -> npt.NDArray[np.intp]:
+        """Every row's category as a number, (n,): its place among the categories in alphabetical order."""
+        _, codes = np.unique(self.categories, return_inverse=True)
+        return codes
+
     def in_category(self, category: str) -> npt.NDArray[np.bool_]:
         """Which rows are of a category, (n,) bool; none for one that does not exist."""
         matches: npt.NDArray[np.bool_] = self.categories == category
@@ -71,13 +78,28 @@ class FoldIn:
 
 
 @dataclass(frozen=True, eq=False)
+class Neighbours:
+    """What an item's neighbours say of it: `rows` (n, k) int32, weights (n, k) float32, 0 where there are fewer than k.
+
+    An item's score for a user is the sum of its weights over the neighbours that the user has seen: `ease` learned
+    from co-occurrence, `session` from co-occurrence and closeness in time.
+    """
+
+    rows: npt.NDArray[np.int32]
+    ease: Floats
+    session: Floats
+
+
+@dataclass(frozen=True, eq=False)
 class Factors:
     """Factors and everything published with them.
 
     Items are stored by falling norm, so that retrieval can stop early. n items, u users, d factors:
     item_factors (n, d) float32; item_ids (n,) int64 or str; user_factors (u, d) float32; user_ids (u,) ascending;
     seen_indptr (u + 1,) int64 and seen_indices int32: item rows by user, oldest first; item_gram (d, d) float32,
-    Y'Y; popularity (n,) float32, interactions per item.
+    Y'Y over the items that training met; popularity (n,) float32, interactions per item: 0 marks a new item, whose
+    factors are guessed from its text. Optional: `neighbours` and `item_embeddings` (n, e) float32, unit rows, which
+    `stage2` reads.
     """
 
     version: str
@@ -92,6 +114,9 @@ class Factors:
     catalog: Catalog
     lexicon: Lexicon
     fold_in: FoldIn
+    neighbours: Neighbours | None = None
+    item_embeddings: Floats | None = None
+    stage2: Stage2 | None = None
 
     @cached_property
     def item_norms(self) -> Floats:
@@ -103,6 +128,17 @@ class Factors:
     def popular_rows(self) -> Rows:
         """Item rows by falling popularity, ties by row."""
         return np.argsort(-self.popularity, kind="stable")
+
+    @cached_property
+    def category_popularity(self) -> npt.NDArray[np.float64]:
+        """Each category's share of all interactions, by its code."""
+        counts = np.bincount(self.catalog.category_codes, weights=self.popularity)
+        shares: npt.NDArray[np.float64] = counts / max(1.0, counts.sum())
+        return shares
+
+    def is_new(self, row: int) -> bool:
+        """Whether training never met the item."""
+        return bool(self.popularity[row] == 0)
 
     @cached_property
     def _item_order(self) -> Rows:

@@ -23,7 +23,8 @@ from flagrank.domain import (
     Versions,
 )
 from flagrank.errors import RerankError
-from flagrank.factors import Factors, Rows
+from flagrank.factors import Factors, Floats, Rows
+from flagrank.gating import worth_asking
 from flagrank.intent import PROFILE_ITEMS, Intent, profile_intent, rewrite_query
 from flagrank.ports import Clock, FactorStore, FlagSource, FlagState
 from flagrank.prompting import PROMPT_VERSION
@@ -31,7 +32,7 @@ from flagrank.reranking import Reranker
 from flagrank.retrieval import User, resolve_user, retrieve
 from flagrank.rollout import FlagDocument, RolloutDecision, decide
 from flagrank.rules import capped, pinned, without
-from flagrank.scoring import baseline_order, hybrid_order
+from flagrank.scoring import baseline_order, hybrid_order, learned_order
 from flagrank.settings import RuleSet
 
 FLAG_WAIT_MS = 100.0
@@ -78,7 +79,10 @@ class Recommender:
             pins, blocked = self._rule_rows(factors)
             unwanted = np.concatenate([excluded, blocked])
             eligible = factors.catalog.in_category(query.category) if query.category else None
-            pool = retrieve(factors, user, self._pool_size, unwanted, eligible, always=pins)
+            found = retrieve(factors, user, self._pool_size(factors), unwanted, eligible, always=pins)
+        with watch.step("stage2"):
+            # a stranger's candidates are by popularity: there is nothing to learn an order from
+            pool = found if user.vector is None else learned_order(factors, user.seen, found)
         with watch.step("flag"):
             flag = self.flags.current(FLAG_WAIT_MS)
             decision = decide(flag.document, user_id)
@@ -86,14 +90,20 @@ class Recommender:
             if decision.arm is Arm.TREATMENT and flag.document is not None:
                 intent = user_intent(factors, user, query.query)
                 deadline = Deadline(self.clock, started_s + flag.document.request_budget_ms / 1000)
-                reranked = self._rerank(pool, intent, flag.document, decision, deadline, tally)
+                useless = _why_useless(pool, intent, flag.document, user, query)
+                reranked = (
+                    Reranked(baseline_order(pool), useless, intent=intent)
+                    if useless
+                    else self._rerank(pool, intent, flag.document, decision, deadline, tally)
+                )
             else:
                 reranked = Reranked(baseline_order(pool), decision.reason)
         with watch.step("rules"):
             allowed = without(reranked.pool, {*user.seen.tolist(), *unwanted.tolist()})
-            diverse = mmr(allowed, factors.item_factors, self.rules.mmr_lambda, query.top_k)
+            diverse = mmr(allowed, self._mmr_space(factors), self.rules.mmr_lambda, query.top_k)
             first = pinned(diverse, pins.tolist())
-            items = capped(first, self.rules.category_cap, query.top_k, exempt_rows=pins.tolist())[: query.top_k]
+            caps = self.rules.category_cap, query.top_k, pins.tolist(), self.rules.new_item_share
+            items = capped(first, *caps)[: query.top_k]
         watch.elapsed_ms["total"] = (self.clock.monotonic() - started_s) * 1000
         return Recommendation(
             user_id=user_id,
@@ -123,9 +133,6 @@ class Recommender:
         tally: RerankTally,
     ) -> Reranked:
         baseline, head = baseline_order(pool), pool[: flag.top_m]
-        useless = _why_useless(head, intent, flag)
-        if useless is not None:
-            return Reranked(baseline, useless, intent=intent)
         try:
             relevance = self.reranker.rerank(head, intent.text, flag, deadline, tally)
         except RerankError as error:
@@ -139,10 +146,15 @@ class Recommender:
         mode = Mode.HYBRID_RERANK if len(relevance) == len(head) else Mode.PARTIAL_RERANK
         return Reranked(hybrid_order(pool, relevance, flag.alpha), decision.reason, mode, intent, attempted=True)
 
-    @property
-    def _pool_size(self) -> int:
+    def _pool_size(self, factors: Factors) -> int:
         moves_items = self.rules.category_cap > 0 or self.rules.mmr_lambda < 1
-        return POOL_SIZE_FOR_RULES if moves_items else POOL_SIZE
+        wanted = POOL_SIZE_FOR_RULES if moves_items else POOL_SIZE
+        return max(wanted, factors.stage2.pool) if factors.stage2 else wanted
+
+    def _mmr_space(self, factors: Factors) -> Floats:
+        if self.rules.mmr_space == "embeddings" and factors.item_embeddings is not None:
+            return factors.item_embeddings
+        return factors.item_factors
 
     def _rule_rows(self, factors: Factors) -> tuple[Rows, Rows]:
         return rule_rows(factors, self.rules.pin), rule_rows(factors, self.rules.block)
@@ -169,12 +181,18 @@ def user_intent(factors: Factors, user: User, query: str | None) -> Intent:
     return profile_intent(recent, factors.lexicon)
 
 
-def _why_useless(head: Sequence[Candidate], intent: Intent, flag: FlagDocument) -> Reason | None:
+def _why_useless(
+    pool: Sequence[Candidate], intent: Intent, flag: FlagDocument, user: User, query: RecommendQuery
+) -> Reason | None:
     if flag.alpha >= 1:
         return Reason.ALPHA_ONE
     if not intent:
         return Reason.NO_INTENT
-    return Reason.NOTHING_TO_RERANK if len(head) < 2 else None
+    if len(pool) < 2:
+        return Reason.NOTHING_TO_RERANK
+    has_query, interactions = query.query is not None, len(user.seen)
+    is_open = worth_asking(flag, pool, has_query=has_query, interactions=interactions, top_k=query.top_k)
+    return None if is_open else Reason.GATED
 
 
 def _versions(factors: Factors, flag: FlagState, attempted: bool) -> Versions:

@@ -123,4 +123,6 @@ def _best(k: int, rows: Rows, scores: Floats) -> tuple[Rows, Floats]:
 
 def _candidate(factors: Factors, row: int, score: float, rank: int) -> Candidate:
     item = factors.catalog[row]
-    return Candidate(row, factors.item_id(row), score, rank, item.title, item.category, item.text)
+    return Candidate(
+        row, factors.item_id(row), score, rank, item.title, item.category, item.text, is_new=factors.is_new(row)
+    )

@@ -25,7 +25,8 @@ class FlagDocument(BaseModel):
     """The one JSON document that operators change. The same model checks it in CI, in AppConfig and when read.
 
     `alpha` is the baseline's weight: 1 leaves the baseline as it is. Budgets in ms, `max_input_tokens` per request,
-    `daily_usd_cap` in USD per UTC day over all environments.
+    `daily_usd_cap` in USD per UTC day over all environments. With `gate` the LLM is asked only where it is likely to
+    help: see `gating`.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, populate_by_name=True, title="Flagrank flag")
@@ -45,6 +46,9 @@ class FlagDocument(BaseModel):
     call_budget_ms: Annotated[int, Field(ge=10, le=20_000)] = 1000
     max_input_tokens: Annotated[int, Field(ge=200, le=200_000)] = 12_000
     daily_usd_cap: Annotated[float, Field(ge=0)] = 20.0
+    gate: bool = False
+    gate_sparse_below: Annotated[int, Field(ge=0, le=1000)] = 10
+    gate_flat_below: Annotated[float, Field(ge=0, le=1)] = 0.0
 
     @field_validator("percent")
     @classmethod

@@ -1,5 +1,6 @@
 """What the business insists on, applied last and in every arm: nothing the LLM says can undo it."""
 
+import math
 from collections import Counter
 from collections.abc import Collection, Sequence
 
@@ -18,21 +19,28 @@ def pinned(ranked: Sequence[Ranked], pinned_rows: Sequence[int]) -> list[Ranked]
     return first + [entry for entry in ranked if entry.candidate.row not in pinned_rows]
 
 
-def capped(ranked: Sequence[Ranked], category_cap: int, top_k: int, exempt_rows: Collection[int] = ()) -> list[Ranked]:
-    """The list with at most `category_cap` items of one category among the first `top_k`; 0 for no cap.
+def capped(
+    ranked: Sequence[Ranked],
+    category_cap: int,
+    top_k: int,
+    exempt_rows: Collection[int] = (),
+    new_item_share: float = 1.0,
+) -> list[Ranked]:
+    """The list with at most `category_cap` items of one category among the first `top_k`, 0 for no cap.
 
-    What exceeds the cap moves back, in order; it still fills the list when nothing else is left. Exempt rows (pins)
-    count but never move.
+    New items take at most `new_item_share` of those places. What exceeds a cap moves back, in order; it still fills
+    the list when nothing else is left. Exempt rows (pins) count but never move.
     """
-    if category_cap == 0:
-        return list(ranked)
+    new_item_cap = math.floor(new_item_share * top_k)
     taken, kept, moved = Counter[str](), list[Ranked](), list[Ranked]()
+    new_items = 0
     for entry in ranked:
-        category = entry.candidate.category
-        stays = entry.candidate.row in exempt_rows or taken[category] < category_cap
-        if stays and len(kept) < top_k:
+        category, is_new = entry.candidate.category, entry.candidate.is_new
+        has_room = (category_cap == 0 or taken[category] < category_cap) and not (is_new and new_items >= new_item_cap)
+        if len(kept) < top_k and (has_room or entry.candidate.row in exempt_rows):
             kept.append(entry)
             taken[category] += 1
+            new_items += is_new
         else:
             moved.append(entry)
     return kept + moved

@@ -11,7 +11,7 @@ from botocore.exceptions import ClientError
 from flagrank.adapters.bedrock_llm import BedrockLLM
 from flagrank.errors import CutOffAnswer, LLMThrottled, RerankError, RerankTimeout
 from flagrank.local.bedrock import LLMBehaviour, create_app
-from flagrank.local.brain import judge
+from flagrank.offline.judges import judge
 from flagrank.parsing import parse_answer
 from flagrank.prompting import build_prompt
 from tests.local.conftest import Serve

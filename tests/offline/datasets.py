@@ -1,7 +1,10 @@
 """Small datasets with a known answer."""
 
+from dataclasses import replace
+
 import numpy as np
 
+from flagrank.offline import synthetic
 from flagrank.offline.interactions import Dataset, Interactions
 from flagrank.offline.train import AlsParameters
 
@@ -23,3 +26,12 @@ def checkerboard(size: int) -> Dataset:
         if user != item and user % 2 == item % 2
     ]
     return as_dataset(rows, "checkerboard")
+
+
+def shop(topics: tuple[str, ...] = ("audio", "kitchen")) -> Dataset:
+    """A corner of the synthetic shop: some of its topics, and the users who bought enough there to be asked about."""
+    whole = synthetic.generate()
+    items = {key: item for key, item in whole.items.items() if item.category in topics}
+    rows = whole.interactions.select(np.isin(whole.interactions.items, list(items)))
+    users, counts = np.unique(rows.users, return_counts=True)
+    return replace(whole, interactions=rows.select(np.isin(rows.users, users[counts >= 24])), items=items)

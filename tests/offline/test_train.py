@@ -107,10 +107,24 @@ def test_texts_are_rewritten_and_capped() -> None:
     assert (lines[11].title, lines[11].category) == ("Item 11", "unknown")
 
 
-def test_items_without_interactions_are_left_out() -> None:
-    """ALS knows nothing of them."""
-    dataset = replace(as_dataset([(1, 10, 1), (2, 10, 2)]), items={10: Item("a", "b", ""), 12: Item("c", "b", "")})
-    assert train(dataset, replace(QUICK, factors=2)).item_ids.tolist() == [10]
+def test_an_item_that_nobody_met_is_recommendable_from_its_text() -> None:
+    """Half the board is called even, half odd; a new even item is scored like the even ones, and marked as new."""
+    words = {parity: ("even", "odd")[parity] for parity in (0, 1)}
+    items: dict[int | str, Item] = {item: Item(f"{words[item % 2]} thing", "board", "") for item in range(SIZE)}
+    items |= {100: Item("even novelty", "board", ""), 101: Item("odd novelty", "board", "")}
+    factors = train(replace(checkerboard(SIZE), items=items), QUICK)
+    even, odd = (row for row in factors.item_rows([100, 101]) if row is not None)
+    for user in range(SIZE):
+        scores = factors.item_factors @ factors.user_factors[user]
+        assert (scores[even] > scores[odd]) == (user % 2 == 0)
+    assert [row for row in range(SIZE + 2) if factors.is_new(row)] == sorted((even, odd))
+
+
+def test_new_items_do_not_change_how_users_are_folded_in(board: Factors) -> None:
+    """The Gram matrix is that of the items that ALS was trained on."""
+    items: dict[int | str, Item] = {item: Item(f"thing {item % 3}", "board", "") for item in range(SIZE + 5)}
+    factors = train(replace(checkerboard(SIZE), items=items), QUICK)
+    assert factors.item_gram == pytest.approx(board.item_gram, rel=1e-5)
 
 
 def test_progress_hears_of_each_iteration() -> None:

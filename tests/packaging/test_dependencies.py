@@ -22,7 +22,8 @@ LAYERS = (
     {"api", "direct"},
     {"service"},
     {"pipeline", "telemetry"},
-    {"adapters", "retrieval", "reranking", "artifacts"},
+    {"adapters", "retrieval", "reranking", "artifacts", "gating"},
+    {"scoring"},
     {"judging"},
     {"breaker", "guard", "prompting", "parsing", "budget"},
     {"canary"},
@@ -30,8 +31,9 @@ LAYERS = (
     {"quantiles"},
     {"confidence", "figures"},
     {"ports"},
-    {"scoring", "rules", "diversity", "rollout", "settings", "metrics", "intent", "factors"},
-    {"domain", "errors"},
+    {"features"},
+    {"rules", "diversity", "rollout", "settings", "metrics", "intent", "factors"},
+    {"domain", "errors", "stage2"},
 )
 RANK = {name: rank for rank, layer in enumerate(LAYERS) for name in layer}
 

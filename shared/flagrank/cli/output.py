@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 stdout = Console(highlight=False, soft_wrap=True)
 stderr = Console(stderr=True, highlight=False)
@@ -21,10 +21,16 @@ def emit_json(document: dict[str, Any]) -> None:
 
 
 @contextmanager
-def training_progress(iterations: int) -> Iterator[Callable[[int], None]]:
-    """A progress bar on standard error if that is a terminal, as `train`'s progress callback."""
+def progress_bar() -> Iterator[Callable[[str, int, int], None]]:
+    """A bar for each step on standard error if that is a terminal, as a callback of step, done and total."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     # elsewhere rich leaves a blank line, and a log has no use for a bar
     with Progress(*columns, console=stderr, transient=True, disable=not stderr.is_terminal) as bar:
-        task = bar.add_task("training ALS", total=iterations)
-        yield lambda number: bar.update(task, completed=number)
+        tasks: dict[str, TaskID] = {}
+
+        def tell(step: str, done: int, total: int) -> None:
+            if step not in tasks:
+                tasks[step] = bar.add_task(step, total=total)
+            bar.update(tasks[step], completed=done)
+
+        yield tell

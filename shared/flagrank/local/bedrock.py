@@ -17,8 +17,8 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from flagrank.local.bedrock_embedding import answer
-from flagrank.local.brain import judge
 from flagrank.local.rest_json import ServiceError, error_response, json_response
+from flagrank.offline.judges import judge
 
 CHARS_PER_TOKEN = 4
 HANG_S = 60.0

@@ -1,92 +1,49 @@
-"""Offline quality, measured on the lists that serving would give."""
+"""The whole evaluation: both stages, then the experiments that say what each part is worth."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
 from typing import Any
 
-import numpy as np
-
-from flagrank.errors import DataError
-from flagrank.factors import Factors
-from flagrank.offline.interactions import Dataset, Interactions
-from flagrank.offline.metrics import ndcg_at_k, recall_at_k
-from flagrank.offline.split import HELD_OUT_PER_USER, held_out_last
-from flagrank.offline.train import AlsParameters, Progress, train
-from flagrank.retrieval import NO_ROWS, User, resolve_user, retrieve
-
-CUTOFFS = (5, 10, 100)
-
-type Ranker = Callable[[Factors, User], list[int | str]]
+from flagrank.offline.ablation import ablation
+from flagrank.offline.cold_start import fold_in_curve, new_item_recall
+from flagrank.offline.diversity_price import diversity_price
+from flagrank.offline.interactions import SYNTHETIC, Dataset
+from flagrank.offline.item_embeddings import embed_items, embedder
+from flagrank.offline.judges import EmbeddingJudge, Judge, judge
+from flagrank.offline.llm_effect import FLAG, gate_effect, llm_effect
+from flagrank.offline.query_ranking import make_requests, query_effect
+from flagrank.offline.stage_report import prepare, report
+from flagrank.offline.two_stage import Progress, TrainingPlan
 
 
-@dataclass(frozen=True, slots=True)
-class Evaluation:
-    """Mean metrics over `users` test users, by name (`recall@5`, `ndcg@5`, ...), for Stage 1 and popularity."""
+def evaluate(
+    dataset: Dataset, plan: TrainingPlan, embedder_spec: str, quick: bool, progress: Progress
+) -> dict[str, Any]:
+    """The JSON report; the same figures for the same data and plan. `quick` leaves the experiments out.
 
-    dataset: str
-    users: int
-    parameters: AlsParameters
-    stage1: dict[str, float]
-    popularity: dict[str, float]
-
-    def document(self) -> dict[str, Any]:
-        """The JSON report."""
-        return {
-            "dataset": self.dataset,
-            "users": self.users,
-            "parameters": self.parameters.recorded(),
-            "stage1": self.stage1,
-            "popularity": self.popularity,
-        }
-
-
-def evaluate(dataset: Dataset, parameters: AlsParameters, progress: Progress | None = None) -> Evaluation:
-    """Trains on the base, ranks for every user with held-out items, seen items masked; nothing is tuned here.
-
-    A dataset that does not split itself has each user's last interactions held out; raises DataError if nobody has
-    enough of them.
+    Queries are tried on the synthetic catalogue alone: only there is the intent behind one known.
     """
-    if dataset.held_out is None:
-        dataset = held_out_last(dataset)
-    held_out = dataset.held_out
-    if held_out is None or not len(held_out):
-        raise DataError(dataset.name, None, f"nothing to hold out: no user has {2 * HELD_OUT_PER_USER} interactions")
-    factors = train(dataset, parameters, progress)
-    relevant = held_out_by_user(held_out)
-    users = [resolve_user(factors, user_id, NO_ROWS) for user_id in relevant]
-    return Evaluation(
-        dataset=dataset.name,
-        users=len(users),
-        parameters=parameters,
-        stage1=means(_ranked(factors, users, _stage1), list(relevant.values())),
-        popularity=means(_ranked(factors, users, _popularity), list(relevant.values())),
-    )
-
-
-def held_out_by_user(held_out: Interactions) -> dict[int | str, set[int | str]]:
-    """Each test user's held-out items; those that training never met count as missed."""
-    relevant: dict[int | str, set[int | str]] = {}
-    for user_id, item_id in zip(held_out.users.tolist(), held_out.items.tolist(), strict=True):
-        relevant.setdefault(user_id, set()).add(item_id)
-    return relevant
-
-
-def means(ranked: Sequence[list[int | str]], relevant: Sequence[set[int | str]]) -> dict[str, float]:
-    """Recall and NDCG at each cut-off, averaged over users, to six digits."""
-    values = {}
-    for k in CUTOFFS:
-        values[f"recall@{k}"] = round(float(np.mean(recall_at_k(ranked, relevant, k))), 6)
-        values[f"ndcg@{k}"] = round(float(np.mean(ndcg_at_k(ranked, relevant, k))), 6)
-    return values
-
-
-def _ranked(factors: Factors, users: Sequence[User], ranker: Ranker) -> list[list[int | str]]:
-    return [ranker(factors, user) for user in users]
-
-
-def _stage1(factors: Factors, user: User) -> list[int | str]:
-    return [candidate.item_id for candidate in retrieve(factors, user, max(CUTOFFS), NO_ROWS)]
-
-
-def _popularity(factors: Factors, user: User) -> list[int | str]:
-    return _stage1(factors, User(user.kind, None, user.seen))
+    embeddings = embed_items(dataset, embedder_spec, progress)
+    trained = prepare(dataset, plan, embeddings, progress)
+    document = report(trained)
+    if quick:
+        return document
+    model = embedder(embedder_spec)
+    judges: dict[str, Judge] = {"words": judge, **({model.name: EmbeddingJudge(model)} if model else {})}
+    steps: dict[str, Callable[[], Any]] = {
+        "ablation": lambda: ablation(trained, progress) if trained.factors.stage2 else {},
+        "llm": lambda: {name: llm_effect(trained, its_judge) for name, its_judge in judges.items()},
+        "fold_in": lambda: fold_in_curve(trained),
+        "new_items": lambda: new_item_recall(trained.dataset, plan.als, embeddings),
+        "diversity": lambda: diversity_price(trained),
+    }
+    if dataset.name == SYNTHETIC:
+        requests = make_requests(trained.dataset, trained.factors)
+        steps["queries"] = lambda: {
+            name: query_effect(trained.factors, requests, its_judge, FLAG) for name, its_judge in judges.items()
+        }
+        steps["gate"] = lambda: {name: gate_effect(trained, requests, its_judge) for name, its_judge in judges.items()}
+    for number, (name, step) in enumerate(steps.items()):
+        progress("experiments", number, len(steps))
+        document[name] = step()
+    progress("experiments", len(steps), len(steps))
+    return document

@@ -53,13 +53,22 @@ class Interactions:
 
 @dataclass(frozen=True, slots=True)
 class Dataset:
-    """What a source holds: training interactions, held-out ones if the source splits itself, item texts, vocabulary."""
+    """What a source holds: training interactions, held-out ones if the source splits itself, item texts, vocabulary.
+
+    `random_split`: the held-out ones were drawn at random, not taken from the end. `timed`: the timestamps are times.
+    """
 
     name: str
     interactions: Interactions
     items: dict[ItemId, Item]
     lexicon: Lexicon = field(default_factory=lambda: Lexicon({}, {}))
     held_out: Interactions | None = None
+    random_split: bool = False
+    timed: bool = True
+
+    def item(self, item_id: ItemId) -> Item:
+        """The item's texts; a stand-in where the source has none."""
+        return self.items.get(item_id) or Item(f"Item {item_id}", "unknown", "")
 
 
 def ids_array(raw: list[str]) -> npt.NDArray[Any]:

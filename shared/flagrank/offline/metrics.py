@@ -1,6 +1,8 @@
 """Ranking metrics, per user: reports aggregate them, and bootstraps resample them."""
 
 from collections.abc import Sequence, Set
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -24,3 +26,24 @@ def ndcg_at_k(ranked: Sequence[Ids], relevant: Sequence[Set[int | str]], k: int)
     ]
     ideal = np.cumsum(discounts)[[min(k, len(held_out)) - 1 for held_out in relevant]]
     return np.array(gains) / ideal
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """A mean over users with the bounds of its 95 % confidence interval."""
+
+    mean: float
+    low: float
+    high: float
+
+    def document(self) -> dict[str, Any]:
+        """As reports show it, to six digits."""
+        return {"mean": round(self.mean, 6), "ci95": [round(self.low, 6), round(self.high, 6)]}
+
+
+def bootstrap(values: npt.NDArray[np.float64], resamples: int = 2000, seed: int = 0) -> Interval:
+    """The percentile bootstrap over users (Efron 1979); give it per-user differences and it is the paired one."""
+    rng = np.random.default_rng(seed)
+    counts = rng.multinomial(len(values), np.full(len(values), 1 / len(values)), resamples)
+    low, high = np.percentile(counts @ values / len(values), (2.5, 97.5))
+    return Interval(float(values.mean()), float(low), float(high))

@@ -27,6 +27,7 @@ def read(folder: Path, split: str = DEFAULT_SPLIT) -> Dataset:
         held_out=_ratings(folder / f"{split}.test"),
         items=_items(folder / ITEMS, _genres(folder / GENRES)),
         lexicon=Lexicon({}, {}),
+        random_split=True,
     )
 
 

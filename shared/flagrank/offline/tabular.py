@@ -37,28 +37,30 @@ class LexiconFile(BaseModel):
 def read(path: Path) -> Dataset:
     """A CSV file, or a folder with `interactions.csv` and optional `items.csv` and `lexicon.json`; raises DataError."""
     file = path / INTERACTIONS if path.is_dir() else path
-    interactions = _interactions(file)
+    interactions, timed = _interactions(file)
     integer_ids = bool(np.issubdtype(interactions.items.dtype, np.integer))
     folder = file.parent if path.is_dir() else None
     items = _items(folder / ITEMS, integer_ids) if folder and (folder / ITEMS).exists() else {}
     lexicon = _lexicon(folder / LEXICON) if folder and (folder / LEXICON).exists() else Lexicon({}, {})
-    return Dataset(path.name, interactions, items, lexicon)
+    return Dataset(path.name, interactions, items, lexicon, timed=timed)
 
 
-def _interactions(path: Path) -> Interactions:
-    users, items, values, timestamps = [], [], [], []
+def _interactions(path: Path) -> tuple[Interactions, bool]:
+    users, items, values, timestamps, timed = [], [], [], [], False
     for line, row in _rows(path, required=("user_id", "item_id"), optional=("rating", "timestamp")):
         users.append(_id(path, line, row, "user_id"))
         items.append(_id(path, line, row, "item_id"))
         values.append(_rating(path, line, row.get("rating") or "1"))
         timestamps.append(_timestamp(path, line, row.get("timestamp") or str(line)))
+        timed |= bool(row.get("timestamp"))
     if not users:
         raise DataError(path.name, None, "holds no interactions")
     user_ids, item_ids = ids_array(users), ids_array(items)
     if user_ids.dtype.kind != item_ids.dtype.kind:
         # one kind for both: an answer mixes them in one document, and callers expect one type
         user_ids, item_ids = np.array(users, np.str_), np.array(items, np.str_)
-    return Interactions(user_ids, item_ids, np.array(values, np.float32), np.array(timestamps, np.int64))
+    interactions = Interactions(user_ids, item_ids, np.array(values, np.float32), np.array(timestamps, np.int64))
+    return interactions, timed
 
 
 def _items(path: Path, integer_ids: bool) -> dict[ItemId, Item]:

@@ -1,6 +1,6 @@
 """Stage 1: ALS on implicit feedback, assembled into the set that serving reads."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -11,13 +11,16 @@ from implicit.als import AlternatingLeastSquares
 from scipy.sparse import csr_matrix
 from threadpoolctl import threadpool_limits
 
+from flagrank.domain import ItemId
 from flagrank.factors import Catalog, Factors, Floats, FoldIn
 from flagrank.intent import ITEM_TEXT_TOKENS, rewrite_item
-from flagrank.offline.interactions import Dataset, Interactions, Item
+from flagrank.offline.interactions import Dataset, Interactions
+from flagrank.offline.new_items import TextFeatures, guess_factors
 
 UNVERSIONED = "unversioned"
 
 type Progress = Callable[[int], None]
+type Embeddings = Mapping[ItemId, Floats]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,10 +52,16 @@ class Matrix:
     confidence: csr_matrix
 
 
-def train(dataset: Dataset, parameters: AlsParameters, progress: Progress | None = None) -> Factors:
+def train(
+    dataset: Dataset,
+    parameters: AlsParameters,
+    progress: Progress | None = None,
+    embeddings: Embeddings | None = None,
+) -> Factors:
     """Trains on the dataset's interactions; `progress` hears of each iteration number done.
 
-    Items that have texts but no interactions are left out: ALS knows nothing of them.
+    Items that have texts but no interactions get factors guessed from their texts, and from `embeddings` (e,) by item
+    id if there are any: either every item of the dataset has one, or none has.
     """
     interactions = dataset.interactions.latest()
     matrix = confidence_matrix(interactions, parameters)
@@ -68,7 +77,7 @@ def train(dataset: Dataset, parameters: AlsParameters, progress: Progress | None
         )
         report = (lambda number, *_: progress(number + 1)) if progress else None
         model.fit(matrix.confidence, show_progress=False, callback=report)
-    return assemble(dataset, interactions, matrix, model.item_factors, model.user_factors, parameters)
+    return assemble(dataset, interactions, matrix, model.item_factors, model.user_factors, parameters, embeddings)
 
 
 def confidence_matrix(interactions: Interactions, parameters: AlsParameters) -> Matrix:
@@ -87,35 +96,62 @@ def assemble(
     item_factors: Floats,
     user_factors: Floats,
     parameters: AlsParameters,
+    embeddings: Embeddings | None = None,
 ) -> Factors:
     """Factors as serving reads them: items by falling norm, seen items in time order, the Gram matrix beside them."""
-    norms = np.linalg.norm(item_factors, axis=1)
-    order = np.argsort(-norms, kind="stable")
+    columns = np.searchsorted(matrix.item_ids, interactions.items)
+    popularity = np.bincount(columns).astype(np.float32)
+    met: list[ItemId] = matrix.item_ids.tolist()
+    new: list[ItemId] = sorted(dataset.items.keys() - set(met))
+    texts = {item_id: _text(dataset, item_id, parameters.text_tokens) for item_id in met + new}
+    if new:
+        vocabulary = TextFeatures.of([texts[item_id] for item_id in met])
+        known, unknown = (_text_table(vocabulary, ids, texts, embeddings) for ids in (met, new))
+        item_factors = np.concatenate([item_factors, guess_factors(known, item_factors, popularity, unknown)])
+        popularity = np.concatenate([popularity, np.zeros(len(new), np.float32)])
+    order = np.argsort(-np.linalg.norm(item_factors, axis=1), kind="stable")
     row_of_column = np.empty(len(order), np.int64)
     row_of_column[order] = np.arange(len(order))
-    item_ids = matrix.item_ids[order]
+    item_ids = [(met + new)[column] for column in order.tolist()]
     sorted_factors = np.ascontiguousarray(item_factors[order], np.float32)
+    # a user is folded in as ALS would have it, and ALS knows nothing of the new items
+    trained = sorted_factors[popularity[order] > 0]
     # interactions are in time order, and a stable sort by user keeps it
     by_user = np.argsort(np.searchsorted(matrix.user_ids, interactions.users), kind="stable")
-    columns = np.searchsorted(matrix.item_ids, interactions.items)
     counts = np.bincount(np.searchsorted(matrix.user_ids, interactions.users), minlength=len(matrix.user_ids))
     return Factors(
         version=UNVERSIONED,
         item_factors=sorted_factors,
-        item_ids=item_ids,
+        item_ids=np.array(item_ids, matrix.item_ids.dtype if not new else None),
         user_factors=np.ascontiguousarray(user_factors, np.float32),
         user_ids=matrix.user_ids,
         seen_indptr=np.concatenate([[0], np.cumsum(counts)]).astype(np.int64),
         seen_indices=row_of_column[columns[by_user]].astype(np.int32),
-        item_gram=sorted_factors.T @ sorted_factors,
-        popularity=np.bincount(columns, minlength=len(order))[order].astype(np.float32),
-        catalog=Catalog([_catalog_line(dataset, item_id.item(), parameters.text_tokens) for item_id in item_ids]),
+        item_gram=trained.T @ trained,
+        popularity=popularity[order],
+        catalog=Catalog([_catalog_line(dataset, item_id, texts[item_id]) for item_id in item_ids]),
         lexicon=dataset.lexicon,
         fold_in=FoldIn(parameters.regularization, float(np.median(matrix.confidence.data))),
+        item_embeddings=None if embeddings is None else _rows_of(embeddings, item_ids),
     )
 
 
-def _catalog_line(dataset: Dataset, item_id: int | str, text_tokens: int) -> bytes:
-    item = dataset.items.get(item_id) or Item(f"Item {item_id}", "unknown", "")
-    text = rewrite_item(item.title, item.category, item.description, dataset.lexicon, text_tokens)
+def _text(dataset: Dataset, item_id: ItemId, text_tokens: int) -> str:
+    item = dataset.item(item_id)
+    return rewrite_item(item.title, item.category, item.description, dataset.lexicon, text_tokens)
+
+
+def _catalog_line(dataset: Dataset, item_id: ItemId, text: str) -> bytes:
+    item = dataset.item(item_id)
     return orjson.dumps({"id": item_id, "title": item.title, "category": item.category, "text": text})
+
+
+def _text_table(
+    vocabulary: TextFeatures, item_ids: Sequence[ItemId], texts: Mapping[ItemId, str], embeddings: Embeddings | None
+) -> npt.NDArray[np.float64]:
+    rows = None if embeddings is None else _rows_of(embeddings, item_ids)
+    return vocabulary.table([texts[item_id] for item_id in item_ids], rows)
+
+
+def _rows_of(embeddings: Embeddings, item_ids: Sequence[ItemId]) -> Floats:
+    return np.ascontiguousarray([embeddings[item_id] for item_id in item_ids], np.float32)

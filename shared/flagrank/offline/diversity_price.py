@@ -1,0 +1,35 @@
+"""What diversity costs: maximal marginal relevance over the test users, for a range of weights."""
+
+from flagrank.offline import beyond_accuracy, replay
+from flagrank.offline.metrics import ndcg_at_k
+from flagrank.offline.stage_report import Trained
+from flagrank.settings import RuleSet
+
+LAMBDAS = (1.0, 0.95, 0.9, 0.8, 0.7, 0.5)
+CUTOFF = 10
+
+
+def diversity_price(trained: Trained) -> list[dict[str, float | None]]:
+    """NDCG@10 and intra-list diversity for each weight of relevance, and the NDCG lost per unit of diversity gained.
+
+    The price is None where there is nothing to divide by.
+    """
+    rows: list[dict[str, float | None]] = []
+    for weight in LAMBDAS:
+        recommender = replay.baseline(trained.factors, RuleSet(mmr_lambda=weight))
+        answered = replay.answers(recommender, trained.users.ids, CUTOFF)
+        ndcg = float(ndcg_at_k(replay.item_ids(answered), trained.users.relevant, CUTOFF).mean())
+        lists = beyond_accuracy.rows_at(answered, CUTOFF)
+        diversity = float(beyond_accuracy.intra_list_diversity(trained.factors, lists).mean())
+        if not rows:
+            first = (ndcg, diversity)
+        gained = diversity - first[1]
+        rows.append(
+            {
+                "mmr_lambda": weight,
+                "ndcg@10": round(ndcg, 6),
+                "diversity@10": round(diversity, 6),
+                "price": round((first[0] - ndcg) / gained, 6) if gained > 1e-9 else None,
+            }
+        )
+    return rows

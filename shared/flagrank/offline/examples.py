@@ -1,0 +1,59 @@
+"""Training examples for Stage 2: what serving would have shown, and what the user went on to choose."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from flagrank.factors import Factors
+from flagrank.features import FEATURES, feature_table
+from flagrank.offline.interactions import Interactions
+from flagrank.retrieval import NO_ROWS, resolve_user, top_k
+from flagrank.stage2 import Table
+
+
+@dataclass(frozen=True, slots=True)
+class Examples:
+    """Candidates of many users, one after another.
+
+    `table` (m, features) float32 with the columns `names`, `labels` (m,) int8: 1 for a held-out item, `sizes` (users,):
+    how many rows each user has.
+    """
+
+    names: tuple[str, ...]
+    table: Table
+    labels: npt.NDArray[np.int8]
+    sizes: npt.NDArray[np.int64]
+
+    def columns(self, names: tuple[str, ...]) -> "Examples":
+        """The same examples with these features alone."""
+        return Examples(names, self.table[:, [self.names.index(name) for name in names]], self.labels, self.sizes)
+
+
+def collect(factors: Factors, held_out: Interactions, pool: int) -> Examples:
+    """The `pool` best candidates by Stage 1 of each user with held-out items, with the features of serving."""
+    tables, labels, sizes = [np.empty((0, len(FEATURES)), np.float32)], [np.empty(0, np.int8)], []
+    by_user = np.argsort(held_out.users, kind="stable")
+    user_ids, starts = np.unique(held_out.users[by_user], return_index=True)
+    ends = np.append(starts, len(by_user))[1:]
+    for user_id, start, end in zip(user_ids.tolist(), starts, ends, strict=True):
+        user = resolve_user(factors, user_id, NO_ROWS)
+        if user.vector is None:
+            continue
+        rows, scores = top_k(factors, user.vector, pool, user.seen)
+        tables.append(feature_table(factors, user.seen, rows, scores))
+        labels.append(np.isin(factors.item_ids[rows], held_out.items[by_user[start:end]]).astype(np.int8))
+        sizes.append(len(rows))
+    return Examples(FEATURES, np.concatenate(tables), np.concatenate(labels), np.array(sizes, np.int64))
+
+
+def joined(parts: Iterable[Examples]) -> Examples:
+    """Examples of several folds as one; they share their columns."""
+    parts = list(parts)
+    return Examples(
+        parts[0].names,
+        np.concatenate([part.table for part in parts]),
+        np.concatenate([part.labels for part in parts]),
+        np.concatenate([part.sizes for part in parts]),
+    )

@@ -1,0 +1,142 @@
+"""The evaluation as one self-contained HTML page: plots are inline SVG, made by matplotlib, from the JSON report."""
+
+import html
+import io
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import matplotlib as mpl
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+STYLE = """
+body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; color: #1c2733 }
+table { border-collapse: collapse; margin: 1rem 0; font-variant-numeric: tabular-nums }
+th, td { padding: .25rem .75rem; text-align: right; border-bottom: 1px solid #d5dbe1 }
+th:first-child, td:first-child { text-align: left }
+figure { margin: 1.5rem 0 } figcaption { color: #52616f } svg { max-width: 100%; height: auto }
+"""
+TABLES = ("oracle", "beyond_accuracy", "new_items", "queries", "gate")
+COLOURS = {"popularity": "#9aa5b1", "stage1": "#2f6fb5", "stage2": "#c2571a"}
+
+
+def page(document: Mapping[str, Any]) -> str:
+    """The report of `evaluate` as HTML; a part that was left out of the report is left out of the page."""
+    figures: list[tuple[str, Callable[[Axes, Any], None], Any]] = [
+        ("NDCG by cut-off, with 95 % intervals", _curve, document["curve"]),
+        ("Stage 2's gain in NDCG@10 by user activity", _activity, document["gain_by_activity"]),
+        ("Change in NDCG@10 without a group of features", _ablation, document.get("ablation")),
+    ]
+    for name, judge in document.get("llm", {}).items():
+        figures.append((f"Change in NDCG@10 by alpha, judged by {name}", _alpha, judge["alpha"]))
+        figures.append((f"Calibration of the relevance by {name}", _calibration, judge["calibration"]))
+    figures.append(("What diversity costs (maximal marginal relevance)", _diversity, document.get("diversity")))
+    figures.append(("New users: NDCG@10 by known interactions", _fold_in, document.get("fold_in")))
+    parts = [_quality(document), *(_figure(caption, draw, values) for caption, draw, values in figures if values)]
+    parts += [_values(name, document[name]) for name in TABLES if document.get(name)]
+    title = html.escape(f"Flagrank on {document['dataset']}, {document['users']} users")
+    head = f'<meta charset="utf-8"><title>{title}</title><style>{STYLE}</style>'
+    return f'<!doctype html><html lang="en"><head>{head}</head><body><h1>{title}</h1>{"".join(parts)}</body></html>\n'
+
+
+def _quality(document: Mapping[str, Any]) -> str:
+    metrics = list(document["stage1"])
+    rows = [[name, *(f"{document[name][metric]:.4f}" for metric in metrics)] for name in COLOURS]
+    rows.append(["stage2 - stage1", *(_interval(document["delta"][metric]) for metric in metrics)])
+    return _table(["", *metrics], rows)
+
+
+def _values(name: str, values: Mapping[str, Any]) -> str:
+    rows = [[path, value] for path, value in _leaves(values)]
+    return f"<h2>{html.escape(name.replace('_', ' '))}</h2>" + _table(["", ""], rows)
+
+
+def _leaves(values: Mapping[str, Any], path: str = "") -> list[tuple[str, str]]:
+    leaves = []
+    for name, value in values.items():
+        if isinstance(value, Mapping) and "ci95" in value:
+            leaves.append((f"{path}{name}", _interval(value)))
+        elif isinstance(value, Mapping):
+            leaves += _leaves(value, f"{path}{name}, ")
+        else:
+            leaves.append((f"{path}{name}", str(value)))
+    return leaves
+
+
+def _table(head: list[str], rows: list[list[str]]) -> str:
+    lines = [f"<tr>{''.join(f'<th>{html.escape(cell)}</th>' for cell in head)}</tr>"]
+    lines += [f"<tr>{''.join(f'<td>{html.escape(cell)}</td>' for cell in row)}</tr>" for row in rows]
+    return f"<table>{''.join(lines)}</table>"
+
+
+def _interval(change: Mapping[str, Any]) -> str:
+    low, high = change["ci95"]
+    return f"{change['mean']:+.4f} [{low:+.4f}, {high:+.4f}]"
+
+
+def _figure(caption: str, draw: Callable[[Axes, Any], None], values: Any) -> str:
+    # a fixed salt and no date: the same report gives the same page
+    with mpl.rc_context({"svg.hashsalt": "flagrank", "svg.fonttype": "none", "axes.grid": True, "grid.alpha": 0.3}):
+        figure = Figure(figsize=(7.5, 3.6), layout="constrained")
+        axes = figure.subplots()
+        draw(axes, values)
+        buffer = io.StringIO()
+        figure.savefig(buffer, format="svg", metadata={"Date": None})
+    svg = buffer.getvalue()
+    return f"<figure>{svg[svg.index('<svg') :]}<figcaption>{html.escape(caption)}</figcaption></figure>"
+
+
+def _bars(axes: Axes, places: list[Any], changes: list[Mapping[str, Any]], **style: Any) -> None:
+    means = [change["mean"] for change in changes]
+    below = [mean - change["ci95"][0] for mean, change in zip(means, changes, strict=True)]
+    above = [change["ci95"][1] - mean for mean, change in zip(means, changes, strict=True)]
+    axes.errorbar(places, means, yerr=[below, above], marker="o", capsize=3, **style)
+
+
+def _curve(axes: Axes, curves: Mapping[str, Any]) -> None:
+    for name, values in curves.items():
+        at = {int(metric.partition("@")[2]): change for metric, change in values.items() if metric.startswith("ndcg")}
+        _bars(axes, list(at), list(at.values()), label=name, color=COLOURS[name])
+    axes.set(xscale="log", xlabel="K", ylabel="NDCG@K")
+    axes.set_xticks(list(at), [str(k) for k in at])
+    axes.legend()
+
+
+def _activity(axes: Axes, groups: Sequence[Mapping[str, Any]]) -> None:
+    names = ["{}-{}".format(*group["interactions"]) for group in groups]
+    _bars(axes, names, [group["ndcg@10"] for group in groups], linestyle="none", color=COLOURS["stage2"])
+    axes.axhline(0, color="black", linewidth=0.8)
+    axes.set(xlabel="interactions in training", ylabel="gain")
+
+
+def _ablation(axes: Axes, groups: Mapping[str, Any]) -> None:
+    changes = {group: values["ndcg@10"] for group, values in groups.items()}
+    _bars(axes, list(changes), list(changes.values()), linestyle="none", color=COLOURS["stage2"])
+    axes.axhline(0, color="black", linewidth=0.8)
+    axes.set(xlabel="left out", ylabel="change")
+
+
+def _alpha(axes: Axes, alphas: Mapping[str, Any]) -> None:
+    changes = {float(alpha): values["ndcg@10"] for alpha, values in alphas.items()}
+    _bars(axes, list(changes), list(changes.values()), color=COLOURS["stage2"])
+    axes.axhline(0, color="black", linewidth=0.8)
+    axes.set(xlabel="alpha, the baseline's weight", ylabel="change")
+
+
+def _calibration(axes: Axes, rows: Sequence[Mapping[str, Any]]) -> None:
+    bins = [entry for entry in rows if entry["chosen"] is not None]
+    axes.bar(["{}-{}".format(*entry["relevance"]) for entry in bins], [entry["chosen"] for entry in bins])
+    axes.set(xlabel="relevance", ylabel="share that users chose")
+
+
+def _diversity(axes: Axes, rows: Sequence[Mapping[str, Any]]) -> None:
+    axes.plot([row["diversity@10"] for row in rows], [row["ndcg@10"] for row in rows], "o-", color=COLOURS["stage2"])
+    for row in rows:
+        axes.annotate(f"λ {row['mmr_lambda']:g}", (row["diversity@10"], row["ndcg@10"]))
+    axes.set(xlabel="intra-list diversity@10", ylabel="NDCG@10")
+
+
+def _fold_in(axes: Axes, found: Mapping[str, Any]) -> None:
+    changes = found["ndcg@10"]
+    _bars(axes, list(changes), list(changes.values()), linestyle="none", color=COLOURS["stage1"])
+    axes.set(xlabel="known interactions", ylabel="NDCG@10")

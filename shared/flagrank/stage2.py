@@ -1,0 +1,156 @@
+"""Stage 2's models: they order the candidates of one request, with numpy alone.
+
+Trees are stored as QuickScorer has them (Lucchese et al. 2015): every inner node that fails clears the leaves to its
+left from a bit mask, and the leftmost leaf that is left is the one the walk would have reached. No walk, no branches.
+"""
+
+from collections.abc import Sequence
+from typing import Annotated, Protocol, Self
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, model_validator
+
+MAX_LEAVES = 8
+ALL_LEAVES = 2**MAX_LEAVES - 1
+
+type Vector = npt.NDArray[np.float64]
+type Table = npt.NDArray[np.float32]
+
+_LOWEST_BIT = np.array([0, *((mask & -mask).bit_length() - 1 for mask in range(1, ALL_LEAVES + 1))], np.intp)
+
+
+class Linear(BaseModel):
+    """A weighted sum of standardised features: (x - mean) / scale * weights."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    mean: tuple[FiniteFloat, ...]
+    scale: tuple[Annotated[FiniteFloat, Field(gt=0)], ...]
+    weights: tuple[FiniteFloat, ...]
+
+
+class Tree(BaseModel):
+    """One regression tree: an inner node holds where `feature` <= `threshold`; leaves are numbered from left to right.
+
+    `kept` is the bit mask of the leaves that remain when the node does not hold.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    feature: tuple[Annotated[int, Field(ge=0)], ...]
+    threshold: tuple[FiniteFloat, ...]
+    kept: tuple[Annotated[int, Field(ge=1, le=ALL_LEAVES)], ...]
+    leaves: Annotated[tuple[FiniteFloat, ...], Field(min_length=1, max_length=MAX_LEAVES)]
+
+    @model_validator(mode="after")
+    def _has_one_leaf_more_than_nodes(self) -> Self:
+        if not len(self.feature) == len(self.threshold) == len(self.kept) == len(self.leaves) - 1:
+            raise ValueError("a tree has one leaf more than it has inner nodes")
+        return self
+
+
+class Stage2Document(BaseModel):
+    """`stage2.json`: the model as published. `features` names the columns it reads, in order; `pool` candidates."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    features: Annotated[tuple[str, ...], Field(min_length=1)]
+    pool: Annotated[int, Field(ge=1, le=1000)]
+    linear: Linear | None = None
+    trees: tuple[Tree, ...] = ()
+
+    @model_validator(mode="after")
+    def _reads_its_features(self) -> Self:
+        if self.linear is None and not self.trees:
+            raise ValueError("neither a linear model nor trees")
+        width = len(self.features)
+        if self.linear and not len(self.linear.mean) == len(self.linear.scale) == len(self.linear.weights) == width:
+            raise ValueError("the linear model needs one mean, scale and weight a feature")
+        if any(feature >= width for tree in self.trees for feature in tree.feature):
+            raise ValueError("a tree reads a feature that is not there")
+        return self
+
+
+class Model(Protocol):
+    """Orders candidates by their features."""
+
+    def score(self, table: Table) -> Vector:
+        """Scores (c,) of the rows of a table (c, features); higher is better."""
+
+
+class LinearModel:
+    """`Linear`, ready to score."""
+
+    def __init__(self, linear: Linear) -> None:
+        self._slopes = np.array(linear.weights) / np.array(linear.scale)
+        self._offset = float(np.array(linear.mean) @ self._slopes)
+
+    def score(self, table: Table) -> Vector:
+        """Scores (c,) of the rows of a table (c, features)."""
+        scores: Vector = table.astype(np.float64) @ self._slopes - self._offset
+        return scores
+
+
+class TreeEnsemble:
+    """`Tree`s, ready to score: t trees padded to m inner nodes that always hold, and to MAX_LEAVES leaves."""
+
+    def __init__(self, trees: Sequence[Tree]) -> None:
+        shape = (max(1, *(len(tree.feature) for tree in trees)), len(trees))
+        self._feature = np.zeros(shape, np.intp)
+        self._threshold = np.full(shape, np.inf)
+        self._kept = np.full(shape, ALL_LEAVES, np.uint8)
+        self._leaves = np.zeros((len(trees), MAX_LEAVES))
+        for number, tree in enumerate(trees):
+            nodes = len(tree.feature)
+            self._feature[:nodes, number] = tree.feature
+            self._threshold[:nodes, number] = tree.threshold
+            self._kept[:nodes, number] = tree.kept
+            self._leaves[number, : len(tree.leaves)] = tree.leaves
+        self._number = np.arange(len(trees))
+
+    def score(self, table: Table) -> Vector:
+        """Sums of the leaves (c,) that the rows of a table (c, features) reach."""
+        alive = np.full((len(table), len(self._number)), ALL_LEAVES, np.uint8)
+        for feature, threshold, kept in zip(self._feature, self._threshold, self._kept, strict=True):
+            alive &= np.where(table[:, feature] <= threshold, np.uint8(ALL_LEAVES), kept)
+        scores: Vector = self._leaves[self._number, _LOWEST_BIT[alive]].sum(axis=1)
+        return scores
+
+
+class Stage2:
+    """A published model, ready to score. With both parts, the sum of their standardised scores."""
+
+    def __init__(self, document: Stage2Document) -> None:
+        self.document = document
+        self._models: list[Model] = []
+        if document.linear:
+            self._models.append(LinearModel(document.linear))
+        if document.trees:
+            self._models.append(TreeEnsemble(document.trees))
+
+    @property
+    def features(self) -> tuple[str, ...]:
+        """The names of the columns it reads, in order."""
+        return self.document.features
+
+    @property
+    def pool(self) -> int:
+        """How many candidates it was trained to order."""
+        return self.document.pool
+
+    def score(self, table: Table) -> Vector:
+        """Scores (c,) of one request's candidates, the rows of a table (c, features); higher is better."""
+        if len(self._models) == 1:
+            return self._models[0].score(table)
+        scores: Vector = np.sum([standardised(model.score(table)) for model in self._models], axis=0)
+        return scores
+
+
+def standardised[F: np.floating](scores: npt.NDArray[F]) -> npt.NDArray[F]:
+    """Scores with mean 0 and deviation 1; all 0 where they are flat."""
+    deviation = scores.std()
+    if not deviation > 0:
+        return np.zeros_like(scores)
+    result: npt.NDArray[F] = (scores - scores.mean()) / deviation
+    return result
