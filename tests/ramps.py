@@ -47,44 +47,52 @@ class Minutes:
 
     requests: Counts
     errors: Counts
+    attempted: Counts
     fallbacks: Counts
     timeouts: Counts
     slower: Counts
     cost: npt.NDArray[np.float64]
     cost_squared: npt.NDArray[np.float64]
+    clicked: Counts
+
+    def figures(self, ramp: int, minute: int) -> ArmFigures:
+        """What the judge is told at one look; a user asks three times."""
+        at = (ramp, minute)
+        return ArmFigures(
+            requests=int(self.requests[at]),
+            users=int(self.requests[at]) // 3,
+            errors=int(self.errors[at]),
+            attempted=int(self.attempted[at]),
+            fallbacks=int(self.fallbacks[at]),
+            timeouts=int(self.timeouts[at]),
+            slower=tuple(self.slower[at].tolist()),
+            cost_micro_usd=float(self.cost[at]),
+            cost_micro_usd_squared=float(self.cost_squared[at]),
+            shown=int(self.requests[at]),
+            clicked=int(self.clicked[at]),
+        )
 
 
 def simulate(rng: np.random.Generator, traffic: Traffic, requests: Counts) -> Minutes:
     """The cumulative counts of an arm that gets so many requests in each ramp and minute."""
-    kinds = rng.multinomial(requests, COST_SHARES / COST_SHARES.sum()).cumsum(axis=1)
+    kinds = rng.multinomial(requests, COST_SHARES).cumsum(axis=1)
     costs = COSTS * traffic.cost_micro_usd / (COSTS @ COST_SHARES) * traffic.rerank
     return Minutes(
         requests=requests.cumsum(axis=1),
         errors=rng.binomial(requests, traffic.errors).cumsum(axis=1),
+        attempted=requests.cumsum(axis=1) * traffic.rerank,
         fallbacks=rng.binomial(requests, traffic.fallbacks * traffic.rerank).cumsum(axis=1),
         timeouts=rng.binomial(requests, traffic.timeouts * traffic.rerank).cumsum(axis=1),
         slower=_slower(rng, traffic, requests).cumsum(axis=1),
         cost=kinds @ costs,
         cost_squared=kinds @ costs**2,
+        clicked=rng.binomial(requests, traffic.clicks).cumsum(axis=1),
     )
 
 
 def arm_figures(rng: np.random.Generator, traffic: Traffic, requests: int) -> ArmFigures:
-    """One arm after so many requests of a third as many users."""
-    minutes = simulate(rng, traffic, np.array([[requests]]))
-    return ArmFigures(
-        requests=requests,
-        users=requests // 3,
-        errors=int(minutes.errors[0, 0]),
-        attempted=requests * traffic.rerank,
-        fallbacks=int(minutes.fallbacks[0, 0]),
-        timeouts=int(minutes.timeouts[0, 0]),
-        slower=tuple(minutes.slower[0, 0].tolist()),
-        cost_micro_usd=float(minutes.cost[0, 0]),
-        cost_micro_usd_squared=float(minutes.cost_squared[0, 0]),
-        shown=requests,
-        clicked=int(rng.binomial(requests, traffic.clicks)),
-    )
+    """One arm after so many requests."""
+    return simulate(rng, traffic, np.array([[requests]])).figures(0, 0)
 
 
 def arrivals(rng: np.random.Generator, percent: float, ramps: int, minutes: int) -> tuple[Counts, Counts]:
@@ -128,7 +136,6 @@ def share_of_failed_ramps(rng: np.random.Generator, limits: Limits, ramps: int, 
 
 
 def _slower(rng: np.random.Generator, traffic: Traffic, requests: Counts) -> Counts:
-    # a lognormal's normal scores, by the complementary error function on a fixed grid of samples
     median_ms = traffic.median_ms if traffic.rerank else 8.0
     sample = np.exp(np.random.default_rng(0).normal(np.log(median_ms), LATENCY_SPREAD, 100_000))
     edges = [0.0, *LATENCY_LADDER_MS, np.inf]

@@ -10,7 +10,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flagrank.canary import LATENCY_LADDER_MS, ArmFigures, Figure, Limit, Limits, Outcome, judge
-from tests.ramps import HEALTHY, NOTHING_TOLERATED, Traffic, arm_figures, share_of_failed_ramps
+from tests.ramps import (
+    HEALTHY,
+    NOTHING_TOLERATED,
+    Traffic,
+    arm_figures,
+    arrivals,
+    evidences,
+    share_of_failed_ramps,
+    simulate,
+)
 
 LIMITS = Limits(
     errors=Limit(absolute=0.02, ceiling=0.05),
@@ -239,3 +248,12 @@ def test_looking_every_minute_keeps_the_promise() -> None:
     """Of 1,000 ramps of equal arms with a look each minute and nothing tolerated, no more fail than was promised."""
     failed_share = share_of_failed_ramps(np.random.default_rng(11), NOTHING_TOLERATED, ramps=1000, minutes=20)
     assert failed_share <= NOTHING_TOLERATED.false_fail
+
+
+def test_a_step_at_its_limit_seldom_passes() -> None:
+    """Of 1,000 steps exactly at a limit, looked at each minute, no figure passes in more than was promised."""
+    rng = np.random.default_rng(12)
+    treated, controls = arrivals(rng, 5, ramps=1000, minutes=30)
+    for evidence in evidences(simulate(rng, HEALTHY, treated), simulate(rng, HEALTHY, controls)):
+        passed = (evidence.below(0.0) >= LIMITS.pass_log).any(axis=1)
+        assert passed.mean() <= LIMITS.false_pass

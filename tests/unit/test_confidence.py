@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flagrank.confidence import (
-    ASYMPTOTIC_FROM,
+    ABOVE_FROM,
     Evidence,
     MeanExcess,
     Moments,
@@ -157,7 +157,7 @@ def test_equal_costs_are_no_proof(count: int) -> None:
     """Two arms whose every request costs the same differ by nothing, and nothing is known of a few."""
     arm = Moments(count, count * 0.1, count * 0.01)
     assert float(MeanExcess(arm, arm).above(0.0)) <= 1e-9
-    if count < ASYMPTOTIC_FROM:
+    if count < ABOVE_FROM:
         assert float(MeanExcess(arm).above(0.0)) == 0.0
 
 
