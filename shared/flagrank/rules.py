@@ -31,7 +31,7 @@ def capped(
     New items take at most `new_item_share` of those places. What exceeds a cap moves back, in order; it still fills
     the list when nothing else is left. Exempt rows (pins) count but never move.
     """
-    new_item_cap = math.floor(new_item_share * top_k)
+    new_item_cap = math.floor(new_item_share * top_k + 1e-9)
     taken, kept, moved = Counter[str](), list[Ranked](), list[Ranked]()
     new_items = 0
     for entry in ranked:

@@ -102,7 +102,7 @@ def test_texts_are_rewritten_and_capped() -> None:
         items={10: Item("The Cordless Lamp", "home", "bright and warm for reading"), 12: Item("Unsold", "home", "")},
     )
     factors = train(dataset, replace(QUICK, factors=2, text_tokens=3))
-    lines = {factors.item_id(row): factors.catalog[row] for row in range(2)}
+    lines = {factors.item_id(row): factors.catalog[row] for row in range(3)}
     assert (lines[10].title, lines[10].category, lines[10].text) == ("The Cordless Lamp", "home", "cordless lamp home")
     assert (lines[11].title, lines[11].category) == ("Item 11", "unknown")
 

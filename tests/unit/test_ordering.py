@@ -1,5 +1,7 @@
 """Scores, rules and diversity: everything that orders a list."""
 
+from dataclasses import replace
+
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
@@ -96,6 +98,14 @@ def test_a_cap_never_shortens_the_list() -> None:
 def test_a_pin_counts_towards_the_cap_but_is_not_moved_by_it() -> None:
     """Pins stay; others of their category give way."""
     assert rows(capped(ranked_of("aaab"), 1, top_k=3, exempt_rows=[0, 1])) == [0, 1, 3, 2]
+
+
+def test_new_items_take_no_more_than_their_share() -> None:
+    """Two of ten places; what is beyond moves back in order, and comes again where nothing else is left."""
+    fresh = [Ranked(replace(entry.candidate, is_new=True), entry.final_score) for entry in ranked_of("a" * 5)]
+    known = [Ranked(replace(entry.candidate, row=entry.candidate.row + 5), 0.0) for entry in ranked_of("a" * 8)]
+    assert rows(capped([*fresh, *known], 0, top_k=10, new_item_share=0.2)) == [0, 1, *range(5, 13), 2, 3, 4]
+    assert rows(capped(fresh, 0, top_k=3, new_item_share=0.0)) == [0, 1, 2, 3, 4]
 
 
 @given(length=st.integers(0, 15), cap=st.integers(0, 4), top_k=st.integers(1, 15), seed=st.integers(0, 99))

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
+from flagrank.cli.aws import aws_errors
 from flagrank.cli.output import emit_json, progress_bar, stdout
 from flagrank.cli.train import DataOption, EmbedderOption, SplitOption, Stage2Kind, Stage2Option
 from flagrank.errors import ConfigurationError, DataError
@@ -37,7 +38,7 @@ def evaluate(
     if html is not None:
         _check_can_plot()
     dataset = read_dataset(data, split)
-    with progress_bar() as progress:
+    with progress_bar() as progress, aws_errors():
         document = evaluation.evaluate(dataset, TrainingPlan(kind=stage2.value), embedder, quick, progress)
     if html is not None:
         from flagrank.offline.report import page

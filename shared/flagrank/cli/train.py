@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from flagrank.cli.aws import aws_errors
 from flagrank.cli.output import JsonFlag, emit_json, progress_bar, stdout
 from flagrank.intent import ITEM_TEXT_TOKENS
 
@@ -111,7 +112,7 @@ def train_into(
     from flagrank.offline.two_stage import train_two_stages
 
     dataset = read_dataset(data, split)
-    with progress_bar() as progress:
+    with progress_bar() as progress, aws_errors():
         embeddings = embed_items(dataset, embedder, progress)
         trained = train_two_stages(dataset, plan, embeddings, progress).factors
     created = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")

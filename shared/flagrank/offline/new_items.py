@@ -18,28 +18,31 @@ type Matrix = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class TextFeatures:
-    """Turns items' texts into rows: words (weighted by rarity, unit length) and, if there are any, embeddings."""
+    """Turns items into rows: category, words (weighted by rarity, unit length) and, if there are any, embeddings."""
 
+    categories: tuple[str, ...]
     weights: dict[str, float]
 
     @classmethod
-    def of(cls, texts: Sequence[str]) -> "TextFeatures":
-        """The words that enough of these rewritten texts share, at most MAX_WORDS of the commonest."""
+    def of(cls, categories: Sequence[str], texts: Sequence[str]) -> "TextFeatures":
+        """These items' categories, and the words that enough of their rewritten texts share, at most MAX_WORDS."""
         counts = Counter(word for text in texts for word in set(text.split()))
         common = sorted(counts.items(), key=lambda entry: (-entry[1], entry[0]))[:MAX_WORDS]
         rarity = {word: float(np.log(len(texts) / count)) for word, count in common if count >= MIN_ITEMS_PER_WORD}
-        return cls({word: weight for word, weight in rarity.items() if weight > 0})
+        weights = {word: weight for word, weight in rarity.items() if weight > 0}
+        return cls(tuple(sorted(set(categories))), weights)
 
-    def table(self, texts: Sequence[str], embeddings: Floats | None) -> Matrix:
-        """A row (1 + words + e) of each text, the first column constant; `embeddings` (n, e)."""
+    def table(self, categories: Sequence[str], texts: Sequence[str], embeddings: Floats | None) -> Matrix:
+        """A row (1 + categories + words + e) of each item, the first column constant; `embeddings` (n, e)."""
         place = {word: at for at, word in enumerate(self.weights)}
         words = np.zeros((len(texts), len(place)))
         for row, text in enumerate(texts):
             for word in place.keys() & set(text.split()):
                 words[row, place[word]] = self.weights[word]
         words /= np.maximum(np.linalg.norm(words, axis=1, keepdims=True), 1e-12)
+        is_of = np.array(categories, np.str_)[:, None] == np.array(self.categories, np.str_)
         meaning = np.empty((len(texts), 0)) if embeddings is None else embeddings
-        return np.concatenate([np.ones((len(texts), 1)), words, meaning], axis=1)
+        return np.concatenate([np.ones((len(texts), 1)), is_of, words, meaning], axis=1)
 
 
 def guess_factors(known: Matrix, factors: Floats, popularity: Floats, new: Matrix) -> Floats:

@@ -105,8 +105,16 @@ def assemble(
     new: list[ItemId] = sorted(dataset.items.keys() - set(met))
     texts = {item_id: _text(dataset, item_id, parameters.text_tokens) for item_id in met + new}
     if new:
-        vocabulary = TextFeatures.of([texts[item_id] for item_id in met])
-        known, unknown = (_text_table(vocabulary, ids, texts, embeddings) for ids in (met, new))
+        categories = {item_id: dataset.item(item_id).category for item_id in met + new}
+        vocabulary = TextFeatures.of([categories[item_id] for item_id in met], [texts[item_id] for item_id in met])
+        known, unknown = (
+            vocabulary.table(
+                [categories[item_id] for item_id in ids],
+                [texts[item_id] for item_id in ids],
+                None if embeddings is None else _rows_of(embeddings, ids),
+            )
+            for ids in (met, new)
+        )
         item_factors = np.concatenate([item_factors, guess_factors(known, item_factors, popularity, unknown)])
         popularity = np.concatenate([popularity, np.zeros(len(new), np.float32)])
     order = np.argsort(-np.linalg.norm(item_factors, axis=1), kind="stable")
@@ -144,13 +152,6 @@ def _text(dataset: Dataset, item_id: ItemId, text_tokens: int) -> str:
 def _catalog_line(dataset: Dataset, item_id: ItemId, text: str) -> bytes:
     item = dataset.item(item_id)
     return orjson.dumps({"id": item_id, "title": item.title, "category": item.category, "text": text})
-
-
-def _text_table(
-    vocabulary: TextFeatures, item_ids: Sequence[ItemId], texts: Mapping[ItemId, str], embeddings: Embeddings | None
-) -> npt.NDArray[np.float64]:
-    rows = None if embeddings is None else _rows_of(embeddings, item_ids)
-    return vocabulary.table([texts[item_id] for item_id in item_ids], rows)
 
 
 def _rows_of(embeddings: Embeddings, item_ids: Sequence[ItemId]) -> Floats:
