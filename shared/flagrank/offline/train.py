@@ -27,7 +27,8 @@ type Embeddings = Mapping[ItemId, Floats]
 class AlsParameters:
     """ALS and its confidence: `alpha` * (1 + `rating_weight` * (value - 1)).
 
-    The defaults were found on validation folds cut from MovieLens 100K's ua.base (FACTS, "Quality").
+    The defaults are what `flagrank train --tune` finds best on folds of MovieLens 100K's ua.base: of 40 trials from
+    here none was better, and 80 from implicit's own defaults came close.
     """
 
     factors: int = 64
