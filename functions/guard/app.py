@@ -9,8 +9,8 @@ import boto3
 from botocore.config import Config
 
 from flagrank.adapters import guard_emf
+from flagrank.adapters.cloudwatch_alarms import is_on
 from flagrank.adapters.guard_appconfig import GuardedAppConfig
-from flagrank.adapters.guard_cloudwatch import is_on
 from flagrank.guard import GOOD_AFTER_S, Alarm, read_alarm, respond, still_on
 
 # nobody waits for the answer, so it is patient; a whole try still fits the function's timeout

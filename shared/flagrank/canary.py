@@ -60,6 +60,11 @@ class Verdict:
         return tuple(finding for finding in self.findings if finding.outcome is self.outcome)
 
     @property
+    def said(self) -> str:
+        """The reasons in words."""
+        return "; ".join(finding.sentence for finding in self.reasons)
+
+    @property
     def more_requests(self) -> int | None:
         """About so many more treated requests end a hold; None if it is none, or if nobody can tell."""
         needed = [finding.more_requests for finding in self.reasons if finding.more_requests is not None]

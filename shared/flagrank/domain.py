@@ -139,6 +139,7 @@ class Diagnostics:
     tally: RerankTally
     intent: str = ""
     rerank_attempted: bool = False
+    assignment: Reason = Reason.NOT_CONFIGURED
     ignored_ids: int = 0
     flag_stale: bool = False
 

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass, fields
+from typing import Protocol
 
 # thresholds in ms, each about 1.41 times the last: CloudWatch's TC(threshold:) counts the requests above one
 LATENCY_LADDER_MS = (10, 14, 20, 28, 40, 57, 80, 113, 160, 226, 320, 453, 640, 905, 1280, 1810, 2560, 3620, 5120)
@@ -14,7 +15,8 @@ class ArmFigures:
     `errors`: requests that were not answered, or failed for an unknown reason. `attempted`: requests that asked for a
     rerank; of these `fallbacks` got the baseline and `timeouts` had a call that was late. `slower`: requests slower
     than each of LATENCY_LADDER_MS. The sum of squared costs may be overstated as the largest cost times the sum.
-    `clicked` of `shown` requests, where feedback exists. Raises ValueError for what is no count.
+    `clicked` of `shown` requests, where feedback exists. `stale`: answered on a flag that could not be refreshed, which
+    an operator wants to know and nothing judges. Raises ValueError for what is no count.
     """
 
     requests: int = 0
@@ -28,11 +30,30 @@ class ArmFigures:
     cost_micro_usd_squared: float = 0.0
     shown: int = 0
     clicked: int = 0
+    stale: int = 0
 
     def __post_init__(self) -> None:
         counts = [*self.slower, *(getattr(self, item.name) for item in fields(self) if item.name != "slower")]
         if len(self.slower) != len(LATENCY_LADDER_MS) or not all(0 <= count < math.inf for count in counts):
             raise ValueError(f"not counts: {self}")
+
+
+@dataclass(frozen=True, slots=True)
+class Arms:
+    """Both arms' counts of the same time."""
+
+    treatment: ArmFigures = ArmFigures()
+    control: ArmFigures = ArmFigures()
+
+
+class FiguresSource(Protocol):
+    """Where an operator's figures come from."""
+
+    def read(self, since_s: float, until_s: float) -> Arms:
+        """The requests answered between two times in epoch seconds; raises CloudError where nobody knows.
+
+        `users` leaves out who is on the flag's lists: the percentage does not place them.
+        """
 
 
 @dataclass(frozen=True, slots=True)

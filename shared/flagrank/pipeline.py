@@ -118,6 +118,7 @@ class Recommender:
                 tally=tally,
                 intent=reranked.intent.text,
                 rerank_attempted=reranked.attempted,
+                assignment=decision.reason,
                 ignored_ids=unknown_history + unknown_excluded,
                 flag_stale=flag.stale,
             ),

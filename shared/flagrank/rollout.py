@@ -9,6 +9,8 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_valida
 from flagrank.domain import Arm, Reason, UserId
 
 BUCKETS = 10_000
+# AppConfig's shortest poll interval, and so the longest that a change takes to reach an environment that is asked
+FLAG_POLL_S = 15
 
 
 def _as_text(value: object) -> object:

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, Json, ValidationError, field_validator
 
 from flagrank.errors import ConfigurationError
+from flagrank.rollout import FLAG_POLL_S
 
 PREFIX = "FLAGRANK_"
 ANY_MODEL = "*"
@@ -49,7 +50,7 @@ class Settings(BaseModel):
     appconfig_application: Annotated[str, Field(min_length=1)]
     appconfig_environment: Annotated[str, Field(min_length=1)]
     appconfig_profile: Annotated[str, Field(min_length=1)]
-    flag_poll_s: Annotated[int, Field(ge=15, le=86_400)] = 15
+    flag_poll_s: Annotated[int, Field(ge=FLAG_POLL_S, le=86_400)] = FLAG_POLL_S
     flag_max_age_s: Annotated[int, Field(ge=60)] = 3600
     factors_poll_s: Annotated[int, Field(ge=1)] = 60
     cache_ttl_s: Annotated[int, Field(ge=60)] = 24 * 3600

@@ -25,6 +25,7 @@ class Telemetry:
             "user_id": str(answer.user_id),
             "mode": answer.mode,
             "reason": answer.reason,
+            "assignment": answer.diagnostics.assignment,
             "ignored_ids": str(answer.diagnostics.ignored_ids),
             "factors": answer.versions.factors,
             "flag": answer.versions.flag or "",

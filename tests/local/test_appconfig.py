@@ -205,7 +205,7 @@ def test_the_control_refuses_while_another_deployment_is_in_flight(account: Acco
     off = ON.model_copy(update={"enabled": False})
     with pytest.raises(RolloutRefused, match="deployment 2 is BAKING"):
         account.flag().deploy(off, actor="other", reason="off")
-    account.flag().deploy(off, actor="other", reason="off", stop_in_flight=True)
+    account.flag().deploy(off, actor="other", reason="off", urgent=True)
     assert account.flag().deployed().document == off
 
 

@@ -16,6 +16,7 @@ import pytest
 
 from flagrank.local.gateway import create_app
 from flagrank.local.http_api import http_response
+from flagrank.local.observed import Observed
 from flagrank.local.pool import LOG_LINE_LIMIT, EnvironmentEnded, Pool
 
 ROOT = Path(__file__).parents[2]
@@ -39,7 +40,8 @@ async def gateway(
     pool = Pool(variables, size, timeout_s, taken.append)
     await pool.start()
     try:
-        transport = httpx.ASGITransport(create_app(pool, {"environment": {"A": "1"}}), client=("203.0.113.7", 1))
+        api = create_app(pool, {"environment": {"A": "1"}}, Observed())
+        transport = httpx.ASGITransport(api, client=("203.0.113.7", 1))
         async with httpx.AsyncClient(transport=transport, base_url="http://api.local") as client:
             yield client
     finally:

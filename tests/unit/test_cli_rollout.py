@@ -2,50 +2,32 @@
 
 import json
 import sys
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from flagrank.adapters.appconfig_control import DeployedFlag, Deployment
+from flagrank.adapters.in_memory import ManualClock
+from flagrank.adapters.in_memory_control import InMemoryControl
 from flagrank.cli import main
 from flagrank.cli.target import Target, with_default_port
-from flagrank.errors import RolloutRefused
+from flagrank.local.observed import Observed
 from flagrank.rollout import FlagDocument
 
 
-@dataclass
-class ControlInMemory:
-    """One flag that deploys at once; `busy` is the state of a deployment in flight."""
-
-    document: FlagDocument | None
-    busy: str | None = None
-    said: list[tuple[str, str]] = field(default_factory=list)
-
-    def deployed(self) -> DeployedFlag:
-        if self.document is None:
-            return DeployedFlag(None, None, None)
-        standing = self._deployment("COMPLETE")
-        return DeployedFlag(self.document, standing, self._deployment(self.busy) if self.busy else standing)
-
-    def deploy(self, document: FlagDocument, *, actor: str, reason: str, stop_in_flight: bool = False) -> Deployment:
-        if self.busy and not stop_in_flight:
-            raise RolloutRefused(f"deployment 1 is {self.busy}: somebody: percent 50")
-        self.document, self.busy = document, None
-        self.said.append((actor, reason))
-        return self._deployment("COMPLETE")
-
-    def _deployment(self, state: str) -> Deployment:
-        return Deployment(1 + len(self.said), "1", f"v{1 + len(self.said)}", state, "me: test", "2026-01-01T00:00:00")
-
-
 @pytest.fixture
-def control(monkeypatch: pytest.MonkeyPatch) -> ControlInMemory:
-    made = ControlInMemory(FlagDocument(enabled=True, percent=5))
-    monkeypatch.setattr(Target, "control", lambda self: made)
-    monkeypatch.setenv("USER", "night-shift")
+def control(monkeypatch: pytest.MonkeyPatch) -> InMemoryControl:
+    made = InMemoryControl(ManualClock(), FlagDocument(enabled=True, percent=5))
+    use(monkeypatch, made)
     return made
+
+
+def use(monkeypatch: pytest.MonkeyPatch, control: InMemoryControl) -> None:
+    """Has every command work on this flag, with a quiet quarter of an hour behind it."""
+    monkeypatch.setattr(Target, "control", lambda self: control)
+    monkeypatch.setattr(Target, "figures", lambda self: Observed())
+    monkeypatch.setattr(Target, "is_unhealthy", lambda self: False)
+    monkeypatch.setenv("USER", "night-shift")
 
 
 def flagrank(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
@@ -56,41 +38,53 @@ def flagrank(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
     return int(ended.value.code or 0)
 
 
-def test_percent_changes_the_share_and_nothing_else(control: ControlInMemory, monkeypatch: pytest.MonkeyPatch) -> None:
+def in_force(control: InMemoryControl) -> FlagDocument:
+    """The document, of which there is one."""
+    document = control.deployed().document
+    assert document is not None
+    return document
+
+
+def said(control: InMemoryControl) -> str:
+    """The record of the newest change."""
+    return control.history(1)[0].description
+
+
+def test_percent_changes_the_share_and_nothing_else(control: InMemoryControl, monkeypatch: pytest.MonkeyPatch) -> None:
     """Who and why are recorded with the change."""
-    before = control.document
     assert flagrank(monkeypatch, "percent", "12.5", "--reason", "looks good") == 0
-    assert before is not None
-    assert control.document == before.model_copy(update={"percent": 12.5})
-    assert control.said == [("night-shift", "percent 12.5 (looks good)")]
+    assert in_force(control) == FlagDocument(enabled=True, percent=12.5)
+    assert said(control) == "night-shift: percent 12.5 (looks good)"
 
 
 @pytest.mark.parametrize(("command", "enabled"), [("off", False), ("on", True)])
 def test_on_and_off_flip_the_switch(
-    control: ControlInMemory, monkeypatch: pytest.MonkeyPatch, command: str, enabled: bool
+    control: InMemoryControl, monkeypatch: pytest.MonkeyPatch, command: str, enabled: bool
 ) -> None:
     """The share stays as it is for the way back."""
-    control.document = FlagDocument(enabled=not enabled, percent=5)
+    control.deploy(FlagDocument(enabled=not enabled, percent=5), actor="me", reason="test")
     assert flagrank(monkeypatch, command, "--actor", "me") == 0
-    assert control.document == FlagDocument(enabled=enabled, percent=5)
+    assert in_force(control) == FlagDocument(enabled=enabled, percent=5)
 
 
 def test_off_works_while_another_deployment_is_in_flight(
-    control: ControlInMemory, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    control: InMemoryControl, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A percentage has to wait, and says for what; the kill switch has not."""
-    control.busy = "BAKING"
+    assert flagrank(monkeypatch, "percent", "25") == 0
+    control.become("BAKING")
     assert flagrank(monkeypatch, "percent", "50") == 1
-    assert "percent 50" in capsys.readouterr().err
+    assert "percent 25" in capsys.readouterr().err
     assert flagrank(monkeypatch, "off") == 0
-    assert control.document == FlagDocument(enabled=False, percent=5)
+    assert in_force(control) == FlagDocument(enabled=False, percent=25)
+    assert control.history(2)[1].state == "REVERTED"
 
 
 def test_status_tells_people_and_programs_the_same(
-    control: ControlInMemory, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    control: InMemoryControl, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """What is in force, what is in flight, and how long a change takes at most."""
-    control.busy = "DEPLOYING"
+    control.become("DEPLOYING")
     assert flagrank(monkeypatch, "status") == 0
     words = capsys.readouterr().out
     assert all(part in words for part in ("5 % treated", "DEPLOYING", "15 s"))
@@ -100,33 +94,116 @@ def test_status_tells_people_and_programs_the_same(
 
 
 def test_an_empty_environment_is_told_how_to_begin(
-    control: ControlInMemory, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Without a document nothing can be changed; `init` makes the first one, once."""
-    control.document = None
+    control = InMemoryControl(ManualClock())
+    use(monkeypatch, control)
     assert flagrank(monkeypatch, "status") == 0
     assert "nothing is deployed" in capsys.readouterr().out
     assert flagrank(monkeypatch, "percent", "5") == 1
     assert "rollout init" in capsys.readouterr().err
     assert flagrank(monkeypatch, "init") == 0
-    assert control.document == FlagDocument()
+    assert in_force(control) == FlagDocument()
     assert flagrank(monkeypatch, "init") == 1
 
 
 def test_init_reads_a_document(
-    control: ControlInMemory, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A valid file is deployed; a missing or invalid one is exit code 2, and nothing is sent."""
-    control.document = None
+    control = InMemoryControl(ManualClock())
+    use(monkeypatch, control)
     file = tmp_path / "flag.json"
     file.write_text('{"percent": 101}')
     assert flagrank(monkeypatch, "init", "--document", str(file)) == 2
     assert flagrank(monkeypatch, "init", "--document", str(tmp_path / "none.json")) == 2
-    assert control.said == []
+    assert control.history(1) == []
     file.write_text('{"alpha": 0.25}')
     assert flagrank(monkeypatch, "init", "--document", str(file)) == 0
-    assert control.document == FlagDocument(alpha=0.25)
+    assert in_force(control) == FlagDocument(alpha=0.25)
     assert capsys.readouterr().err.count("\n") == 2
+
+
+@pytest.mark.parametrize("command", [["percent", "50"], ["off"], ["rollback"], ["ramp", "10,50"]])
+def test_a_plan_changes_nothing(
+    control: InMemoryControl,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    command: list[str],
+) -> None:
+    """--dry-run says what would be done, for people and for programs, and leaves the flag as it is."""
+    control.deploy(FlagDocument(enabled=True, percent=8), actor="me", reason="percent 8")
+    assert flagrank(monkeypatch, *command, "--dry-run") == 0
+    assert capsys.readouterr().out.strip() != ""
+    assert flagrank(monkeypatch, *command, "--dry-run", "--json") == 0
+    told = json.loads(capsys.readouterr().out)
+    assert (told["changed"], bool(told["plan"])) == (False, True)
+    assert said(control) == "me: percent 8"
+
+
+def test_a_rollback_goes_back_and_says_why(
+    control: InMemoryControl, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """To the version before, even while the newest is in flight; at the beginning it is refused and says what helps."""
+    control.deploy(FlagDocument(enabled=True, percent=25), actor="me", reason="percent 25")
+    control.become("BAKING")
+    assert flagrank(monkeypatch, "rollback", "--reason", "slow") == 0
+    assert in_force(control).percent == 5
+    assert said(control) == "night-shift: rollback to v1 (slow)"
+    assert flagrank(monkeypatch, "rollback") == 1
+    assert "rollout off" in capsys.readouterr().err
+
+
+def test_history_tells_who_when_what_and_why(
+    control: InMemoryControl, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The newest first, with what did not complete marked; a colon in a name cannot forge another."""
+    assert flagrank(monkeypatch, "percent", "25", "--actor", "a:b", "--reason", "first: look") == 0
+    control.become("ROLLED_BACK")
+    capsys.readouterr()
+    assert flagrank(monkeypatch, "history") == 0
+    newest, oldest = capsys.readouterr().out.splitlines()
+    assert "v2" in newest
+    assert "ab: percent 25 (first: look)" in newest
+    assert "ROLLED_BACK" in newest
+    assert "test: first document" in oldest
+    assert flagrank(monkeypatch, "history", "--json", "--limit", "1") == 0
+    (entry,) = json.loads(capsys.readouterr().out)["deployments"]
+    assert (entry["actor"], entry["change"], entry["state"]) == ("ab", "percent 25 (first: look)", "ROLLED_BACK")
+
+
+def test_diff_shows_the_fields_that_differ(
+    control: InMemoryControl, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """And nothing else; a version that there is not is bad input."""
+    control.deploy(FlagDocument(enabled=False, percent=25), actor="me", reason="test")
+    assert flagrank(monkeypatch, "diff", "v1", "v2") == 0
+    assert set(capsys.readouterr().out.splitlines()) == {"enabled: True -> False", "percent: 5.0 -> 25.0"}
+    assert flagrank(monkeypatch, "diff", "1", "2", "--json") == 0
+    assert json.loads(capsys.readouterr().out)["differences"]["percent"] == [5.0, 25.0]
+    assert flagrank(monkeypatch, "diff", "v1", "v9") == 2
+
+
+def test_watch_tells_programs_once(
+    control: InMemoryControl, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Both arms and the verdict on the step in force."""
+    assert flagrank(monkeypatch, "watch", "--json") == 0
+    told = json.loads(capsys.readouterr().out)
+    assert (told["verdict"], told["treatment"]["requests"], told["control"]["requests"]) == ("hold", 0, 0)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["ramp", "5,1"], ["ramp", "a"], ["ramp", "1,5", "--bake", "10"], ["ramp", "1,101"], ["watch", "--every", "x"]],
+)
+def test_a_ramp_that_is_none_is_bad_usage(
+    control: InMemoryControl, monkeypatch: pytest.MonkeyPatch, arguments: list[str]
+) -> None:
+    """Nothing is sent."""
+    assert flagrank(monkeypatch, *arguments) == 2
+    assert len(control.history(9)) == 1
 
 
 @pytest.mark.parametrize(

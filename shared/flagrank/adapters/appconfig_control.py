@@ -1,95 +1,120 @@
 """AppConfig's control plane: what is deployed, and putting another document there."""
 
+import itertools
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 from botocore.exceptions import ClientError
 
+from flagrank.adapters.aws_errors import aws_errors
+from flagrank.adapters.cloudwatch_alarms import AlarmActions
+from flagrank.deployments import UNDONE, DeployedFlag, Deployment
 from flagrank.errors import ConfigurationError, RolloutRefused
 from flagrank.rollout import FlagDocument
 
 STRATEGY = "flagrank-instant"
-IN_FLIGHT = frozenset({"DEPLOYING", "BAKING", "VALIDATING", "ROLLING_BACK"})
-UNDONE = frozenset({"ROLLED_BACK", "REVERTED"})
-STOP_POLL_S = 0.5
-STOP_POLLS = 40
+POLL_S = 0.5
+POLLS = 40
 DESCRIPTION_CHARS = 1024
 
 
-@dataclass(frozen=True, slots=True)
-class Deployment:
-    """One deployment of a flag document."""
-
-    number: int
-    version: str
-    label: str
-    state: str
-    description: str
-    started_at: str
-
-    @property
-    def in_flight(self) -> bool:
-        """Whether the environment is busy with it."""
-        return self.state in IN_FLIGHT
-
-
-@dataclass(frozen=True, slots=True)
-class DeployedFlag:
-    """The document in force with its deployment (None: nothing was ever deployed), and the newest deployment."""
-
-    document: FlagDocument | None
-    deployment: Deployment | None
-    newest: Deployment | None
-
-
 class FlagControl:
-    """One flag: a profile of an application, in one environment; each named by name or id."""
+    """One flag: a profile of an application, in one environment; each named by name or id.
 
-    def __init__(self, client: Any, application: str, environment: str, profile: str) -> None:
+    `monitor` is the alarm that AppConfig watches during deployments (None where it watches none): while it rings, an
+    urgent deployment would be rolled back. Raises CloudError where AWS does not answer.
+    """
+
+    def __init__(
+        self, client: Any, application: str, environment: str, profile: str, monitor: AlarmActions | None = None
+    ) -> None:
         self._client = client
-        self._application = _found(client.list_applications, application, "application")
-        scope = {"ApplicationId": self._application}
-        self._environment = _found(client.list_environments, environment, "environment", **scope)
-        self._profile = _found(client.list_configuration_profiles, profile, "configuration profile", **scope)
+        self._monitor = monitor
+        self._latest_number = 0
+        with aws_errors():
+            self._application = _found(client.list_applications, application, "application")
+            scope = {"ApplicationId": self._application}
+            self._environment = _found(client.list_environments, environment, "environment", **scope)
+            self._profile = _found(client.list_configuration_profiles, profile, "configuration profile", **scope)
 
     def deployed(self) -> DeployedFlag:
         """What is in force: the newest deployment of this profile that was not undone."""
-        deployments = self._deployments()
-        standing = next((entry for entry in deployments if entry.state not in UNDONE), None)
-        document = self._document(standing.version) if standing else None
-        return DeployedFlag(document, standing, deployments[0] if deployments else None)
+        with aws_errors():
+            deployments = self._deployments()
+            standing = next((entry for entry in deployments if entry.state not in UNDONE), None)
+            document = self._document(standing.version) if standing else None
+            return DeployedFlag(document, standing, deployments[0] if deployments else None, self._latest_number)
 
-    def deploy(self, document: FlagDocument, *, actor: str, reason: str, stop_in_flight: bool = False) -> Deployment:
-        """Puts the document into force for everyone at once.
+    def history(self, limit: int) -> list[Deployment]:
+        """The newest deployments of this profile, whatever became of them, newest first."""
+        with aws_errors():
+            return list(itertools.islice(self._each_deployment(), limit))
 
-        Refused with RolloutRefused while another deployment is in flight, unless `stop_in_flight` (the kill switch),
-        and when somebody else changed the flag meanwhile.
-        """
-        newest = self.deployed().newest
-        if newest is not None and newest.in_flight:
-            if not stop_in_flight:
-                raise RolloutRefused(f"deployment {newest.number} is {newest.state}: {newest.description}")
-            self._stop(newest)
-        description = f"{actor}: {reason}"[:DESCRIPTION_CHARS]
-        with _refused():
-            version = self._create_version(document, description)
-            started = self._client.start_deployment(
+    def document(self, version: str) -> FlagDocument:
+        """The document of a version, by number or label (`v3`); raises ConfigurationError if there is none."""
+        number = version.removeprefix("v")
+        with aws_errors():
+            for hosted in _items(
+                self._client.list_hosted_configuration_versions,
                 ApplicationId=self._application,
-                EnvironmentId=self._environment,
-                DeploymentStrategyId=self._strategy(),
                 ConfigurationProfileId=self._profile,
-                ConfigurationVersion=str(version),
-                Description=description,
-            )
-        return _deployment(started)
+            ):
+                if version == hosted.get("VersionLabel") or number == str(hosted["VersionNumber"]):
+                    return self._document(str(hosted["VersionNumber"]))
+        raise ConfigurationError(f"no version {version!r}; see `flagrank rollout history`")
+
+    def deploy(
+        self,
+        document: FlagDocument,
+        *,
+        actor: str,
+        reason: str,
+        urgent: bool = False,
+        since: DeployedFlag | None = None,
+    ) -> Deployment:
+        """See RolloutControl; without `since` what is in force is read now."""
+        since = since or self.deployed()
+        description = f"{actor}: {reason}"[:DESCRIPTION_CHARS]
+        with self._changing(since, urgent):
+            return self._start(str(self._create_version(document, description)), description, since)
+
+    def redeploy(self, version: str, *, actor: str, reason: str, since: DeployedFlag) -> Deployment:
+        """Puts a version that exists into force for everyone at once: urgent, and refused as a deploy is."""
+        with self._changing(since, urgent=True):
+            return self._start(version, f"{actor}: {reason}"[:DESCRIPTION_CHARS], since)
+
+    @contextmanager
+    def _changing(self, since: DeployedFlag, urgent: bool) -> Iterator[None]:
+        busy = since.in_flight
+        if busy and not urgent:
+            raise RolloutRefused(f"deployment {busy.number} is {busy.state}: {busy.description}")
+        silenced = self._monitor.disabled() if urgent and self._monitor else nullcontext()
+        with aws_errors(), silenced, self._refused(since):
+            if busy:
+                self._stop(busy)
+            yield
+
+    def _start(self, version: str, description: str, seen: DeployedFlag) -> Deployment:
+        # naming the latest deployment makes AppConfig refuse this one if another operator was faster
+        latest = {"LatestDeploymentNumber": seen.latest_number} if seen.latest_number else {}
+        started = self._client.start_deployment(
+            ApplicationId=self._application,
+            EnvironmentId=self._environment,
+            DeploymentStrategyId=self._strategy(),
+            ConfigurationProfileId=self._profile,
+            ConfigurationVersion=version,
+            Description=description,
+            **latest,
+        )
+        deployment = self._settled(started["DeploymentNumber"])
+        if deployment.state in UNDONE:
+            raise RolloutRefused(f"deployment {deployment.number} was undone at once: does an alarm ring?")
+        return deployment
 
     def _create_version(self, document: FlagDocument, description: str) -> int:
-        latest = self._client.list_hosted_configuration_versions(
-            ApplicationId=self._application, ConfigurationProfileId=self._profile, MaxResults=1
-        )["Items"]
+        latest = self._versions()
         number: int = latest[0]["VersionNumber"] if latest else 0
         # naming the latest version makes AppConfig refuse this one if another operator was faster
         created = self._client.create_hosted_configuration_version(
@@ -106,12 +131,40 @@ class FlagControl:
 
     def _stop(self, deployment: Deployment) -> None:
         scope = {"ApplicationId": self._application, "EnvironmentId": self._environment}
-        self._client.stop_deployment(**scope, DeploymentNumber=deployment.number)
-        for _ in range(STOP_POLLS):
-            if self._client.get_deployment(**scope, DeploymentNumber=deployment.number)["State"] not in IN_FLIGHT:
-                return
-            time.sleep(STOP_POLL_S)
-        raise RolloutRefused(f"deployment {deployment.number} did not stop; look at it in the console")
+        # without AllowRevert AppConfig stops neither one that bakes nor one that completed meanwhile
+        self._client.stop_deployment(**scope, DeploymentNumber=deployment.number, AllowRevert=True)
+        self._settled(deployment.number)
+
+    def _settled(self, number: int) -> Deployment:
+        scope = {"ApplicationId": self._application, "EnvironmentId": self._environment}
+        for _ in range(POLLS):
+            deployment = _deployment(self._client.get_deployment(**scope, DeploymentNumber=number))
+            if not deployment.in_flight:
+                return deployment
+            time.sleep(POLL_S)
+        raise RolloutRefused(f"deployment {number} is still not done after {POLLS * POLL_S:g} s; see the console")
+
+    @contextmanager
+    def _refused(self, seen: DeployedFlag) -> Iterator[None]:
+        try:
+            yield
+        except ClientError as error:
+            if error.response["Error"]["Code"] not in ("ConflictException", "BadRequestException"):
+                raise
+            newest = self.deployed().newest
+            if newest is not None and newest.number > seen.latest_number:
+                told = f"deployment {newest.number} came first: {newest.description}; look again before you repeat"
+            elif error.operation_name == "CreateHostedConfigurationVersion" and self._versions():
+                told = f"somebody is changing the flag just now: {self._versions()[0].get('Description')}"
+            else:
+                told = error.response["Error"]["Message"]
+            raise RolloutRefused(told) from error
+
+    def _versions(self) -> list[dict[str, Any]]:
+        newest: list[dict[str, Any]] = self._client.list_hosted_configuration_versions(
+            ApplicationId=self._application, ConfigurationProfileId=self._profile, MaxResults=1
+        )["Items"]
+        return newest
 
     def _strategy(self) -> str:
         for strategy in _items(self._client.list_deployment_strategies):
@@ -130,16 +183,22 @@ class FlagControl:
         return created_id
 
     def _deployments(self) -> list[Deployment]:
+        shown = []
+        for deployment in self._each_deployment():
+            shown.append(deployment)
+            if deployment.state not in UNDONE:
+                break
+        return shown
+
+    def _each_deployment(self) -> Iterator[Deployment]:
         scope = {"ApplicationId": self._application, "EnvironmentId": self._environment}
         numbers = [entry["DeploymentNumber"] for entry in _items(self._client.list_deployments, **scope)]
-        shown = []
+        # of the whole environment: another profile's deployment is in the way as well
+        self._latest_number = max(numbers, default=0)
         for number in sorted(numbers, reverse=True):
             deployment = self._client.get_deployment(**scope, DeploymentNumber=number)
             if deployment["ConfigurationProfileId"] == self._profile:
-                shown.append(_deployment(deployment))
-                if shown[-1].state not in UNDONE:
-                    break
-        return shown
+                yield _deployment(deployment)
 
     def _document(self, version: str) -> FlagDocument:
         hosted = self._client.get_hosted_configuration_version(
@@ -175,13 +234,3 @@ def _items(listing: Any, **scope: str) -> Iterator[dict[str, Any]]:
         if not page.get("NextToken"):
             return
         token = {"NextToken": page["NextToken"]}
-
-
-@contextmanager
-def _refused() -> Iterator[None]:
-    try:
-        yield
-    except ClientError as error:
-        if error.response["Error"]["Code"] in ("ConflictException", "BadRequestException"):
-            raise RolloutRefused(error.response["Error"]["Message"]) from error
-        raise

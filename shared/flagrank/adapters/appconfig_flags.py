@@ -123,7 +123,7 @@ class AppConfigFlagSource:
             self._accept(body, answer.get("VersionLabel"))
         elif self._known is not None:
             self._known = replace(self._known, vouched_at_s=self._clock.now())
-        return max(float(self._poll_s), float(answer.get("NextPollIntervalInSeconds", self._poll_s)))
+        return float(answer.get("NextPollIntervalInSeconds", self._poll_s))
 
     def _latest(self) -> Any:
         if self._token is None:

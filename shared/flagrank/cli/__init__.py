@@ -6,7 +6,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from flagrank.cli import evaluate, factors, local, publish, rollout, train
+from flagrank.cli import evaluate, factors, local, publish, ramp, rollout, train
 from flagrank.cli.target import with_default_port
 from flagrank.errors import ConfigurationError, DataError, FlagrankError
 
@@ -21,6 +21,8 @@ app.command("publish")(publish.publish)
 app.command("evaluate")(evaluate.evaluate)
 app.command("local")(local.local)
 app.add_typer(factors.app, name="factors")
+rollout.app.command("ramp")(ramp.ramp)
+rollout.app.command("watch")(ramp.watch)
 app.add_typer(rollout.app, name="rollout")
 
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
-from flagrank.cli.aws import aws_errors
+from flagrank.adapters.aws_errors import aws_errors
 from flagrank.cli.output import emit_json, progress_bar, stdout
 from flagrank.cli.train import DataOption, EmbedderOption, SplitOption, Stage2Kind, Stage2Option
 from flagrank.errors import ConfigurationError, DataError

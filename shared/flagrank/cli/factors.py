@@ -6,9 +6,9 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
-from flagrank.cli.aws import aws_errors
+from flagrank.adapters.aws_errors import aws_errors
 from flagrank.cli.output import JsonFlag, emit_json, stdout
-from flagrank.cli.target import LocalOption, local_client, local_environment
+from flagrank.cli.target import LocalOption, local_client, local_cloud
 from flagrank.errors import ConfigurationError
 
 app = typer.Typer(help="List published factors, and put a version into force.", no_args_is_help=True)
@@ -62,7 +62,7 @@ def _place(bucket: str | None, local: int | None) -> tuple[Any, str]:
     from flagrank.adapters import aws_clients
 
     if local is not None:
-        variables = local_environment(local)
+        variables = local_cloud(local)["environment"]
         return local_client("s3", variables), variables["FLAGRANK_BUCKET"]
     if bucket is None:
         raise ConfigurationError("name the bucket with --bucket or FLAGRANK_BUCKET, or use --local")

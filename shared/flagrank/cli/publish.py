@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from flagrank.cli.aws import aws_errors
+from flagrank.adapters.aws_errors import aws_errors
 from flagrank.cli.output import JsonFlag, emit_json, stdout
 
 

@@ -1,45 +1,48 @@
 """`flagrank rollout`: the flag, from the command line."""
 
-import getpass
-import os
+import time
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from pydantic import ValidationError
 
-from flagrank.cli.aws import aws_errors
+from flagrank.canary import Verdict, judge
+from flagrank.cli.arms import arms_document, arms_table
+from flagrank.cli.change import ActorOption, Asked, DryRunFlag, ReasonOption, differences, label, who
 from flagrank.cli.flag_file import read_flag
-from flagrank.cli.output import JsonFlag, emit_json, stdout
+from flagrank.cli.output import JsonFlag, emit_json, stderr, stdout
 from flagrank.cli.target import Target, targeted
-from flagrank.errors import ConfigurationError, RolloutRefused
+from flagrank.deployments import Deployment, way_back
+from flagrank.errors import CloudError, RolloutRefused
+from flagrank.figures import Arms, Limits
+from flagrank.guard import share
 from flagrank.rollout import FlagDocument
 
-POLL_S = 15
+# deployments, each a call: a day of a busy operator
+LOOKED_BACK = 50
 
 app = typer.Typer(help="Look at the flag and change it.", no_args_is_help=True)
-
-ActorOption = Annotated[str | None, typer.Option(help="Who changes it, for the record. [default: the user's name]")]
-ReasonOption = Annotated[str, typer.Option(help="Why, for the record.")]
 
 
 @app.command()
 @targeted
 def status(
     target: Target,
+    window: Annotated[float, typer.Option(min=1, help="How many minutes of figures.")] = 15.0,
     json: JsonFlag = False,
 ) -> None:
-    """Show what is deployed, what is in flight, and how long a change takes to reach every environment."""
-    with aws_errors():
-        deployed = target.control().deployed()
-    document, newest = deployed.document, deployed.newest
-    shown = {
+    """Show what is deployed and in flight, both arms' last minutes, and how long a change takes at most."""
+    deployed = target.control().deployed()
+    document, busy, flip_s = deployed.document, deployed.in_flight, target.flip_s
+    arms = _figures(target, 60 * window, share(document)) if document else None
+    shown: dict[str, Any] = {
         "document": document.model_dump(mode="json", by_alias=True) if document else None,
-        "version": deployed.deployment.label if deployed.deployment else None,
-        "deployed_at": deployed.deployment.started_at if deployed.deployment else None,
-        "change": deployed.deployment.description if deployed.deployment else None,
-        "in_flight": f"deployment {newest.number}: {newest.state}" if newest and newest.in_flight else None,
-        "worst_case_flip_s": POLL_S,
+        "version": deployed.deployment and label(deployed),
+        "deployed_at": deployed.deployment and deployed.deployment.started_at,
+        "change": deployed.deployment and deployed.deployment.description,
+        "in_flight": f"deployment {busy.number}: {busy.state} ({busy.description})" if busy else None,
+        "worst_case_flip_s": flip_s,
+        "figures": {"window_s": 60 * window, **arms_document(*arms)} if arms else None,
     }
     if json:
         emit_json(shown)
@@ -49,10 +52,12 @@ def status(
     else:
         state = f"{document.percent:g} % treated" if document.enabled else "off"
         stdout.print(f"[bold]{state}[/], mode {document.mode}, alpha {document.alpha:g}, model {document.model_id}")
-        stdout.print(f"{shown['version']} since {shown['deployed_at']}: {shown['change']}")
-    if shown["in_flight"]:
-        stdout.print(f"in flight: {shown['in_flight']}")
-    stdout.print(f"a change reaches every environment within {POLL_S} s and its next request")
+        stdout.print(f"{shown['version']} since {shown['deployed_at']}: {shown['change']}", markup=False)
+    if busy:
+        stdout.print(f"in flight: {shown['in_flight']}", markup=False)
+    if arms:
+        stdout.print(arms_table(*arms, f"the last {window:g} minutes"))
+    stdout.print(f"a change reaches every environment within {flip_s:g} s and its next request")
 
 
 @app.command()
@@ -62,17 +67,20 @@ def init(
     document: Annotated[Path | None, typer.Option(help="The first document; treats nobody if none is given.")] = None,
     actor: ActorOption = None,
     reason: ReasonOption = "first document",
+    dry_run: DryRunFlag = False,
     json: JsonFlag = False,
 ) -> None:
     """Deploy a new stack's first flag document; refused where there is one."""
+    asked = Asked(target, actor, reason, dry_run, json)
     first = read_flag(document) if document else FlagDocument()
-    with aws_errors():
-        control = target.control()
-        deployed = control.deployed()
-        if deployed.document is not None:
-            raise RolloutRefused(f"{deployed.deployment.label} is deployed; change it with percent, on or off")
-        deployment = control.deploy(first, actor=_who(actor), reason=f"init ({reason})")
-    _said(json, {"changed": True, "version": deployment.label}, f"{deployment.label} is deployed")
+    control = target.control()
+    deployed = control.deployed()
+    if deployed.document is not None:
+        raise RolloutRefused(f"{label(deployed)} is deployed; change it with percent, on or off")
+    if dry_run:
+        asked.say({"changed": False, "plan": first.model_dump(mode="json", by_alias=True)}, "it would be deployed")
+    else:
+        asked.done(control.deploy(first, actor=who(actor), reason=f"init ({reason})", since=deployed), "init")
 
 
 @app.command()
@@ -82,10 +90,11 @@ def percent(
     value: Annotated[float, typer.Argument(min=0, max=100, help="Share of treated users, at most two decimals.")],
     actor: ActorOption = None,
     reason: ReasonOption = "none given",
+    dry_run: DryRunFlag = False,
     json: JsonFlag = False,
 ) -> None:
     """Set the share of treated users; everything else in the document stays."""
-    _change(target, {"percent": value}, f"percent {value:g}", actor, reason, json)
+    Asked(target, actor, reason, dry_run, json).apply({"percent": value}, f"percent {value:g}")
 
 
 @app.command()
@@ -94,10 +103,11 @@ def on(
     target: Target,
     actor: ActorOption = None,
     reason: ReasonOption = "none given",
+    dry_run: DryRunFlag = False,
     json: JsonFlag = False,
 ) -> None:
     """Switch the reranker on for the share that is set."""
-    _change(target, {"enabled": True}, "on", actor, reason, json)
+    Asked(target, actor, reason, dry_run, json).apply({"enabled": True}, "on")
 
 
 @app.command()
@@ -106,59 +116,89 @@ def off(
     target: Target,
     actor: ActorOption = None,
     reason: ReasonOption = "none given",
+    dry_run: DryRunFlag = False,
     json: JsonFlag = False,
 ) -> None:
-    """The kill switch: everyone gets the baseline, whatever else is in flight."""
-    _change(target, {"enabled": False}, "off", actor, reason, json, stop_in_flight=True)
+    """The kill switch: everyone gets the baseline, whatever else is in flight, and whichever alarm rings."""
+    Asked(target, actor, reason, dry_run, json).apply({"enabled": False}, "off", urgent=True)
 
 
-def _change(
+@app.command()
+@targeted
+def rollback(
     target: Target,
-    change: dict[str, Any],
-    what: str,
-    actor: str | None,
-    reason: str,
-    json: bool,
-    *,
-    stop_in_flight: bool = False,
+    actor: ActorOption = None,
+    reason: ReasonOption = "none given",
+    dry_run: DryRunFlag = False,
+    json: JsonFlag = False,
 ) -> None:
-    with aws_errors():
-        control = target.control()
-        deployed = control.deployed()
-        if deployed.document is None:
-            raise RolloutRefused("nothing is deployed yet; see `flagrank rollout init`")
-        before: FlagDocument = deployed.document
-        after = _changed(before, change)
-        busy = deployed.newest is not None and deployed.newest.in_flight
-        if after == before and not (stop_in_flight and busy):
-            _said(json, {"changed": False, "version": deployed.deployment.label}, f"already so: {what}")
-            return
-        deployment = control.deploy(
-            after, actor=_who(actor), reason=f"{what} ({reason})", stop_in_flight=stop_in_flight
-        )
-    document = {
-        "changed": True,
-        "version": deployment.label,
-        "deployment": deployment.number,
-        "worst_case_flip_s": POLL_S,
-    }
-    _said(json, document, f"{what}: {deployment.label} is deployed; every environment has it within {POLL_S} s")
-
-
-def _who(actor: str | None) -> str:
-    return actor or os.environ.get("USER") or getpass.getuser()
-
-
-def _changed(before: FlagDocument, change: dict[str, Any]) -> FlagDocument:
-    try:
-        return FlagDocument.model_validate({**before.model_dump(by_alias=True), **change})
-    except ValidationError as error:
-        problem = error.errors()[0]
-        raise ConfigurationError(f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}") from error
-
-
-def _said(json: bool, document: dict[str, Any], line: str) -> None:
-    if json:
-        emit_json(document)
+    """Go back to the last version that nobody retreated from, whatever else is in flight."""
+    asked = Asked(target, actor, reason, dry_run, json)
+    control = target.control()
+    deployed = control.deployed()
+    good = way_back(control.history(LOOKED_BACK))
+    if good is None:
+        raise RolloutRefused("there is no good version to go back to; switch it off with `flagrank rollout off`")
+    what = f"rollback to {good.label or good.version}"
+    if dry_run:
+        asked.plan(deployed, control.document(good.version), what, urgent=True)
     else:
-        stdout.print(line)
+        reason = f"{what} ({reason})"
+        asked.done(control.redeploy(good.version, actor=who(actor), reason=reason, since=deployed), what)
+
+
+@app.command()
+@targeted
+def history(
+    target: Target,
+    limit: Annotated[int, typer.Option(min=1, max=1000, help="How many deployments.")] = 20,
+    json: JsonFlag = False,
+) -> None:
+    """Show who changed the flag, when, what and why; the newest first."""
+    deployments = target.control().history(limit)
+    if json:
+        emit_json({"deployments": [_entry(entry) for entry in deployments]})
+        return
+    for entry in deployments:
+        state = "" if entry.state == "COMPLETE" else f"  [{entry.state}]"
+        told = f"{entry.number:>4}  {entry.label or entry.version:<6} {entry.started_at}  {entry.actor}: {entry.change}"
+        stdout.print(told + state, markup=False)
+
+
+@app.command()
+@targeted
+def diff(
+    target: Target,
+    first: Annotated[str, typer.Argument(help="A version, as `history` shows it.")],
+    second: Annotated[str, typer.Argument(help="Another one.")],
+    json: JsonFlag = False,
+) -> None:
+    """Show in which fields two versions of the document differ."""
+    control = target.control()
+    differing = differences(control.document(first), control.document(second))
+    if json:
+        emit_json({"first": first, "second": second, "differences": differing})
+        return
+    stdout.print("\n".join(f"{name}: {old} -> {new}" for name, (old, new) in differing.items()) or "no difference")
+
+
+def _figures(target: Target, window_s: float, percent: float) -> tuple[Arms, Verdict] | None:
+    now_s = time.time()
+    try:
+        arms = target.figures().read(now_s - window_s, now_s)
+    except CloudError as error:
+        # what is deployed is worth knowing even then
+        stderr.print(f"no figures: {error}", markup=False)
+        return None
+    return arms, judge(arms.treatment, arms.control, Limits(), percent)
+
+
+def _entry(entry: Deployment) -> dict[str, Any]:
+    return {
+        "deployment": entry.number,
+        "version": entry.label or entry.version,
+        "at": entry.started_at,
+        "actor": entry.actor,
+        "change": entry.change,
+        "state": entry.state,
+    }

@@ -11,7 +11,10 @@ from typing import Annotated, Any
 import orjson
 import typer
 
+from flagrank.deployments import RolloutControl
 from flagrank.errors import CloudError
+from flagrank.figures import FiguresSource
+from flagrank.rollout import FLAG_POLL_S
 
 DEFAULT_PORT = 8080
 PORTS = range(1024, 65536)
@@ -31,9 +34,16 @@ LocalOption = Annotated[
 class Target:
     """Which flag a command is about: each field is an option of every command (see `targeted`)."""
 
+    stack: Annotated[str, typer.Option(envvar="FLAGRANK_STACK", help="CloudFormation stack: its alarms and logs.")] = (
+        "flagrank"
+    )
     application: Annotated[
-        str, typer.Option(envvar="FLAGRANK_APPCONFIG_APPLICATION", help="AppConfig application, by name or id.")
-    ] = "flagrank"
+        str | None,
+        typer.Option(
+            envvar="FLAGRANK_APPCONFIG_APPLICATION",
+            help="AppConfig application, by name or id. [default: the stack's name]",
+        ),
+    ] = None
     environment: Annotated[
         str, typer.Option(envvar="FLAGRANK_APPCONFIG_ENVIRONMENT", help="AppConfig environment.")
     ] = "production"
@@ -42,18 +52,53 @@ class Target:
     ] = "rerank"
     local: LocalOption = None
 
-    def control(self) -> Any:
+    @property
+    def flip_s(self) -> float:
+        """The longest that a change takes to reach an environment that is asked."""
+        return FLAG_POLL_S if self.local is None else float(local_cloud(self.local)["flag_poll_s"])
+
+    def control(self) -> RolloutControl:
         """The flag's control plane, in AWS or in the local cloud."""
         import boto3
 
         from flagrank.adapters.appconfig_control import FlagControl
+        from flagrank.adapters.cloudwatch_alarms import AlarmActions
 
         if self.local is None:
-            return FlagControl(boto3.client("appconfig"), self.application, self.environment, self.profile)
-        variables = local_environment(self.local)
-        names = ("APPLICATION", "ENVIRONMENT", "PROFILE")
-        client = local_client("appconfig", variables)
-        return FlagControl(client, *(variables[f"FLAGRANK_APPCONFIG_{name}"] for name in names))
+            monitor = AlarmActions(boto3.client("cloudwatch"), f"{self.stack}-FlagMonitor")
+            names = (self.application or self.stack, self.environment, self.profile)
+            return FlagControl(boto3.client("appconfig"), *names, monitor)
+        variables = local_cloud(self.local)["environment"]
+        names = tuple(variables[f"FLAGRANK_APPCONFIG_{name}"] for name in ("APPLICATION", "ENVIRONMENT", "PROFILE"))
+        return FlagControl(local_client("appconfig", variables), *names)
+
+    def figures(self) -> FiguresSource:
+        """Both arms' figures."""
+        import boto3
+
+        from flagrank.adapters.aws_errors import aws_errors
+        from flagrank.adapters.cloudwatch_figures import CloudWatchFigures
+        from flagrank.local.figures import LocalFigures
+
+        if self.local is not None:
+            return LocalFigures(self.local)
+        with aws_errors():
+            logs = boto3.client("cloudformation").describe_stack_resource(
+                StackName=self.stack, LogicalResourceId="RecommendLogs"
+            )["StackResourceDetail"]["PhysicalResourceId"]
+            return CloudWatchFigures(boto3.client("cloudwatch"), boto3.client("logs"), logs)
+
+    def is_unhealthy(self) -> bool:
+        """Whether the alarm that pages for the reranker is on."""
+        import boto3
+
+        from flagrank.adapters.aws_errors import aws_errors
+        from flagrank.adapters.cloudwatch_alarms import is_on
+
+        if self.local is not None:
+            return False
+        with aws_errors():
+            return is_on(boto3.client("cloudwatch"), f"{self.stack}-RerankUnhealthy")
 
 
 def targeted(command: Callable[..., None]) -> Callable[..., None]:
@@ -72,13 +117,13 @@ def targeted(command: Callable[..., None]) -> Callable[..., None]:
     return run
 
 
-def local_environment(port: int) -> dict[str, str]:
-    """The variables of the local cloud that serves a port; raises CloudError if none does."""
+def local_cloud(port: int) -> dict[str, Any]:
+    """What the local cloud that serves a port says of itself; raises CloudError if none does."""
     try:
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/_local", timeout=5) as answer:
-            variables: dict[str, str] = orjson.loads(answer.read())["environment"]
-            return variables
-    except (urllib.error.URLError, TimeoutError, ValueError, KeyError) as error:
+            told: dict[str, Any] = orjson.loads(answer.read())
+            return told
+    except (urllib.error.URLError, TimeoutError, ValueError) as error:
         raise CloudError(f"no local cloud serves port {port}; start one with `flagrank local --port {port}`") from error
 
 

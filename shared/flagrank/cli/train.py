@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from flagrank.cli.aws import aws_errors
+from flagrank.adapters.aws_errors import aws_errors
 from flagrank.cli.output import JsonFlag, emit_json, progress_bar, stdout
 from flagrank.intent import ITEM_TEXT_TOKENS
 

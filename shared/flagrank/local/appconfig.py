@@ -20,14 +20,14 @@ VERSIONS = PROFILES + "/{profile}/hostedconfigurationversions"
 DEPLOYMENTS = ENVIRONMENTS + "/{environment}/deployments"
 
 
-def create_app(clock: Clock | None = None) -> Starlette:
-    """The application over an empty account."""
+def create_app(clock: Clock | None = None, poll_s: int | None = None) -> Starlette:
+    """The application over an empty account; `poll_s` is what it has pollers wait, None for as long as they asked."""
     state = AppConfigState(clock or SystemClock())
     routes = (
         *_resource_routes(state),
         *_version_routes(state),
         *_deployment_routes(state),
-        *_data_routes(Sessions(state)),
+        *_data_routes(Sessions(state), poll_s),
     )
     return Starlette(routes=routes, exception_handlers={ServiceError: error_response})
 
@@ -130,13 +130,16 @@ def _deployment_routes(state: AppConfigState) -> list[Route]:
     ]
 
 
-def _data_routes(sessions: Sessions) -> list[Route]:
+def _data_routes(sessions: Sessions, poll_s: int | None) -> list[Route]:
     async def start_session(request: Request) -> Response:
         return json_response({"InitialConfigurationToken": sessions.start(await _body(request))}, 201)
 
     async def latest(request: Request) -> Response:
         session, token, fresh = sessions.latest(request.query_params.get("configuration_token", ""))
-        headers = {"Next-Poll-Configuration-Token": token, "Next-Poll-Interval-In-Seconds": str(session.poll_s)}
+        headers = {
+            "Next-Poll-Configuration-Token": token,
+            "Next-Poll-Interval-In-Seconds": str(poll_s or session.poll_s),
+        }
         if fresh is None:
             return Response(b"", headers=headers)
         if fresh["VersionLabel"]:

@@ -20,11 +20,12 @@ from flagrank.errors import CloudError
 from flagrank.local import clients, seed
 from flagrank.local.emf import EmfForwarder
 from flagrank.local.gateway import create_app
+from flagrank.local.observed import Observed
 from flagrank.local.pool import Pool
 from flagrank.local.processes import StandIn, variables_to_inherit
 from flagrank.local.serve import HOST, bound_listener
 from flagrank.offline.publish import publish
-from flagrank.rollout import FlagDocument
+from flagrank.rollout import FLAG_POLL_S, FlagDocument
 
 REPOSITORY = Path(flagrank.__file__).resolve().parents[2]
 HANDLER = "functions.recommend.app.handler"
@@ -59,6 +60,7 @@ def check_can_serve(port: int) -> None:
 class LocalCloud:
     """A running local cloud over an artifact folder; `port` 0 lets the system choose.
 
+    `flag_poll_s` below AppConfig's 15 compresses a rollout's time: a service names the next poll, and this one is ours.
     The API listens on loopback, the stand-ins on `cloud_host`: a Docker bridge's address lets containers reach them.
     """
 
@@ -73,8 +75,10 @@ class LocalCloud:
     verbose: bool = False
     handler: str = HANDLER
     timeout_s: float = TIMEOUT_S
+    flag_poll_s: int | None = None
     variables: dict[str, str] = field(default_factory=dict, init=False)
     url: str = field(default="", init=False)
+    observed: Observed = field(default_factory=Observed, init=False)
     _stand_ins: dict[str, StandIn] = field(default_factory=dict, init=False)
     _emf: EmfForwarder | None = field(default=None, init=False)
     _server: uvicorn.Server | None = field(default=None, init=False)
@@ -126,7 +130,11 @@ class LocalCloud:
             stand_in.stop()
 
     def _start(self, listener: socket.socket) -> None:
-        for name, options in (("aws", {}), ("appconfig", {}), ("bedrock", dict(self.behaviour))):
+        for name, options in (
+            ("aws", {}),
+            ("appconfig", {"poll_s": self.flag_poll_s}),
+            ("bedrock", dict(self.behaviour)),
+        ):
             self._stand_ins[name] = StandIn(name, self.cloud_host, options)
         for stand_in in self._stand_ins.values():
             stand_in.wait()
@@ -165,9 +173,18 @@ class LocalCloud:
         started = threading.Event()
         failure: list[Exception] = []
         pool = Pool(self._worker_variables(), self.environments, self.timeout_s, self._take_line)
-        local = {"environment": self.variables, "environments": self.environments, "url": self.url}
+        local = {
+            "environment": self.variables,
+            "environments": self.environments,
+            "url": self.url,
+            "flag_poll_s": self.flag_poll_s or FLAG_POLL_S,
+        }
         config = uvicorn.Config(
-            create_app(pool, local), log_level="error", access_log=False, lifespan="off", timeout_graceful_shutdown=2
+            create_app(pool, local, self.observed),
+            log_level="error",
+            access_log=False,
+            lifespan="off",
+            timeout_graceful_shutdown=2,
         )
         self._server = uvicorn.Server(config)
 
@@ -212,7 +229,9 @@ class LocalCloud:
         }
 
     def _take_line(self, line: bytes) -> None:
-        if self._emf is not None and self._emf.take(line):
+        document = self._emf.take(line) if self._emf is not None else None
+        if document is not None:
+            self.observed.take(document)
             return
         if self.verbose:
             # nobody reads any more: the function must not notice

@@ -25,19 +25,20 @@ class EmfForwarder:
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
 
-    def take(self, line: bytes) -> bool:
-        """Whether the line was EMF, and so is taken care of."""
+    def take(self, line: bytes) -> dict[str, Any] | None:
+        """The line as a document if it was EMF, and so is taken care of; None for any other."""
         if not line.startswith(b"{") or b'"_aws"' not in line:
-            return False
+            return None
         try:
-            values = _values(orjson.loads(line))
+            document: dict[str, Any] = orjson.loads(line)
+            values = _values(document)
         except (AttributeError, KeyError, TypeError, ValueError):
             # as CloudWatch does: what cannot be read as metrics stays a log line
-            return False
+            return None
         with self._lock:
             for key, counts in values.items():
                 self._values.setdefault(key, Counter()).update(counts)
-        return True
+        return document
 
     def stop(self) -> None:
         """Sends what is left."""

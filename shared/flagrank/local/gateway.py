@@ -6,18 +6,23 @@ from typing import Any
 
 import orjson
 from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from flagrank.figures import FiguresSource
 from flagrank.local.http_api import JSON_TYPE, http_event, http_response, internal_error
 from flagrank.local.pool import EnvironmentEnded, Pool
 
 METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "HEAD"]
 
 
-def create_app(pool: Pool, local: Mapping[str, Any]) -> Starlette:
-    """The gateway over a running pool; `local` is what `GET /_local` tells the command line about this local cloud."""
+def create_app(pool: Pool, local: Mapping[str, Any], figures: FiguresSource) -> Starlette:
+    """The gateway over a running pool; `local` is what `GET /_local` tells the command line about this local cloud.
+
+    `GET /_local/figures?since_s=&until_s=` tells both arms' figures of that time, in epoch seconds.
+    """
     numbers = itertools.count(1)
 
     async def show_local(_: Request) -> Response:
@@ -25,6 +30,15 @@ def create_app(pool: Pool, local: Mapping[str, Any]) -> Starlette:
 
     async def show_env_vars(_: Request) -> Response:
         return Response(orjson.dumps({"RecommendFunction": local["environment"]}), media_type=JSON_TYPE)
+
+    async def show_figures(request: Request) -> Response:
+        try:
+            since_s, until_s = (float(request.query_params[name]) for name in ("since_s", "until_s"))
+        except (KeyError, ValueError):
+            return Response("since_s and until_s are epoch seconds", 400)
+        # counting half a million requests takes a while: not on the loop that serves
+        arms = await run_in_threadpool(figures.read, since_s, until_s)
+        return Response(orjson.dumps(arms), media_type=JSON_TYPE)
 
     async def forward(request: Request) -> Response:
         request_id = f"local-{next(numbers):012d}"
@@ -39,6 +53,7 @@ def create_app(pool: Pool, local: Mapping[str, Any]) -> Starlette:
         routes=[
             Route("/_local", show_local),
             Route("/_local/env-vars", show_env_vars),
+            Route("/_local/figures", show_figures),
             Route("/{path:path}", forward, methods=METHODS),
         ]
     )

@@ -33,7 +33,7 @@ def _app(name: str, options: dict[str, Any]) -> Starlette:
     from flagrank.local import appconfig, bedrock
 
     if name == "appconfig":
-        return appconfig.create_app()
+        return appconfig.create_app(**options)
     return bedrock.create_app(bedrock.LLMBehaviour(**options))
 
 

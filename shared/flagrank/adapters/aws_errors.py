@@ -1,4 +1,4 @@
-"""AWS's own failures, as one line at the command's edge."""
+"""AWS's own failures, in one line."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
