@@ -171,6 +171,7 @@ def _diagnosed(answer: Recommendation) -> dict[str, Any]:
         "intent": diagnostics.intent,
         "ignored_ids": diagnostics.ignored_ids,
         "flag_stale": diagnostics.flag_stale,
+        "shadow": diagnostics.shadow,
         "elapsed_ms": {step: round(elapsed, 3) for step, elapsed in diagnostics.elapsed_ms.items()},
         "llm_calls": tally.llm_calls,
         "retries": tally.retries,

@@ -131,6 +131,20 @@ class RerankTally:
 
 
 @dataclass(frozen=True, slots=True)
+class ShadowComparison:
+    """The order that was served against the one that was not.
+
+    `items` is what the caller would have got, and `overlap` the share of the served list that is in it, 0..1.
+    `kendall_tau` is over the reranked head: 1 for the same order, -1 for its reverse.
+    """
+
+    items: tuple[ItemId, ...]
+    changed: bool
+    overlap: float
+    kendall_tau: float
+
+
+@dataclass(frozen=True, slots=True)
 class Diagnostics:
     """What `explain=true` shows beside the items. Times in milliseconds, by step."""
 
@@ -142,6 +156,7 @@ class Diagnostics:
     assignment: Reason = Reason.NOT_CONFIGURED
     ignored_ids: int = 0
     flag_stale: bool = False
+    shadow: ShadowComparison | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,10 +32,13 @@ class Metric(StrEnum):
     FACTORS_RELOAD = "FactorsReload"
     COLD_START = "ColdStart"
     UNKNOWN_FAILURE = "UnknownFailure"
+    SHADOW_CHANGED = "ShadowChanged"
+    SHADOW_OVERLAP = "ShadowOverlap"
+    SHADOW_KENDALL_TAU = "ShadowKendallTau"
 
     @property
     def unit(self) -> Literal["Milliseconds", "Count"]:
-        """CloudWatch's unit for it."""
+        """CloudWatch's unit for it; what is a share of a request, or a tau, is a count as well."""
         return "Milliseconds" if self in (Metric.RECOMMEND_LATENCY, Metric.RERANK_LATENCY) else "Count"
 
 

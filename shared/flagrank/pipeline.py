@@ -34,6 +34,7 @@ from flagrank.rollout import FlagDocument, RolloutDecision, decide
 from flagrank.rules import capped, pinned, without
 from flagrank.scoring import baseline_order, hybrid_order, learned_order
 from flagrank.settings import RuleSet
+from flagrank.shadow import compare
 
 FLAG_WAIT_MS = 100.0
 # the largest top_k and top_m: both arms rank the same pool. Rules that move items need more to choose from
@@ -47,13 +48,18 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Reranked:
-    """The pool after the rerank step. `mode` is None where the LLM had no say in the order that is served."""
+    """The pool after the rerank step. `mode` is None where the LLM had no say in the order that is served.
+
+    `shadow` is the order that would have been served but for shadow mode; its first `head` entries are those of `pool`.
+    """
 
     pool: list[Ranked]
     reason: Reason
     mode: Mode | None = None
     intent: Intent = NO_INTENT
     attempted: bool = False
+    shadow: list[Ranked] | None = None
+    head: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,11 +105,12 @@ class Recommender:
             else:
                 reranked = Reranked(baseline_order(pool), decision.reason)
         with watch.step("rules"):
-            allowed = without(reranked.pool, {*user.seen.tolist(), *unwanted.tolist()})
-            diverse = mmr(allowed, self._mmr_space(factors), self.rules.mmr_lambda, query.top_k)
-            first = pinned(diverse, pins.tolist())
-            caps = self.rules.category_cap, query.top_k, pins.tolist(), self.rules.new_item_share
-            items = capped(first, *caps)[: query.top_k]
+            never = {*user.seen.tolist(), *unwanted.tolist()}
+            items = self._listed(reranked.pool, factors, never, pins.tolist(), query.top_k)
+            shadow = None
+            if reranked.shadow is not None:
+                would = self._listed(reranked.shadow, factors, never, pins.tolist(), query.top_k)
+                shadow = compare(items, would, reranked.pool[: reranked.head], reranked.shadow[: reranked.head])
         watch.elapsed_ms["total"] = (self.clock.monotonic() - started_s) * 1000
         return Recommendation(
             user_id=user_id,
@@ -121,6 +128,7 @@ class Recommender:
                 assignment=decision.reason,
                 ignored_ids=unknown_history + unknown_excluded,
                 flag_stale=flag.stale,
+                shadow=shadow,
             ),
         )
 
@@ -142,10 +150,18 @@ class Recommender:
             # the promise is that the baseline always answers, so even a bug here may cost only the rerank
             logger.exception("the rerank failed in a way nobody foresaw")
             return Reranked(baseline, Reason.UNKNOWN, Mode.FALLBACK_BASELINE, intent, attempted=True)
+        hybrid = hybrid_order(pool, relevance, flag.alpha)
         if flag.mode == "shadow":
-            return Reranked(baseline, Reason.SHADOW, intent=intent, attempted=True)
+            return Reranked(baseline, Reason.SHADOW, intent=intent, attempted=True, shadow=hybrid, head=len(head))
         mode = Mode.HYBRID_RERANK if len(relevance) == len(head) else Mode.PARTIAL_RERANK
-        return Reranked(hybrid_order(pool, relevance, flag.alpha), decision.reason, mode, intent, attempted=True)
+        return Reranked(hybrid, decision.reason, mode, intent, attempted=True)
+
+    def _listed(
+        self, pool: Sequence[Ranked], factors: Factors, never: set[int], pins: Sequence[int], top_k: int
+    ) -> list[Ranked]:
+        diverse = mmr(without(pool, never), self._mmr_space(factors), self.rules.mmr_lambda, top_k)
+        first = pinned(diverse, pins)
+        return capped(first, self.rules.category_cap, top_k, pins, self.rules.new_item_share)[:top_k]
 
     def _pool_size(self, factors: Factors) -> int:
         moves_items = self.rules.category_cap > 0 or self.rules.mmr_lambda < 1

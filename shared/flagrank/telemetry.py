@@ -32,6 +32,8 @@ class Telemetry:
             "model": answer.versions.model or "",
             "prompt": answer.versions.prompt or "",
         }
+        if answer.diagnostics.shadow is not None:
+            metadata["shadow_items"] = ",".join(map(str, answer.diagnostics.shadow.items))
         self.sink.emit(answer.arm, {name: float(value) for name, value in values.items()}, metadata)
 
 
@@ -60,4 +62,8 @@ def measured(answer: Recommendation) -> dict[str, float]:
     }
     if diagnostics.rerank_attempted:
         values[Metric.RERANK_LATENCY] = diagnostics.elapsed_ms["rerank"]
+    if diagnostics.shadow is not None:
+        values[Metric.SHADOW_CHANGED] = diagnostics.shadow.changed
+        values[Metric.SHADOW_OVERLAP] = diagnostics.shadow.overlap
+        values[Metric.SHADOW_KENDALL_TAU] = diagnostics.shadow.kendall_tau
     return values

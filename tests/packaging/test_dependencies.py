@@ -33,7 +33,7 @@ LAYERS = (
     {"confidence", "figures"},
     {"ports"},
     {"features"},
-    {"rules", "diversity", "rollout", "settings", "metrics", "intent", "factors"},
+    {"rules", "diversity", "shadow", "rollout", "settings", "metrics", "intent", "factors"},
     {"domain", "errors", "stage2"},
 )
 RANK = {name: rank for rank, layer in enumerate(LAYERS) for name in layer}
