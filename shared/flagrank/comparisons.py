@@ -23,6 +23,7 @@ class Figure(StrEnum):
     ERRORS = "errors"
     FALLBACKS = "fallbacks"
     TIMEOUTS = "timeouts"
+    MALFORMED = "malformed"
     P95 = "p95"
     COST = "cost"
     CLICKS = "clicks"
@@ -99,6 +100,7 @@ def _measures(limits: Limits) -> tuple[_Measure[Any], ...]:
         _share(Figure.ERRORS, limits.errors, lambda arm: arm.errors, _requests),
         _share(Figure.FALLBACKS, limits.fallbacks, lambda arm: arm.fallbacks, lambda arm: arm.attempted),
         _share(Figure.TIMEOUTS, limits.timeouts, lambda arm: arm.timeouts, lambda arm: arm.attempted),
+        _share(Figure.MALFORMED, limits.malformed, lambda arm: arm.malformed, lambda arm: arm.attempted),
         _Measure(
             Figure.P95,
             limits.p95_ms,

@@ -13,7 +13,8 @@ class ArmFigures:
     """One arm's counts since the step began. They add up over minutes and environments, but for `users`.
 
     `errors`: requests that were not answered, or failed for an unknown reason. `attempted`: requests that asked for a
-    rerank; of these `fallbacks` got the baseline and `timeouts` had a call that was late. `slower`: requests slower
+    rerank; of these `fallbacks` got the baseline, `timeouts` had a call that was late, and `malformed` one whose answer
+    could not be read. `slower`: requests slower
     than each of LATENCY_LADDER_MS. The sum of squared costs may be overstated as the largest cost times the sum.
     `clicked` of `shown` requests, where feedback exists. `stale`: answered on a flag that could not be refreshed, which
     an operator wants to know and nothing judges. Raises ValueError for what is no count.
@@ -25,6 +26,7 @@ class ArmFigures:
     attempted: int = 0
     fallbacks: int = 0
     timeouts: int = 0
+    malformed: int = 0
     slower: tuple[int, ...] = (0,) * len(LATENCY_LADDER_MS)
     cost_micro_usd: float = 0.0
     cost_micro_usd_squared: float = 0.0
@@ -83,6 +85,7 @@ class Limits:
     errors: Limit = Limit(absolute=0.01, ceiling=0.05)
     fallbacks: Limit = Limit(absolute=0.05, ceiling=0.30)
     timeouts: Limit = Limit(absolute=0.10, ceiling=0.40)
+    malformed: Limit = Limit(ceiling=0.50)
     p95_ms: Limit = Limit(absolute=1810, ceiling=3620)
     cost_micro_usd: Limit = Limit(ceiling=5000)
     clicks: Limit = Limit()
@@ -102,7 +105,7 @@ class Limits:
     @property
     def fail_log(self) -> float:
         """The natural log of the evidence that fails a limit: `false_fail` is shared by the steps and the limits."""
-        each = (self.errors, self.fallbacks, self.timeouts, self.p95_ms, self.cost_micro_usd, self.clicks)
+        each = [limit for item in fields(self) if isinstance(limit := getattr(self, item.name), Limit)]
         limits = sum((limit.absolute is not None) + (limit.ceiling is not None) for limit in each)
         return math.log(self.steps * max(limits, 1) / self.false_fail)
 

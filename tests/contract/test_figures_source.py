@@ -88,7 +88,7 @@ def test_every_figure_is_counted(open_source: OpenSource, answer: Answer) -> Non
     """By arm: errors, fallbacks, late calls by request, slow requests by threshold, cost."""
     lines = [
         answer(1, 1, total_ms=50.0, cost_micro_usd=300),
-        answer(2, 1, total_ms=700.0, timeouts=3, cost_micro_usd=100),
+        answer(2, 1, total_ms=700.0, timeouts=3, parse_failures=2, cost_micro_usd=100),
         answer(3, 2, mode=Mode.FALLBACK_BASELINE, reason=Reason.TIMEOUT, total_ms=141.0, timeouts=1, stale=True),
         answer(61, 3, mode=Mode.FALLBACK_BASELINE, reason=Reason.UNKNOWN),
         answer(4, 4, Arm.CONTROL, total_ms=3.0),
@@ -99,6 +99,7 @@ def test_every_figure_is_counted(open_source: OpenSource, answer: Answer) -> Non
     slower = dict(zip(LATENCY_LADDER_MS, treatment.slower, strict=True))
     assert (treatment.requests, treatment.users, treatment.attempted) == (4, 3, 4)
     assert (treatment.errors, treatment.fallbacks, treatment.timeouts, treatment.stale) == (1, 2, 2, 1)
+    assert treatment.malformed == 1
     assert (slower[40], slower[80], slower[113], slower[160], slower[640], slower[905]) == (4, 2, 2, 1, 1, 0)
     assert treatment.cost_micro_usd == 400
     # never below the truth

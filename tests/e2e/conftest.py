@@ -1,5 +1,6 @@
 """A local cloud for tests that go through HTTP, real boto3 clients and worker processes."""
 
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -17,7 +18,15 @@ from flagrank.rollout import FlagDocument
 # generous budgets: what is tested here is behaviour, and the machine may be busy
 PATIENT = LOCAL_FLAG.model_copy(update={"percent": 100.0, "request_budget_ms": 4000, "call_budget_ms": 2000})
 
+COMMAND = "import sys; from flagrank.cli import main; sys.argv[0] = 'flagrank'; main()"
+
 type StartCloud = Callable[..., LocalCloud]
+
+
+def command(cloud: LocalCloud, *arguments: str) -> list[str]:
+    """`flagrank rollout ARGUMENTS` on this cloud, in JSON."""
+    port = cloud.url.rpartition(":")[2]
+    return [sys.executable, "-c", COMMAND, "rollout", *arguments, "--local", port, "--json"]
 
 
 @pytest.fixture(scope="session")

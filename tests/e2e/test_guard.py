@@ -13,7 +13,7 @@ import pytest
 from flagrank.local.cloud import APPLICATION, ENVIRONMENT, LOCAL_FLAG, PROFILE, LocalCloud
 from tests.e2e.conftest import StartCloud
 
-POLL_S = 15
+POLL_S = 1
 EVENT: dict[str, Any] = json.loads((Path(__file__).parents[2] / "infra/events/alarm.json").read_text())
 # alpha 1 decides the arms and asks no LLM
 ALL_TREATED = LOCAL_FLAG.model_copy(update={"percent": 100.0, "alpha": 1.0})
@@ -40,7 +40,7 @@ def guard_variables(cloud: LocalCloud) -> dict[str, str]:
 
 def test_an_alarm_takes_the_treatment_away(start_cloud: StartCloud, monkeypatch: pytest.MonkeyPatch) -> None:
     """Within the poll interval nobody is treated, no request fails, and the record says which alarm it was."""
-    cloud = start_cloud(ALL_TREATED, environments=1)
+    cloud = start_cloud(ALL_TREATED, environments=1, flag_poll_s=POLL_S)
     for name, value in guard_variables(cloud).items():
         monkeypatch.setenv(name, value)
     handler = importlib.reload(importlib.import_module("functions.guard.app")).handler

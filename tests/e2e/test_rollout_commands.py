@@ -10,19 +10,16 @@ from typing import Any
 import httpx
 
 from flagrank.local.cloud import LOCAL_FLAG, LocalCloud
-from tests.e2e.conftest import StartCloud
+from tests.e2e.conftest import COMMAND, StartCloud, command
 
-POLL_S = 15
-COMMAND = "import sys; from flagrank.cli import main; sys.argv[0] = 'flagrank'; main()"
+POLL_S = 1
 # alpha 1 decides the arms and asks no LLM
 ARMS_ONLY = LOCAL_FLAG.model_copy(update={"percent": 0.0, "alpha": 1.0})
 
 
 def rollout(cloud: LocalCloud, *arguments: str) -> tuple[int, dict[str, Any], str]:
     """Exit code, JSON and standard error of a command."""
-    port = cloud.url.rpartition(":")[2]
-    command = [sys.executable, "-c", COMMAND, "rollout", *arguments, "--local", port, "--json"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(command(cloud, *arguments), capture_output=True, text=True, timeout=60, check=False)
     return done.returncode, json.loads(done.stdout) if done.stdout else {}, done.stderr
 
 
@@ -43,7 +40,7 @@ def arms_after_a_flip(cloud: LocalCloud, awaited: str) -> set[str]:
 
 def test_an_operator_ramps_and_kills(start_cloud: StartCloud) -> None:
     """A change reaches every environment within the poll interval, and none of the requests on the way fails."""
-    cloud = start_cloud(ARMS_ONLY, environments=3)
+    cloud = start_cloud(ARMS_ONLY, environments=3, flag_poll_s=POLL_S)
     assert set(arms(cloud)) == {"control"}
     code, said, _ = rollout(cloud, "percent", "100", "--reason", "test")
     assert (code, said["changed"], said["version"]) == (0, True, "v2")
@@ -72,7 +69,7 @@ def test_a_document_that_would_be_invalid_is_refused_before_anything_is_sent(clo
 
 def test_a_port_that_nobody_serves_is_one_clear_line() -> None:
     """The line says how to start a local cloud there."""
-    command = [sys.executable, "-c", COMMAND, "rollout", "status", "--local", "1999"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    told = [sys.executable, "-c", COMMAND, "rollout", "status", "--local", "1999"]
+    done = subprocess.run(told, capture_output=True, text=True, timeout=60, check=False)
     assert (done.returncode, done.stderr.count("\n")) == (1, 1)
     assert "flagrank local --port 1999" in done.stderr

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import EndpointConnectionError
 
-from flagrank.local.emf import VALUES_PER_DATUM, EmfForwarder
+from flagrank.local.emf import DATA_PER_CALL, EmfForwarder
 
 
 class CloudWatch:
@@ -42,19 +42,22 @@ def put(*lines: bytes) -> list[dict[str, Any]]:
 
 
 def test_values_are_collected_by_metric_and_dimensions() -> None:
-    """Equal values travel once with their count, and each arm is a series of its own."""
-    data = put(line("control", 2.0), line("treatment", [3.0, 4.0]), line("control", 2.0))
-    told = {datum["Dimensions"][0]["Value"]: dict(zip(datum["Values"], datum["Counts"], strict=True)) for datum in data}
-    assert told == {"control": {2.0: 2.0}, "treatment": {3.0: 1.0, 4.0: 1.0}}
+    """However many lines there were, each arm is one datum: count, sum and extremes."""
+    data = put(line("control", 2.0), line("treatment", [3.0, 4.0]), line("control", 2.5))
+    told = {datum["Dimensions"][0]["Value"]: datum["StatisticValues"] for datum in data}
+    assert told == {
+        "control": {"SampleCount": 2, "Sum": 4.5, "Minimum": 2.0, "Maximum": 2.5},
+        "treatment": {"SampleCount": 2, "Sum": 7.0, "Minimum": 3.0, "Maximum": 4.0},
+    }
     assert {(datum["Namespace"], datum["MetricName"], datum["Unit"]) for datum in data} == {
         ("Flagrank", "Latency", "Milliseconds")
     }
 
 
-def test_no_datum_holds_more_values_than_cloudwatch_takes() -> None:
-    """Many distinct values are spread over several data, and none is lost."""
-    data = put(*(line("control", float(value)) for value in range(2 * VALUES_PER_DATUM + 1)))
-    assert [len(datum["Values"]) for datum in data] == [VALUES_PER_DATUM, VALUES_PER_DATUM, 1]
+def test_no_call_holds_more_data_than_asked_for() -> None:
+    """Many series are spread over several calls, and none is lost."""
+    data = put(*(line(f"arm-{number}", 1.0) for number in range(2 * DATA_PER_CALL + 1)))
+    assert len({datum["Dimensions"][0]["Value"] for datum in data}) == 2 * DATA_PER_CALL + 1
 
 
 @pytest.mark.parametrize(

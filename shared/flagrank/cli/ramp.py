@@ -39,6 +39,12 @@ def percentages(text: str) -> tuple[float, ...]:
 
 EveryOption = Annotated[Any, typer.Option(parser=seconds, metavar="DURATION", help="How often to look.")]
 LatencyOption = Annotated[float | None, typer.Option(min=0, help="How far the treated p95 may be above the control's.")]
+ErrorsOption = Annotated[
+    float | None, typer.Option(min=0, max=100, help="How many more of the treated requests may fail, in percent.")
+]
+FallbacksOption = Annotated[
+    float | None, typer.Option(min=0, max=100, help="How many more of the treated requests may fall back, in percent.")
+]
 CostOption = Annotated[float | None, typer.Option(min=0, help="What a thousand treated requests may cost in USD.")]
 
 
@@ -54,6 +60,8 @@ def ramp(
         Any, typer.Option(parser=seconds, metavar="DURATION", help="After which a step that cannot be told is left.")
     ] = "2h",
     shadow: Annotated[bool, typer.Option(help="Begin with a step that asks the LLM and serves the baseline.")] = True,
+    max_extra_errors: ErrorsOption = None,
+    max_extra_fallbacks: FallbacksOption = None,
     max_extra_latency_ms: LatencyOption = None,
     max_usd_per_thousand: CostOption = None,
     actor: ActorOption = None,
@@ -66,7 +74,8 @@ def ramp(
     Ctrl-C leaves the flag where it is, and the same command goes on from there.
     """
     asked = Asked(target, actor, reason, dry_run, json)
-    limits = replace(_limits(max_extra_latency_ms, max_usd_per_thousand), steps=len(percents) + shadow)
+    limits = _limits(max_extra_errors, max_extra_fallbacks, max_extra_latency_ms, max_usd_per_thousand)
+    limits = replace(limits, steps=len(percents) + shadow)
     plan = RampPlan(percents, bake, every, patience, target.flip_s, shadow, limits)
     control = target.control()
     if dry_run:
@@ -98,12 +107,14 @@ def ramp(
 def watch(
     target: Target,
     every: EveryOption = "15s",
+    max_extra_errors: ErrorsOption = None,
+    max_extra_fallbacks: FallbacksOption = None,
     max_extra_latency_ms: LatencyOption = None,
     max_usd_per_thousand: CostOption = None,
     json: JsonFlag = False,
 ) -> None:
     """Show both arms and the verdicts on the step in force, live; with --json, once."""
-    limits = _limits(max_extra_latency_ms, max_usd_per_thousand)
+    limits = _limits(max_extra_errors, max_extra_fallbacks, max_extra_latency_ms, max_usd_per_thousand)
     plan = RampPlan((100.0,), flip_s=target.flip_s, limits=limits)
     control, figures = target.control(), target.figures()
 
@@ -134,12 +145,18 @@ def watch(
                 return
 
 
-def _limits(max_extra_latency_ms: float | None, max_usd_per_thousand: float | None) -> Limits:
+def _limits(
+    extra_errors: float | None, extra_fallbacks: float | None, extra_latency_ms: float | None, usd: float | None
+) -> Limits:
     limits = Limits()
-    if max_extra_latency_ms is not None:
-        limits = replace(limits, p95_ms=replace(limits.p95_ms, absolute=max_extra_latency_ms))
-    if max_usd_per_thousand is not None:
-        limits = replace(limits, cost_micro_usd=Limit(ceiling=max_usd_per_thousand * MICRO_USD))
+    if extra_errors is not None:
+        limits = replace(limits, errors=replace(limits.errors, absolute=extra_errors / 100))
+    if extra_fallbacks is not None:
+        limits = replace(limits, fallbacks=replace(limits.fallbacks, absolute=extra_fallbacks / 100))
+    if extra_latency_ms is not None:
+        limits = replace(limits, p95_ms=replace(limits.p95_ms, absolute=extra_latency_ms))
+    if usd is not None:
+        limits = replace(limits, cost_micro_usd=Limit(ceiling=usd * MICRO_USD))
     return limits
 
 

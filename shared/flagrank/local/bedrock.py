@@ -4,6 +4,7 @@
 """
 
 import asyncio
+import contextlib
 import math
 import random
 from collections import Counter
@@ -30,7 +31,10 @@ MEMBERS = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class LLMBehaviour:
-    """How it behaves: `latency_ms` + `ms_per_token` * tokens, spread by `noise`; the faults are shares, 0..1."""
+    """How it behaves: `latency_ms` + `ms_per_token` * tokens, spread by `noise`; the faults are shares, 0..1.
+
+    It says that it took `billed` times the tokens that it took.
+    """
 
     latency_ms: float = 12.0
     ms_per_token: float = 0.06
@@ -39,6 +43,7 @@ class LLMBehaviour:
     throttled: float = 0.0
     hang: float = 0.0
     cut_off: float = 0.0
+    billed: float = 1.0
     seed: int = 1
 
 
@@ -97,7 +102,9 @@ async def _converse(stage: Stage, body: dict[str, Any]) -> Response:
         raise _throttled(stage)
     if hangs:
         stage.statistics["hung"] += 1
-        await asyncio.sleep(HANG_S)
+        # cancelled when the stand-in ends, which is no error
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.sleep(HANG_S)
         raise ServiceError("ModelTimeoutException", 408, "The model did not answer in time.")
     prompt = body["messages"][-1]["content"][0]["text"]
     entries = judge(prompt)
@@ -123,9 +130,9 @@ async def _converse(stage: Stage, body: dict[str, Any]) -> Response:
             "output": {"message": {"role": "assistant", "content": [block]}},
             "stopReason": stop_reason,
             "usage": {
-                "inputTokens": input_tokens,
-                "outputTokens": output_tokens,
-                "totalTokens": input_tokens + output_tokens,
+                "inputTokens": round(behaviour.billed * input_tokens),
+                "outputTokens": round(behaviour.billed * output_tokens),
+                "totalTokens": round(behaviour.billed * input_tokens) + round(behaviour.billed * output_tokens),
             },
             "metrics": {"latencyMs": round(latency_ms)},
         }

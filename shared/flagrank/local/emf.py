@@ -1,17 +1,32 @@
 """What CloudWatch Logs does with EMF: metric lines on a function's output become metrics, here in moto."""
 
 import threading
-from collections import Counter
+from dataclasses import dataclass
 from typing import Any
 
 import orjson
 from botocore.exceptions import BotoCoreError, ClientError
 
 EVERY_S = 1.0
-VALUES_PER_DATUM = 150
 DATA_PER_CALL = 100
 
 type Key = tuple[str, str, str, tuple[tuple[str, str], ...]]
+
+
+@dataclass(slots=True)
+class Statistics:
+    """A second's values of one metric. Not the values: moto keeps each as an object, and knows no percentile anyway."""
+
+    count: int = 0
+    total: float = 0.0
+    lowest: float = float("inf")
+    highest: float = float("-inf")
+
+    def add(self, value: float) -> None:
+        """Counts one more value."""
+        self.count += 1
+        self.total += value
+        self.lowest, self.highest = min(self.lowest, value), max(self.highest, value)
 
 
 class EmfForwarder:
@@ -19,7 +34,7 @@ class EmfForwarder:
 
     def __init__(self, client: Any) -> None:
         self._client = client
-        self._values: dict[Key, Counter[float]] = {}
+        self._collected: dict[Key, Statistics] = {}
         self._lock = threading.Lock()
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
@@ -36,8 +51,8 @@ class EmfForwarder:
             # as CloudWatch does: what cannot be read as metrics stays a log line
             return None
         with self._lock:
-            for key, counts in values.items():
-                self._values.setdefault(key, Counter()).update(counts)
+            for key, value in values:
+                self._collected.setdefault(key, Statistics()).add(value)
         return document
 
     def stop(self) -> None:
@@ -52,20 +67,21 @@ class EmfForwarder:
 
     def _flush(self) -> None:
         with self._lock:
-            collected, self._values = self._values, {}
+            collected, self._collected = self._collected, {}
         by_namespace: dict[str, list[dict[str, Any]]] = {}
-        for (namespace, name, unit, dimensions), counts in collected.items():
-            entries = list(counts.items())
-            for start in range(0, len(entries), VALUES_PER_DATUM):
-                part = entries[start : start + VALUES_PER_DATUM]
-                datum = {
-                    "MetricName": name,
-                    "Unit": unit,
-                    "Dimensions": [{"Name": key, "Value": value} for key, value in dimensions],
-                    "Values": [value for value, _ in part],
-                    "Counts": [float(count) for _, count in part],
-                }
-                by_namespace.setdefault(namespace, []).append(datum)
+        for (namespace, name, unit, dimensions), statistics in collected.items():
+            datum = {
+                "MetricName": name,
+                "Unit": unit,
+                "Dimensions": [{"Name": key, "Value": value} for key, value in dimensions],
+                "StatisticValues": {
+                    "SampleCount": statistics.count,
+                    "Sum": statistics.total,
+                    "Minimum": statistics.lowest,
+                    "Maximum": statistics.highest,
+                },
+            }
+            by_namespace.setdefault(namespace, []).append(datum)
         for namespace, data in by_namespace.items():
             for start in range(0, len(data), DATA_PER_CALL):
                 try:
@@ -75,14 +91,13 @@ class EmfForwarder:
                     return
 
 
-def _values(document: dict[str, Any]) -> dict[Key, Counter[float]]:
-    found: dict[Key, Counter[float]] = {}
+def _values(document: dict[str, Any]) -> list[tuple[Key, float]]:
+    found = []
     for block in document["_aws"]["CloudWatchMetrics"]:
         for names in block["Dimensions"]:
             dimensions = tuple((name, str(document[name])) for name in sorted(names))
             for metric in block["Metrics"]:
                 values = document[metric["Name"]]
                 key = (block["Namespace"], metric["Name"], metric.get("Unit", "None"), dimensions)
-                listed = values if isinstance(values, list) else [values]
-                found.setdefault(key, Counter()).update(round(float(value), 1) for value in listed)
+                found += [(key, float(value)) for value in (values if isinstance(values, list) else [values])]
     return found

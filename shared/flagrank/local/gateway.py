@@ -36,7 +36,7 @@ def create_app(pool: Pool, local: Mapping[str, Any], figures: FiguresSource) -> 
             since_s, until_s = (float(request.query_params[name]) for name in ("since_s", "until_s"))
         except (KeyError, ValueError):
             return Response("since_s and until_s are epoch seconds", 400)
-        # counting half a million requests takes a while: not on the loop that serves
+        # hours of figures take a while: not on the loop that serves
         arms = await run_in_threadpool(figures.read, since_s, until_s)
         return Response(orjson.dumps(arms), media_type=JSON_TYPE)
 

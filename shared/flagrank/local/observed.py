@@ -3,80 +3,95 @@
 moto's CloudWatch keeps values, but knows no percentile and no trimmed count: so these come from the EMF lines.
 """
 
-from collections import deque
+import threading
 from dataclasses import dataclass, field
 from typing import Any
+
+import numpy as np
+import numpy.typing as npt
 
 from flagrank.domain import Arm, Reason
 from flagrank.figures import LATENCY_LADDER_MS, ArmFigures, Arms
 from flagrank.metrics import Metric
 
-REMEMBERED = 500_000
+COUNTS = ("requests", "errors", "attempted", "fallbacks", "timeouts", "malformed", "stale")
+COSTS = 2
+LADDER = np.array(LATENCY_LADDER_MS, np.float64)
+REMEMBERED_S = 6 * 3600
+
+type Row = npt.NDArray[np.float64]
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
-    """One request's part of the figures."""
+@dataclass(slots=True)
+class Second:
+    """One arm's second: counts, costs and rungs in a row (float64), and the users that the split placed."""
 
-    at_s: float
-    arm: str
-    user: str | None
-    latency_ms: float
-    error: bool
-    attempted: bool
-    fallback: bool
-    timeout: bool
-    stale: bool
-    cost_micro_usd: float
+    figures: Row = field(default_factory=lambda: np.zeros(len(COUNTS) + COSTS + len(LADDER)))
+    users: set[str] = field(default_factory=set)
 
 
 @dataclass(frozen=True, slots=True)
 class Observed:
-    """The last half million requests; a FiguresSource."""
+    """The last six hours by the second; a FiguresSource."""
 
-    _requests: deque[Request] = field(default_factory=lambda: deque(maxlen=REMEMBERED))
+    _seconds: dict[tuple[int, str], Second] = field(default_factory=dict)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def take(self, document: dict[str, Any]) -> None:
         """Counts an EMF document if it is about a request."""
-        if Metric.REQUESTS in document and "arm" in document:
-            self._requests.append(_request(document))
+        if Metric.REQUESTS not in document or "arm" not in document:
+            return
+        at_s = document["_aws"]["Timestamp"] // 1000
+        figures = _figures(document)
+        with self._lock:
+            second = self._seconds.get((at_s, document["arm"]))
+            if second is None:
+                second = self._seconds[at_s, document["arm"]] = Second()
+                self._forget(at_s - REMEMBERED_S)
+            second.figures += figures
+            if document.get("assignment") == Reason.SPLIT:
+                second.users.add(document["user_id"])
 
     def read(self, since_s: float, until_s: float) -> Arms:
-        """See FiguresSource."""
-        seen = [request for request in self._requests.copy() if since_s <= request.at_s < until_s]
-        arms = ([request for request in seen if request.arm == arm] for arm in (Arm.TREATMENT, Arm.CONTROL))
-        return Arms(*map(_arm_figures, arms))
+        """See FiguresSource; in whole seconds."""
+        with self._lock:
+            seen = [(arm, second) for (at_s, arm), second in self._seconds.items() if since_s <= at_s < until_s]
+            return Arms(*(_sum([second for of, second in seen if of == arm]) for arm in (Arm.TREATMENT, Arm.CONTROL)))
+
+    def _forget(self, before_s: int) -> None:
+        # seconds come in their order, but for a few
+        while self._seconds and (oldest := next(iter(self._seconds)))[0] < before_s:
+            del self._seconds[oldest]
 
 
-def _request(document: dict[str, Any]) -> Request:
+def _figures(document: dict[str, Any]) -> Row:
     def value(metric: Metric) -> float:
         values = document.get(metric, 0.0)
         return float(values[0] if isinstance(values, list) else values)
 
-    return Request(
-        at_s=document["_aws"]["Timestamp"] / 1000,
-        arm=document["arm"],
-        user=document["user_id"] if document.get("assignment") == Reason.SPLIT else None,
-        latency_ms=value(Metric.RECOMMEND_LATENCY),
-        error=value(Metric.UNKNOWN_FAILURE) > 0,
-        attempted=value(Metric.RERANK_ELIGIBLE) > 0,
-        fallback=value(Metric.FALLBACK) > 0,
-        timeout=value(Metric.TIMEOUT) > 0,
-        stale=value(Metric.FLAG_STALE) > 0,
-        cost_micro_usd=value(Metric.COST_MICRO_USD),
+    cost = value(Metric.COST_MICRO_USD)
+    met = (
+        Metric.REQUESTS,
+        Metric.UNKNOWN_FAILURE,
+        Metric.RERANK_ELIGIBLE,
+        Metric.FALLBACK,
+        Metric.TIMEOUT,
+        Metric.PARSE_FAILURE,
+        Metric.FLAG_STALE,
     )
+    counts = [float(value(metric) > 0) for metric in met]
+    return np.concatenate([counts, [cost, cost**2], value(Metric.RECOMMEND_LATENCY) > LADDER])
 
 
-def _arm_figures(requests: list[Request]) -> ArmFigures:
+def _sum(seconds: list[Second]) -> ArmFigures:
+    total = sum((second.figures for second in seconds), Second().figures)
+    costs_from, ladder_from = len(COUNTS), len(COUNTS) + COSTS
+    counts = dict(zip(COUNTS, total[:costs_from].astype(int).tolist(), strict=True))
+    cost, cost_squared = total[costs_from:ladder_from].tolist()
     return ArmFigures(
-        requests=len(requests),
-        users=len({request.user for request in requests if request.user is not None}),
-        errors=sum(request.error for request in requests),
-        attempted=sum(request.attempted for request in requests),
-        fallbacks=sum(request.fallback for request in requests),
-        timeouts=sum(request.timeout for request in requests),
-        slower=tuple(sum(request.latency_ms > rung for request in requests) for rung in LATENCY_LADDER_MS),
-        stale=sum(request.stale for request in requests),
-        cost_micro_usd=sum(request.cost_micro_usd for request in requests),
-        cost_micro_usd_squared=sum(request.cost_micro_usd**2 for request in requests),
+        users=len(set().union(*(second.users for second in seconds))),
+        slower=tuple(total[ladder_from:].astype(int).tolist()),
+        cost_micro_usd=cost,
+        cost_micro_usd_squared=cost_squared,
+        **counts,
     )
