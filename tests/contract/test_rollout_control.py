@@ -80,6 +80,7 @@ def test_a_version_can_come_back(control: RolloutControl) -> None:
     assert deployed.deployment.version == first.version
 
 
+@pytest.mark.rollout
 def test_of_operators_who_saw_the_same_one_is_let_through(control: RolloutControl) -> None:
     """However close they are; the others are told what another one does, and nothing of theirs is in force."""
     control.deploy(on(1), actor="me", reason="percent 1")

@@ -38,6 +38,7 @@ def guard_variables(cloud: LocalCloud) -> dict[str, str]:
     }
 
 
+@pytest.mark.rollout
 def test_an_alarm_takes_the_treatment_away(start_cloud: StartCloud, monkeypatch: pytest.MonkeyPatch) -> None:
     """Within the poll interval nobody is treated, no request fails, and the record says which alarm it was."""
     cloud = start_cloud(ALL_TREATED, environments=1, flag_poll_s=POLL_S)

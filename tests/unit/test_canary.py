@@ -244,6 +244,7 @@ def test_what_is_no_percentage_is_refused() -> None:
         judge(ArmFigures(), ArmFigures(), LIMITS, 101)
 
 
+@pytest.mark.rollout
 def test_looking_every_minute_keeps_the_promise() -> None:
     """Of 1,000 ramps of equal arms with a look each minute and nothing tolerated, no more fail than was promised."""
     failed_share = share_of_failed_ramps(np.random.default_rng(11), NOTHING_TOLERATED, ramps=1000, minutes=20)

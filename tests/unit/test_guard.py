@@ -222,6 +222,7 @@ def test_a_plan_never_raises_exposure(changes: list[tuple[FlagDocument, int]], l
     assert planned.document.enabled == (good is not None)
 
 
+@pytest.mark.rollout
 def test_exposure_never_rises_under_any_sequence_of_alarms() -> None:
     """1,000 random sequences of duplicated, reordered and concurrent events: whatever is in force treats no more than
     what was before it, and an alarm about what is in force always lowers it."""
@@ -245,6 +246,7 @@ def test_exposure_never_rises_under_any_sequence_of_alarms() -> None:
     assert refusals > SEQUENCES / 10
 
 
+@pytest.mark.rollout
 def test_operators_at_the_same_time_are_never_overruled_upwards() -> None:
     """While operators raise, lower and switch off, each document of the guard's treats no more than the one before."""
     lowerings = []

@@ -7,6 +7,7 @@ import socket
 import sys
 import threading
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -126,8 +127,9 @@ class LocalCloud:
             self._thread.join()
         if self._emf is not None:
             self._emf.stop()
-        for stand_in in self._stand_ins.values():
-            stand_in.stop()
+        # each takes a moment to say good-bye to its callers
+        with ThreadPoolExecutor() as threads:
+            list(threads.map(StandIn.stop, self._stand_ins.values()))
 
     def _start(self, listener: socket.socket) -> None:
         for name, options in (
