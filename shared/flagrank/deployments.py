@@ -1,7 +1,6 @@
 """The flag's deployments: what is in force, what came before, and the hand that changes it."""
 
 import datetime as dt
-import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -104,11 +103,17 @@ class RolloutControl(Protocol):
 def way_back(history: Sequence[Deployment]) -> Deployment | None:
     """The newest deployment before the one in force that nobody ever retreated from; `history` is newest first.
 
-    A version that was undone, or that a rollback, an `off` or the guard left, stays bad however often it is deployed:
-    so going back twice goes back twice, and never returns to what was left (infra/decisions/0051).
+    A version that was undone, or that a rollback, an `off` or the guard left, stays bad however often it is deployed,
+    and even if that retreat was undone: so going back twice goes back twice (infra/decisions/0051).
     """
-    standing = [entry for entry in history if entry.state not in UNDONE]
-    bad = {entry.version for entry in history if entry.state in UNDONE}
-    bad |= {entry.version for later, entry in itertools.pairwise(standing) if later.is_retreat}
-    bad |= {entry.version for entry in standing[:1]}
-    return next((entry for entry in standing[1:] if entry.version not in bad), None)
+    standing: list[Deployment] = []
+    bad = set()
+    for entry in reversed(history):
+        if standing and entry.is_retreat:
+            bad.add(standing[-1].version)
+        if entry.state in UNDONE:
+            bad.add(entry.version)
+        else:
+            standing.append(entry)
+    bad |= {entry.version for entry in standing[-1:]}
+    return next((entry for entry in reversed(standing) if entry.version not in bad), None)
