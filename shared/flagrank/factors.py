@@ -125,6 +125,12 @@ class Factors:
         return norms
 
     @cached_property
+    def mean_user(self) -> npt.NDArray[np.float64]:
+        """The mean of all users' factors, (d,); zeros where there are no users."""
+        users = self.user_factors
+        return users.mean(axis=0, dtype=np.float64) if len(users) else np.zeros(users.shape[1])
+
+    @cached_property
     def popular_rows(self) -> Rows:
         """Item rows by falling popularity, ties by row."""
         return np.argsort(-self.popularity, kind="stable")

@@ -160,7 +160,7 @@ def test_fold_in_is_the_closed_form(board: Factors) -> None:
     preferred[history] = 1
     system = items.T @ (confidences[:, None] * items) + board.fold_in.regularization * np.eye(items.shape[1])
     expected = np.linalg.solve(system, items.T @ (confidences * preferred))
-    assert fold_in(board, history) == pytest.approx(expected, rel=1e-3, abs=1e-5)
+    assert fold_in(board, history, prior_interactions=0) == pytest.approx(expected, rel=1e-3, abs=1e-5)
 
 
 def test_fold_in_is_what_implicit_would_compute() -> None:
@@ -177,4 +177,4 @@ def test_fold_in_is_what_implicit_would_compute() -> None:
     for user in (0, 1, SIZE - 1):
         own = np.array(factors.item_rows(matrix.item_ids[matrix.confidence[user].indices].tolist()), np.int64)
         expected = model.recalculate_user(user, matrix.confidence[user])
-        assert fold_in(factors, own) == pytest.approx(np.ravel(expected), rel=1e-3, abs=1e-4)
+        assert fold_in(factors, own, prior_interactions=0) == pytest.approx(np.ravel(expected), rel=1e-3, abs=1e-4)

@@ -86,10 +86,10 @@ def test_a_stranger_with_history_is_folded_in() -> None:
 
 
 def test_fold_in_solves_the_normal_equations() -> None:
-    """The vector is the minimiser of ALS's weighted squared error, so its gradient vanishes."""
+    """Without a prior the vector is the minimiser of ALS's weighted squared error, so its gradient vanishes."""
     factors = make_factors()
     history = np.array([1, 5, 20], np.int64)
-    vector = fold_in(factors, history).astype(np.float64)
+    vector = fold_in(factors, history, prior_interactions=0).astype(np.float64)
     items = factors.item_factors.astype(np.float64)
     confidence = np.ones(len(items))
     confidence[history] = factors.fold_in.confidence
@@ -97,6 +97,18 @@ def test_fold_in_solves_the_normal_equations() -> None:
     wanted[history] = 1.0
     gradient = items.T @ (confidence * (items @ vector - wanted)) + factors.fold_in.regularization * vector
     assert np.abs(gradient).max() < 1e-4
+
+
+@given(history=st.sets(st.integers(0, 49), min_size=1, max_size=30))
+def test_a_prior_pulls_towards_the_mean_user(history: set[int]) -> None:
+    """The more it is worth beside the history, the closer the vector is to the mean user, and in the end equal."""
+    factors = make_factors()
+    rows = np.array(sorted(history), np.int64)
+    metric = factors.item_gram + factors.fold_in.regularization * np.eye(len(factors.mean_user))
+    away = [fold_in(factors, rows, prior_interactions=worth) - factors.mean_user for worth in (0, 1, 4, 16, 1e9)]
+    distances = np.sqrt([offset @ metric @ offset for offset in away])
+    assert (np.diff(distances) <= 1e-3 * distances[0]).all()
+    assert distances[-1] <= 1e-3 * distances[0]
 
 
 def test_a_repeated_history_item_counts_once() -> None:
