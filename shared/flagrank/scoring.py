@@ -14,10 +14,11 @@ def learned_order(factors: Factors, seen: Rows, pool: Sequence[Candidate]) -> li
     """The pool in the order of the published Stage 2, with its scores and ranks; as it is where none is published.
 
     `pool` by falling Stage 1 score, for a user who has seen the item rows `seen`, oldest first. A new item keeps its
-    place and takes the score of the item before it: the model has learned from interactions, and it has none.
+    place and takes the score of the item before it: the model has learned from interactions, and it has none. So does
+    the whole pool of a user who has fewer than anybody from whom the model learned.
     """
     places = [place for place, candidate in enumerate(pool) if not candidate.is_new]
-    if factors.stage2 is None or not places:
+    if factors.stage2 is None or not places or len(seen) < factors.stage2.document.min_history:
         return list(pool)
     rows = np.array([pool[place].row for place in places])
     scores = np.array([pool[place].score for place in places], np.float32)

@@ -51,12 +51,17 @@ class Tree(BaseModel):
 
 
 class Stage2Document(BaseModel):
-    """`stage2.json`: the model as published. `features` names the columns it reads, in order; `pool` candidates."""
+    """`stage2.json`: the model as published. `features` names the columns it reads, in order; `pool` candidates.
+
+    `min_history` is the fewest interactions that a user had from whom it learned: of those who have fewer it knows
+    nothing.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     features: Annotated[tuple[str, ...], Field(min_length=1)]
     pool: Annotated[int, Field(ge=1, le=1000)]
+    min_history: Annotated[int, Field(ge=0)] = 0
     linear: Linear | None = None
     trees: tuple[Tree, ...] = ()
 

@@ -44,13 +44,13 @@ def test_diversity_is_the_mean_over_pairs(items: list[int]) -> None:
     factors = make_factors(items=30)
     unit = beyond_accuracy.unit_rows(factors.item_factors)[items].astype(np.float64)
     pairs = [1 - unit[a] @ unit[b] for a in range(len(items)) for b in range(a)]
-    found = beyond_accuracy.intra_list_diversity(factors, [rows(*items)])
+    found = beyond_accuracy.intra_list_diversity(factors.item_factors, [rows(*items)])
     assert found[0] == pytest.approx(np.mean(pairs), abs=1e-5)
 
 
 def test_a_list_of_one_item_is_not_diverse() -> None:
     """There is no pair."""
-    assert beyond_accuracy.intra_list_diversity(make_factors(items=3), [rows(1)]).tolist() == [0.0]
+    assert beyond_accuracy.intra_list_diversity(make_factors(items=3).item_factors, [rows(1)]).tolist() == [0.0]
 
 
 @given(st.lists(st.floats(-1, 1), min_size=1, max_size=50))

@@ -6,16 +6,19 @@ import numpy as np
 import pytest
 
 from flagrank.adapters.in_memory import HashedWordsEmbedder
+from flagrank.domain import RecommendQuery
 from flagrank.errors import EmbeddingUnavailable
 from flagrank.offline import item_embeddings, replay
 from flagrank.offline.cold_start import fold_in_curve, new_item_recall
 from flagrank.offline.interactions import Dataset
 from flagrank.offline.item_embeddings import PUBLISHED_DIMENSIONS, embed_items, embedder
 from flagrank.offline.movielens import read
+from flagrank.offline.neighbours import NeighbourParameters
 from flagrank.offline.new_items import TextFeatures, guess_factors
+from flagrank.offline.split import HELD_OUT_PER_USER, held_out_last
 from flagrank.offline.stage_report import prepare
 from flagrank.offline.train import AlsParameters, train
-from flagrank.offline.two_stage import TrainingPlan
+from flagrank.offline.two_stage import TrainingPlan, train_two_stages
 from flagrank.settings import RuleSet
 from tests.offline.datasets import QUICK, shop
 from tests.offline.ml100k import FOLDER, needs_ml100k
@@ -76,10 +79,33 @@ def test_new_items_are_capped_by_the_operator(dataset: Dataset) -> None:
 
 
 def test_more_history_makes_a_better_list(dataset: Dataset) -> None:
-    """A stranger's whole history beats the first interaction alone; all rows are of the same strangers."""
-    found = fold_in_curve(prepare(dataset, TrainingPlan(als=QUICK, kind="none")))
-    assert found["ndcg@10"].keys() == {"popularity", "1", "3", "5", "10", "all"}
-    assert found["ndcg@10"]["all"]["mean"] > found["ndcg@10"]["1"]["mean"]
+    """A stranger's whole history beats the first interaction alone, and no list is worse than popularity's."""
+    plan = TrainingPlan(als=QUICK, neighbours=NeighbourParameters(count=20), kind="linear", folds=2)
+    found = fold_in_curve(prepare(dataset, plan), silent)["ndcg@10"]
+    assert found.keys() == {"popularity", "stage1", "stage2"}
+    assert found["stage1"].keys() == found["stage2"].keys() == {"1", "3", "5", "10", "all"}
+    for stage in ("stage1", "stage2"):
+        assert found[stage]["all"]["mean"] > found[stage]["1"]["mean"]
+        assert found[stage]["3"]["mean"] >= found["popularity"]["mean"]
+
+
+def test_stage_2_leaves_strangers_to_stage_1(dataset: Dataset) -> None:
+    """It learned from users with ten interactions and more: those of whom less is known keep Stage 1's order."""
+    plan = TrainingPlan(als=QUICK, neighbours=NeighbourParameters(count=20), kind="linear", folds=2)
+    factors = train_two_stages(held_out_last(dataset), plan).factors
+    assert factors.stage2 is not None
+    fewest = factors.stage2.document.min_history
+    assert fewest >= HELD_OUT_PER_USER
+    history = factors.item_ids[factors.seen(0)[:fewest]].tolist()
+    orders = {}
+    for known in (fewest - 1, fewest):
+        query = RecommendQuery(10**6, 50, history=tuple(history[:known]))
+        orders[known] = [
+            replay.item_ids([replay.baseline(stage).recommend(query)])
+            for stage in (factors, replace(factors, stage2=None))
+        ]
+    assert orders[fewest - 1][0] == orders[fewest - 1][1]
+    assert orders[fewest][0] != orders[fewest][1]
 
 
 def test_every_item_is_embedded_and_reduced(dataset: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,6 +14,7 @@ from flagrank.offline.held_out_users import CUTOFFS, HeldOutUsers
 from flagrank.offline.interactions import Dataset
 from flagrank.offline.movielens import read
 from flagrank.offline.neighbours import NeighbourParameters
+from flagrank.offline.split import held_out_at_random
 from flagrank.offline.stage_report import means, prepare, report
 from flagrank.offline.two_stage import TrainingPlan
 from tests.offline.datasets import QUICK, as_dataset, checkerboard, shop
@@ -131,14 +132,9 @@ def test_an_alpha_near_one_moves_less_than_one_of_a_half(whole: dict[str, Any]) 
     assert changes["0.95"] <= changes["0.5"]
 
 
-def test_scores_are_judged_once_for_all_alphas(whole: dict[str, Any]) -> None:
-    """`alpha` is no part of the cache's key, so four of five passes are answered from the cache."""
-    assert whole["llm"]["words"]["cache"]["hit_rate"] >= 0.8
-
-
 def test_relevance_of_one_leaves_diversity_free(whole: dict[str, Any]) -> None:
     """The first row of the price list is the list as served, and diversity grows as relevance gives way."""
-    rows = whole["diversity"]
+    rows = whole["diversity"]["factors"]
     assert rows[0]["ndcg@10"] == whole["stage2"]["ndcg@10"]
     assert rows[-1]["diversity@10"] > rows[0]["diversity@10"]
 
@@ -156,6 +152,7 @@ def test_means_are_over_users() -> None:
 
 
 @needs_ml100k
+@pytest.mark.timeout(900)
 def test_movielens_reaches_what_the_readme_promises() -> None:
     """On ua.test, with nothing tuned on it: both stages at least at their bars, and a gain in every column."""
     found = evaluated(read(FOLDER), TrainingPlan())
@@ -165,5 +162,20 @@ def test_movielens_reaches_what_the_readme_promises() -> None:
     }
     for stage, bar in bars.items():
         assert [value >= least for value, least in zip(found[stage].values(), bar, strict=True)] == [True] * 6
+    assert all(change["mean"] > 0 for change in found["delta"].values())
+    assert all(found["delta"][f"{metric}@{k}"]["ci95"][0] > 0 for metric in ("recall", "ndcg") for k in (10, 100))
+
+
+@needs_ml100k
+@pytest.mark.timeout(900)
+def test_another_split_holds_the_same_gain() -> None:
+    """Ten interactions of each user drawn anew from base and test together: Stage 2 gains in every column there, too.
+
+    With the linear model, which trains in seconds.
+    """
+    own = read(FOLDER)
+    assert own.held_out is not None
+    together = replace(own, interactions=own.interactions.joined(own.held_out), held_out=None)
+    found = evaluated(held_out_at_random(together, seed=7), TrainingPlan(kind="linear", folds=2))
     assert all(change["mean"] > 0 for change in found["delta"].values())
     assert all(found["delta"][f"{metric}@{k}"]["ci95"][0] > 0 for metric in ("recall", "ndcg") for k in (10, 100))

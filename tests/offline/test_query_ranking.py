@@ -2,13 +2,17 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from flagrank.adapters.in_memory import HashedWordsEmbedder
+from flagrank.domain import Reason, RecommendQuery
 from flagrank.factors import Factors
+from flagrank.offline import replay
+from flagrank.offline.gate_effect import Asked, gate_effect, observe
 from flagrank.offline.interactions import Dataset
-from flagrank.offline.judges import EmbeddingJudge, Judge, judge
-from flagrank.offline.llm_effect import FLAG, gate_effect
+from flagrank.offline.judges import EmbeddingJudge, InProcessLLM, Judge, judge
+from flagrank.offline.llm_effect import FLAG
 from flagrank.offline.query_ranking import QueryRequest, make_requests, query_effect
 from flagrank.offline.stage_report import prepare
 from flagrank.offline.train import train
@@ -74,14 +78,47 @@ def test_an_embedding_judge_reads_the_prompt_that_is_sent() -> None:
     assert by_meaning("no fence here") is None
 
 
-def test_a_gate_is_chosen_on_one_half_and_judged_on_the_other(dataset: Dataset) -> None:
-    """Queries always pass, so their share of the calls is the most that it leaves; what it saves is reported."""
+def asked(queries: int, gain_without: float, users: int = 40) -> Asked:
+    """Requests with a query that gain .5 each, and requests without."""
+    has_query = np.arange(queries + users) < queries
+    spread = np.linspace(0, 1, queries + users)
+    gain = np.where(has_query, 0.5, gain_without)
+    return Asked(has_query, np.full(len(spread), 30), spread, gain)
+
+
+def test_a_gate_is_chosen_on_validation_and_judged_on_the_test() -> None:
+    """Where only queries gain on validation, the gate lets nothing else through, whatever the test would like."""
+    effect = gate_effect(asked(60, gain_without=0.0), asked(20, gain_without=0.5))
+    assert (effect["gate_sparse_below"], effect["gate_flat_below"]) == (0, 0.0)
+    assert effect["calls_saved"] == pytest.approx(40 / 60, abs=1e-6)
+    assert effect["gain_kept"] == pytest.approx(20 / 60, abs=1e-6)
+
+
+def test_a_gate_keeps_what_gains_without_a_query() -> None:
+    """Where every request gains alike, a gate that keeps 95 % of it saves next to nothing."""
+    assert gate_effect(asked(60, gain_without=0.5), asked(60, gain_without=0.5))["calls_saved"] <= 0.05
+
+
+def test_where_nothing_is_gained_the_gate_asks_least() -> None:
+    """Nothing can be lost, so only queries pass; and of no gain no share is kept."""
+    effect = gate_effect(asked(0, gain_without=-0.1), asked(10, gain_without=-1.0))
+    assert (effect["gate_sparse_below"], effect["gate_flat_below"]) == (0, 0.0)
+    assert effect["gain_kept"] is None
+
+
+def test_what_is_observed_passes_as_the_served_gate_lets_it(dataset: Dataset) -> None:
+    """The share of open requests is the one that the gate itself lets through, request by request."""
     trained = prepare(dataset, TrainingPlan(als=QUICK, kind="none"))
-    requests = make_requests(trained.dataset, trained.factors, count=100)
-    effect = gate_effect(trained, requests, judge)
-    assert effect["requests"] == (100 + len(trained.users.ids)) // 2
-    assert 0 <= effect["calls_saved"] <= 1 - effect["with_query"] / effect["requests"] + 1e-6
-    assert effect["gain_kept"] > 0.9
+    requests = make_requests(trained.dataset, trained.factors, count=20)
+    observed = observe(trained, requests, judge)
+    sparse_below, flat_below = 25, float(np.median(observed.margins))
+    flag = FLAG.model_copy(update={"gate": True, "gate_sparse_below": sparse_below, "gate_flat_below": flat_below})
+    gated = replay.reranking(trained.factors, InProcessLLM(judge), flag)
+    queries = [RecommendQuery(request.user_id, 10, query=request.query) for request in requests]
+    queries += [RecommendQuery(user_id, 10) for user_id in trained.users.ids]
+    served = [gated.recommend(query).reason is not Reason.GATED for query in queries]
+    assert observed.passing(sparse_below, flat_below).tolist() == served
+    assert len(set(served)) == 2
 
 
 def test_new_words_do_not_stop_a_request(dataset: Dataset, factors: Factors) -> None:

@@ -24,8 +24,8 @@ def test_the_page_needs_nothing_else(document: dict[str, Any]) -> None:
 
 
 def test_every_figure_of_the_report_has_its_plot(document: dict[str, Any]) -> None:
-    """Curve, activity, ablation, alpha, calibration, diversity, new users."""
-    assert page(document).count("<svg") == 7
+    """Curve, activity, ablation, alpha, calibration, diversity, new users, gate."""
+    assert page(document).count("<svg") == 8
 
 
 def test_the_same_report_gives_the_same_page(document: dict[str, Any]) -> None:

@@ -22,7 +22,7 @@ from flagrank.stage2 import LinearModel, Table, TreeEnsemble
 from tests.offline.datasets import QUICK, as_dataset, checkerboard, shop
 
 BOOSTING = BoostingParameters(rounds=12, min_data_in_leaf=20)
-PLAN = TrainingPlan(als=QUICK, neighbours=NeighbourParameters(count=20), boosting=BOOSTING, folds=2, pool=60)
+PLAN = TrainingPlan(als=QUICK, neighbours=NeighbourParameters(count=20), boosting=BOOSTING, folds=2, pool=100)
 
 
 @pytest.fixture(scope="module")
@@ -41,14 +41,17 @@ def random_examples(users: int = 200, pool: int = 20) -> Examples:
     table = rng.normal(size=(users * pool, 2)).astype(np.float32)
     labels = np.zeros(users * pool, np.int8)
     labels[np.arange(users) * pool + table[:, 0].reshape(users, pool).argmax(axis=1)] = 1
-    return Examples(("als", "als_z"), table, labels, np.full(users, pool))
+    return Examples(("als", "als_z"), table, labels, np.full(users, pool), np.full(users, 30))
 
 
-def test_training_and_serving_see_the_same_features(
-    dataset: Dataset, trained: TwoStages, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The table that training collects for a user is, to the bit, the one that a served request computes."""
+def test_training_and_serving_see_the_same_features(dataset: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The table that training collects for a user is, to the bit, the one that a served request computes.
+
+    New items, whose factors are guesses, are among the candidates and in neither table.
+    """
     assert dataset.held_out is not None
+    hidden = np.isin(dataset.interactions.items, sorted(dataset.items)[::10])
+    factors = train_two_stages(replace(dataset, interactions=dataset.interactions.select(~hidden)), PLAN).factors
     served: list[Table] = []
 
     def recorded(*arguments: object) -> Table:
@@ -56,15 +59,37 @@ def test_training_and_serving_see_the_same_features(
         return served[-1]
 
     monkeypatch.setattr("flagrank.scoring.feature_table", recorded)
-    factors = trained.factors
     assert factors.stage2 is not None
     found = collect(factors, dataset.held_out, factors.stage2.pool).columns(factors.stage2.features)
     ends = np.cumsum(found.sizes)
-    for number, user_id in enumerate(np.unique(dataset.held_out.users)[:5].tolist()):
+    user_ids = np.unique(dataset.held_out.users).tolist()
+    assert len(user_ids) == len(ends)
+    for user_id, start, end in zip(user_ids, ends - found.sizes, ends, strict=True):
         baseline(factors).recommend(RecommendQuery(user_id, 10))
-        start = ends[number] - found.sizes[number]
-        # rules need a longer pool than this plan trained on: the first candidates are the same
-        assert served[-1][: found.sizes[number], 0].tolist() == found.table[start : ends[number], 0].tolist()
+        assert np.array_equal(served[-1], found.table[start:end])
+    assert found.sizes.min() < factors.stage2.pool
+
+
+def test_a_fold_of_many_users_is_sampled(dataset: Dataset, trained: TwoStages, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same users at each call, and each of them whole."""
+    monkeypatch.setattr("flagrank.offline.examples.MAX_USERS", 7)
+    assert dataset.held_out is not None
+    first, again = (collect(trained.factors, dataset.held_out, 100) for _ in range(2))
+    assert len(first.sizes) == len(first.histories) == 7
+    assert first.sizes.sum() == len(first.table) == len(first.labels)
+    assert np.array_equal(first.table, again.table)
+
+
+def test_a_user_without_open_candidates_is_no_example() -> None:
+    """Somebody who has seen every item leaves nothing to order."""
+    everything = [(1, item, item) for item in range(42)]
+    others = [(user, item, 100 + item) for user in range(2, 8) for item in range(10 * (user % 3), 10 * (user % 3) + 22)]
+    fold = held_out_last(as_dataset([*everything, *others]))
+    assert fold.held_out is not None
+    seen_all = replace(fold, interactions=as_dataset([*everything, *others]).interactions)
+    found = collect(first_stage(seen_all, PLAN, None, lambda *_: None), fold.held_out, 100)
+    assert (found.sizes > 0).all()
+    assert len(found.sizes) == 6
 
 
 def test_examples_hold_nothing_from_after_the_fold(dataset: Dataset) -> None:

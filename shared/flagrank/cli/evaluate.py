@@ -2,23 +2,27 @@
 
 import importlib.util
 import json as jsonlib
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
-from rich.table import Table
 
 from flagrank.adapters.aws_errors import aws_errors
+from flagrank.cli.evaluation_text import parts
 from flagrank.cli.output import emit_json, progress_bar, stdout
-from flagrank.cli.train import DataOption, EmbedderOption, SplitOption, Stage2Kind, Stage2Option
+from flagrank.cli.train import DataOption, EmbedderOption, SplitOption, Stage2Kind
 from flagrank.errors import ConfigurationError, DataError
 
 
 def evaluate(
     data: DataOption = "synthetic",
     split: SplitOption = "ua",
-    stage2: Stage2Option = Stage2Kind.BLEND,
+    stage2: Annotated[Stage2Kind | None, typer.Option(help="What orders ALS's candidates. [default: blend]")] = None,
     embedder: EmbedderOption = "none",
+    like: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="Train as this artifact set was trained, tuned or not.")
+    ] = None,
     quick: Annotated[
         bool, typer.Option("--quick", help="Both stages and their difference alone, without the experiments.")
     ] = False,
@@ -28,6 +32,7 @@ def evaluate(
     html: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the report as one HTML page.")] = None,
 ) -> None:
     """Train on the base, evaluate on what was held out, through the serving code; nothing is tuned on the test."""
+    from flagrank.offline import artifact_folder
     from flagrank.offline import evaluate as evaluation
     from flagrank.offline.sources import read_dataset
     from flagrank.offline.two_stage import TrainingPlan
@@ -38,8 +43,11 @@ def evaluate(
     if html is not None:
         _check_can_plot()
     dataset = read_dataset(data, split)
+    plan = TrainingPlan.of(artifact_folder.read_manifest(like).training) if like else TrainingPlan()
+    if stage2 is not None:
+        plan = replace(plan, kind=stage2.value)
     with progress_bar() as progress, aws_errors():
-        document = evaluation.evaluate(dataset, TrainingPlan(kind=stage2.value), embedder, quick, progress)
+        document = evaluation.evaluate(dataset, plan, embedder, quick, progress)
     if html is not None:
         from flagrank.offline.report import page
 
@@ -48,8 +56,9 @@ def evaluate(
         emit_json(document)
         return
     if json is not None:
-        _write(Path(json), jsonlib.dumps(document, indent=2) + "\n")
-    _show(document)
+        _write(Path(json), jsonlib.dumps(document, indent=2, allow_nan=False) + "\n")
+    for part in parts(document):
+        stdout.print(part, markup=False)
 
 
 def _check_can_plot() -> None:
@@ -63,28 +72,3 @@ def _write(file: Path, text: str) -> None:
         file.write_text(text, "utf-8")
     except OSError as error:
         raise DataError(str(file), None, f"cannot be written: {error.strerror}") from error
-
-
-def _show(document: dict[str, Any]) -> None:
-    metrics = list(document["stage1"])
-    table = Table("", *metrics, title=f"{document['dataset']}: {document['users']} users")
-    for name in ("popularity", "stage1", "stage2", "oracle"):
-        table.add_row(name, *(f"{document[name][metric]:.4f}" for metric in metrics))
-    changes = (document["delta"][metric] for metric in metrics)
-    table.add_row("stage2 - stage1", *(_interval(change) for change in changes))
-    stdout.print(table)
-    beyond = Table("", *document["beyond_accuracy"]["stage1"])
-    for name, values in document["beyond_accuracy"].items():
-        beyond.add_row(name, *(f"{value:.3f}" for value in values.values()))
-    stdout.print(beyond)
-    for group, change in document.get("ablation", {}).items():
-        stdout.print(f"without {group}: NDCG@10 {_interval(change['ndcg@10'])}")
-    for name, judge in document.get("llm", {}).items():
-        best = "; ".join(f"alpha {alpha}: {_interval(change['ndcg@10'])}" for alpha, change in judge["alpha"].items())
-        stdout.print(f"LLM by {name}, NDCG@10: {best}")
-        stdout.print(f"  fallbacks {judge['fallback_rate']:.2%}, cache hits {judge['cache']['hit_rate']:.1%}")
-
-
-def _interval(change: dict[str, Any]) -> str:
-    low, high = change["ci95"]
-    return f"{change['mean']:+.4f} [{low:+.4f}, {high:+.4f}]"

@@ -40,9 +40,9 @@ def popularity_shift(factors: Factors, answered: Sequence[Recommendation], lists
     return np.array(shifts)
 
 
-def intra_list_diversity(factors: Factors, lists: Sequence[Rows]) -> PerUser:
-    """Mean of 1 - cosine over a list's pairs of item factors, by user (Ziegler et al. 2005)."""
-    directions = unit_rows(factors.item_factors)
+def intra_list_diversity(item_vectors: Floats, lists: Sequence[Rows]) -> PerUser:
+    """Mean of 1 - cosine over a list's pairs of item vectors (n, d), by user (Ziegler et al. 2005)."""
+    directions = unit_rows(item_vectors)
     return np.array([_mean_distance(directions[rows]) for rows in lists])
 
 

@@ -15,31 +15,43 @@ from flagrank.offline.interactions import Dataset, Item
 from flagrank.offline.metrics import bootstrap, ndcg_at_k, recall_at_k
 from flagrank.offline.stage_report import Trained
 from flagrank.offline.train import AlsParameters, Embeddings, train
+from flagrank.offline.two_stage import Progress, train_two_stages
 from flagrank.retrieval import NO_ROWS, resolve_user, top_k
 
 KNOWN = (1, 3, 5, 10)
 CUTOFF = 10
 HELD_OUT_SHARE = 0.2
 SPLITS = 5
+# fewer than training takes: what is compared is the rows with each other
+FOLDS = 3
 
 
-def fold_in_curve(trained: Trained, seed: int = 0) -> dict[str, Any]:
+def fold_in_curve(trained: Trained, progress: Progress, seed: int = 0) -> dict[str, Any]:
     """NDCG@10 of users whom training never met, by how many of their first interactions a request brings along.
 
-    A fifth of the test users is left out of Stage 1's training. What such a user did beyond the known interactions
-    is excluded from each list, so that every row ranks the same items but those known.
+    A fifth of the test users is left out of training, of both stages and the folds. What such a user did beyond the
+    known interactions is excluded from each list, so that every row ranks the same items but those known.
     """
     dataset, rng = trained.dataset, np.random.default_rng(seed)
     chosen = np.sort(rng.choice(len(trained.users.ids), max(1, int(len(trained.users.ids) * HELD_OUT_SHARE)), False))
     strangers: list[UserId] = [trained.users.ids[place] for place in chosen]
     users = HeldOutUsers(strangers, [trained.users.relevant[place] for place in chosen])
     known_to_training = ~np.isin(dataset.interactions.users, strangers)
-    factors = train(replace(dataset, interactions=dataset.interactions.select(known_to_training)), trained.plan.als)
+    if not known_to_training.any():
+        return {}
+    others = replace(dataset, interactions=dataset.interactions.select(known_to_training))
+    plan = replace(trained.plan, folds=min(FOLDS, trained.plan.folds))
+    factors = train_two_stages(others, plan, trained.embeddings, progress).factors
     histories = _histories(dataset, strangers)
-    rows = {"popularity": _ndcg(factors, users, histories, 0)}
-    rows |= {str(count): _ndcg(factors, users, histories, count) for count in KNOWN}
-    rows["all"] = _ndcg(factors, users, histories, None)
-    return {"users": len(strangers), "ndcg@10": {name: bootstrap(values).document() for name, values in rows.items()}}
+    stages = {"stage1": replace(factors, stage2=None)} | ({"stage2": factors} if factors.stage2 else {})
+
+    def ndcg(stage: Factors, known: int | None) -> dict[str, Any]:
+        return bootstrap(_ndcg(stage, users, histories, known)).document()
+
+    by_stage = {
+        name: {str(known or "all"): ndcg(stage, known) for known in (*KNOWN, None)} for name, stage in stages.items()
+    }
+    return {"users": len(strangers), "ndcg@10": {"popularity": ndcg(factors, 0), **by_stage}}
 
 
 def _histories(dataset: Dataset, users: Sequence[UserId]) -> list[list[ItemId]]:

@@ -1,5 +1,8 @@
 """What diversity costs: maximal marginal relevance over the test users, for a range of weights."""
 
+from typing import Literal
+
+from flagrank.factors import Floats
 from flagrank.offline import beyond_accuracy, replay
 from flagrank.offline.metrics import ndcg_at_k
 from flagrank.offline.stage_report import Trained
@@ -8,19 +11,30 @@ from flagrank.settings import RuleSet
 LAMBDAS = (1.0, 0.95, 0.9, 0.8, 0.7, 0.5)
 CUTOFF = 10
 
+type Space = Literal["factors", "embeddings"]
 
-def diversity_price(trained: Trained) -> list[dict[str, float | None]]:
+
+def diversity_price(trained: Trained) -> dict[str, list[dict[str, float | None]]]:
     """NDCG@10 and intra-list diversity for each weight of relevance, and the NDCG lost per unit of diversity gained.
 
-    The price is None where there is nothing to divide by.
+    By the space in which items are alike, and in which diversity is measured: factors and, if there are any, texts'
+    embeddings. The price is None where there is nothing to divide by.
     """
+    spaces: dict[Space, Floats | None] = {
+        "factors": trained.factors.item_factors,
+        "embeddings": trained.factors.item_embeddings,
+    }
+    return {space: _prices(trained, space, vectors) for space, vectors in spaces.items() if vectors is not None}
+
+
+def _prices(trained: Trained, space: Space, vectors: Floats) -> list[dict[str, float | None]]:
     rows: list[dict[str, float | None]] = []
     for weight in LAMBDAS:
-        recommender = replay.baseline(trained.factors, RuleSet(mmr_lambda=weight))
+        recommender = replay.baseline(trained.factors, RuleSet(mmr_lambda=weight, mmr_space=space))
         answered = replay.answers(recommender, trained.users.ids, CUTOFF)
         ndcg = float(ndcg_at_k(replay.item_ids(answered), trained.users.relevant, CUTOFF).mean())
         lists = beyond_accuracy.rows_at(answered, CUTOFF)
-        diversity = float(beyond_accuracy.intra_list_diversity(trained.factors, lists).mean())
+        diversity = float(beyond_accuracy.intra_list_diversity(vectors, lists).mean())
         if not rows:
             first = (ndcg, diversity)
         gained = diversity - first[1]

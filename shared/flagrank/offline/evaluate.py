@@ -1,17 +1,20 @@
 """The whole evaluation: both stages, then the experiments that say what each part is worth."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from flagrank.offline.ablation import ablation
 from flagrank.offline.cold_start import fold_in_curve, new_item_recall
 from flagrank.offline.diversity_price import diversity_price
+from flagrank.offline.gate_effect import gate_effect, observe
 from flagrank.offline.interactions import SYNTHETIC, Dataset
 from flagrank.offline.item_embeddings import embed_items, embedder
 from flagrank.offline.judges import EmbeddingJudge, Judge, judge
-from flagrank.offline.llm_effect import FLAG, gate_effect, llm_effect
-from flagrank.offline.query_ranking import make_requests, query_effect
-from flagrank.offline.stage_report import prepare, report
+from flagrank.offline.llm_effect import FLAG, llm_effect
+from flagrank.offline.query_ranking import QueryRequest, make_requests, query_effect
+from flagrank.offline.split import folds
+from flagrank.offline.stage_report import Trained, prepare, report
 from flagrank.offline.two_stage import Progress, TrainingPlan
 
 
@@ -32,7 +35,7 @@ def evaluate(
     steps: dict[str, Callable[[], Any]] = {
         "ablation": lambda: ablation(trained, progress) if trained.factors.stage2 else {},
         "llm": lambda: {name: llm_effect(trained, its_judge) for name, its_judge in judges.items()},
-        "fold_in": lambda: fold_in_curve(trained),
+        "fold_in": lambda: fold_in_curve(trained, progress),
         "new_items": lambda: new_item_recall(trained.dataset, plan.als, embeddings),
         "diversity": lambda: diversity_price(trained),
     }
@@ -41,9 +44,22 @@ def evaluate(
         steps["queries"] = lambda: {
             name: query_effect(trained.factors, requests, its_judge, FLAG) for name, its_judge in judges.items()
         }
-        steps["gate"] = lambda: {name: gate_effect(trained, requests, its_judge) for name, its_judge in judges.items()}
+        steps["gate"] = lambda: _gates(trained, requests, judges, progress)
     for number, (name, step) in enumerate(steps.items()):
         progress("experiments", number, len(steps))
         document[name] = step()
     progress("experiments", len(steps), len(steps))
     return document
+
+
+def _gates(
+    trained: Trained, requests: Sequence[QueryRequest], judges: Mapping[str, Judge], progress: Progress
+) -> dict[str, Any]:
+    # thresholds come from a fold of the training interactions, with queries and clicks of its own
+    fold = next(folds(trained.dataset, 1, trained.plan.als.seed))
+    validation = prepare(fold, replace(trained.plan, folds=1), trained.embeddings, progress)
+    its_requests = make_requests(fold, validation.factors, seed=1)
+    return {
+        name: gate_effect(observe(validation, its_requests, judge), observe(trained, requests, judge))
+        for name, judge in judges.items()
+    }

@@ -1,6 +1,6 @@
 """Who interacted with what, as read from any source."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 import numpy as np
@@ -39,6 +39,11 @@ class Interactions:
     def select(self, keep: npt.NDArray[Any]) -> "Interactions":
         """The rows of a mask or an index array."""
         return Interactions(self.users[keep], self.items[keep], self.values[keep], self.timestamps[keep])
+
+    def joined(self, other: "Interactions") -> "Interactions":
+        """These rows and the other's."""
+        pairs = ((getattr(self, item.name), getattr(other, item.name)) for item in fields(self))
+        return Interactions(*(np.concatenate(pair) for pair in pairs))
 
     def latest(self) -> "Interactions":
         """Each user-item pair once, in its latest row; rows by rising timestamp."""

@@ -16,7 +16,7 @@ th, td { padding: .25rem .75rem; text-align: right; border-bottom: 1px solid #d5
 th:first-child, td:first-child { text-align: left }
 figure { margin: 1.5rem 0 } figcaption { color: #52616f } svg { max-width: 100%; height: auto }
 """
-TABLES = ("oracle", "beyond_accuracy", "new_items", "queries", "gate")
+TABLES = ("oracle", "beyond_accuracy", "new_items", "queries")
 COLOURS = {"popularity": "#9aa5b1", "stage1": "#2f6fb5", "stage2": "#c2571a"}
 
 
@@ -30,10 +30,15 @@ def page(document: Mapping[str, Any]) -> str:
     for name, judge in document.get("llm", {}).items():
         figures.append((f"Change in NDCG@10 by alpha, judged by {name}", _alpha, judge["alpha"]))
         figures.append((f"Calibration of the relevance by {name}", _calibration, judge["calibration"]))
-    figures.append(("What diversity costs (maximal marginal relevance)", _diversity, document.get("diversity")))
+    for space, rows in document.get("diversity", {}).items():
+        figures.append((f"What diversity of {space} costs (maximal marginal relevance)", _diversity, rows))
     figures.append(("New users: NDCG@10 by known interactions", _fold_in, document.get("fold_in")))
+    for name, gate in document.get("gate", {}).items():
+        figures.append((f"What gates save and keep, judged by {name}; the chosen one marked", _gate, gate))
     parts = [_quality(document), *(_figure(caption, draw, values) for caption, draw, values in figures if values)]
     parts += [_values(name, document[name]) for name in TABLES if document.get(name)]
+    parts += [_values(f"LLM, judged by {name}", _rates(judge)) for name, judge in document.get("llm", {}).items()]
+    parts += [_values(f"gate, judged by {name}", _rates(gate)) for name, gate in document.get("gate", {}).items()]
     title = html.escape(f"Flagrank on {document['dataset']}, {document['users']} users")
     head = f'<meta charset="utf-8"><title>{title}</title><style>{STYLE}</style>'
     return f'<!doctype html><html lang="en"><head>{head}</head><body><h1>{title}</h1>{"".join(parts)}</body></html>\n'
@@ -49,6 +54,11 @@ def _quality(document: Mapping[str, Any]) -> str:
 def _values(name: str, values: Mapping[str, Any]) -> str:
     rows = [[path, value] for path, value in _leaves(values)]
     return f"<h2>{html.escape(name.replace('_', ' '))}</h2>" + _table(["", ""], rows)
+
+
+def _rates(values: Mapping[str, Any]) -> Mapping[str, Any]:
+    # what has a plot of its own is not shown again
+    return {name: value for name, value in values.items() if name not in ("alpha", "calibration", "curve")}
 
 
 def _leaves(values: Mapping[str, Any], path: str = "") -> list[tuple[str, str]]:
@@ -103,8 +113,9 @@ def _curve(axes: Axes, curves: Mapping[str, Any]) -> None:
 
 
 def _activity(axes: Axes, groups: Sequence[Mapping[str, Any]]) -> None:
-    names = ["{}-{}".format(*group["interactions"]) for group in groups]
-    _bars(axes, names, [group["ndcg@10"] for group in groups], linestyle="none", color=COLOURS["stage2"])
+    places = list(range(len(groups)))
+    _bars(axes, places, [group["ndcg@10"] for group in groups], linestyle="none", color=COLOURS["stage2"])
+    axes.set_xticks(places, ["{}-{}".format(*group["interactions"]) for group in groups])
     axes.axhline(0, color="black", linewidth=0.8)
     axes.set(xlabel="interactions in training", ylabel="gain")
 
@@ -137,6 +148,18 @@ def _diversity(axes: Axes, rows: Sequence[Mapping[str, Any]]) -> None:
 
 
 def _fold_in(axes: Axes, found: Mapping[str, Any]) -> None:
-    changes = found["ndcg@10"]
-    _bars(axes, list(changes), list(changes.values()), linestyle="none", color=COLOURS["stage1"])
+    rows = dict(found["ndcg@10"])
+    popularity = rows.pop("popularity")["mean"]
+    axes.axhline(popularity, color=COLOURS["popularity"], label="popularity")
+    for name, changes in rows.items():
+        _bars(axes, list(changes), list(changes.values()), label=name, color=COLOURS[name])
     axes.set(xlabel="known interactions", ylabel="NDCG@10")
+    axes.legend()
+
+
+def _gate(axes: Axes, gate: Mapping[str, Any]) -> None:
+    for rows, style in ((gate["curve"], "o"), ([gate], "X")):
+        shown = [row for row in rows if row["gain_kept"] is not None]
+        saved, kept = [row["calls_saved"] for row in shown], [row["gain_kept"] for row in shown]
+        axes.plot(saved, kept, style, color=COLOURS["stage2" if style == "X" else "stage1"], markersize=6)
+    axes.set(xlabel="share of calls saved", ylabel="share of gain kept")

@@ -107,7 +107,8 @@ def intervals(values: Mapping[str, PerUser]) -> dict[str, Any]:
 
 def _pool(trained: Trained, user_id: UserId) -> list[ItemId]:
     user = resolve_user(trained.factors, user_id, NO_ROWS)
-    size = max(trained.plan.pool, replay.LIST_LENGTH)
+    stage2 = trained.factors.stage2
+    size = max(stage2.pool if stage2 else 0, replay.LIST_LENGTH)
     return [candidate.item_id for candidate in retrieve(trained.factors, user, size, NO_ROWS)]
 
 
@@ -129,7 +130,7 @@ def _beyond_accuracy(trained: Trained, answered: Sequence[Recommendation]) -> di
             {
                 "novelty_bits@10": beyond_accuracy.novelty(factors, lists),
                 "popularity_shift@10": beyond_accuracy.popularity_shift(factors, answered, lists),
-                "diversity@10": beyond_accuracy.intra_list_diversity(factors, lists),
+                "diversity@10": beyond_accuracy.intra_list_diversity(factors.item_factors, lists),
             }
         ),
     }

@@ -1,9 +1,12 @@
 """Both stages in order: ALS, item neighbours, and the model that orders ALS's candidates."""
 
-from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, field, replace
-from typing import Any, Literal
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field, fields, replace
+from typing import Any, Literal, Self
 
+from pydantic import TypeAdapter, ValidationError
+
+from flagrank.errors import ArtifactError
 from flagrank.factors import Factors
 from flagrank.features import FEATURES, GROUPS
 from flagrank.offline.boosting import BoostingParameters, boost, exported
@@ -39,6 +42,15 @@ class TrainingPlan:
     def recorded(self) -> dict[str, Any]:
         """The plan as the manifest keeps it."""
         return asdict(self)
+
+    @classmethod
+    def of(cls, recorded: Mapping[str, Any]) -> Self:
+        """The plan that a manifest keeps; raises ArtifactError if it is not one of this version's."""
+        own = {item.name: recorded[item.name] for item in fields(cls) if item.name in recorded}
+        try:
+            return TypeAdapter(cls).validate_python(own)
+        except ValidationError as error:
+            raise ArtifactError(f"no training plan of this version: {error.errors()[0]['loc']}") from error
 
     def features(self, dataset: Dataset, embedded: bool) -> tuple[str, ...]:
         """The features that this data can fill and the plan does not leave out."""
@@ -108,7 +120,9 @@ def fit(found: Examples, plan: TrainingPlan, progress: Progress) -> Stage2:
         rounds = plan.boosting.rounds
         booster = boost(found, plan.boosting, plan.als.seed, lambda done: progress("growing trees", done, rounds))
         trees = exported(booster)
-    return Stage2(Stage2Document(features=found.names, pool=plan.pool, linear=linear, trees=trees))
+    fewest = int(found.histories.repeat(found.sizes)[found.labels > 0].min())
+    document = Stage2Document(features=found.names, pool=plan.pool, min_history=fewest, linear=linear, trees=trees)
+    return Stage2(document)
 
 
 def _silent(*_: object) -> None:
