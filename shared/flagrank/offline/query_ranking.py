@@ -46,8 +46,9 @@ def make_requests(dataset: Dataset, factors: Factors, count: int = REQUESTS, see
     """Requests by users of the set: an intent, a query that words it badly, and clicks that follow the intent.
 
     The intent is some words of one of the user's candidates, as its seller wrote them. Clicks are drawn for each
-    candidate from the share of the intent's words in its raw text and its baseline score. A draw without any click is
-    drawn again.
+    candidate from the share of the intent's words in its title and description, and from its baseline score; a draw
+    without any click is drawn again. Synonyms in a query are the lexicon's, which serving folds as well: that part of
+    the noise is undone by rewriting the query, dropped and misspelt words are not.
     """
     dice = random.Random(seed)  # noqa: S311 - data, not secrets
     recommender = replay.baseline(factors)
