@@ -3,6 +3,8 @@
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
+import pytest
+
 from flagrank.adapters.appconfig_flags import AppConfigFlagSource
 from flagrank.adapters.in_memory import ManualClock
 from flagrank.rollout import FlagDocument
@@ -73,3 +75,51 @@ def test_only_the_caller_that_began_a_refresh_waits_for_it(source: AppConfigFlag
     state = source.current(max_wait_ms=threading.TIMEOUT_MAX)
     assert (gate.passed, state.stale) == (0, False)
     gate.open()
+
+
+@pytest.mark.parametrize("changed", [True, False], ids=["a document", "unchanged"])
+def test_an_answer_that_was_frozen_in_mid_poll_is_as_old_as_its_question(
+    source: AppConfigFlagSource, wire: AppConfigWire, clock: ManualClock, changed: bool
+) -> None:
+    """An environment that thaws five minutes later holds an old document: it says so, and asks again at once."""
+    wire.deploy(body(5))
+    source.current(WAIT_MS)
+    if changed:
+        wire.deploy(body(50))
+    clock.advance(FLAG_POLL_S)
+    respond, frozen_s = wire.server.respond, 300
+
+    def freeze(call: Call) -> Answer:
+        answer = respond(call)
+        clock.advance(frozen_s)
+        return answer
+
+    wire.server.respond = freeze
+    thawed = source.current(WAIT_MS)
+    assert (thawed.age_s, thawed.stale) == (frozen_s, True)
+    wire.server.respond = respond
+    wire.deploy(body(0))
+    refreshed = source.current(WAIT_MS)
+    assert refreshed.document is not None
+    assert (refreshed.document.percent, refreshed.age_s, refreshed.stale) == (0, 0, False)
+
+
+def test_the_next_poll_is_counted_from_the_answer(
+    source: AppConfigFlagSource, wire: AppConfigWire, clock: ManualClock
+) -> None:
+    """AppConfig refuses a poll that comes within the interval of its last answer, however long that was under way."""
+    respond = wire.server.respond
+
+    def slowly(call: Call) -> Answer:
+        clock.advance(0.25)
+        return respond(call)
+
+    wire.server.respond = slowly
+    source.current(WAIT_MS)  # a session and a poll: half a second
+    wire.server.respond = respond
+    clock.advance(FLAG_POLL_S - 0.25)
+    source.current(WAIT_MS)
+    assert wire.polls() == 1
+    clock.advance(0.25)
+    source.current(WAIT_MS)
+    assert wire.polls() == 2

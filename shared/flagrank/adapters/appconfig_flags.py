@@ -19,13 +19,14 @@ from flagrank.rollout import FlagDocument
 
 FIRST_BACKOFF_S = 1.0
 MAX_DOUBLINGS = 20
+ROUND_TRIP_S = 1.0
 
 logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """The last good document, its version, and when the service last vouched for it, in epoch seconds."""
+    """The last good document, its version, and when the service was asked that last vouched for it, in epoch seconds."""
 
     document: FlagDocument
     version: str
@@ -99,18 +100,23 @@ class AppConfigFlagSource:
         return FlagState(known.document, known.version, age_s, stale=self._rejecting or age_s > 2 * self._poll_s)
 
     def _poll(self) -> None:
+        # before the request: an environment may be frozen in mid-poll and thawed hours later, with an old answer
+        asked_at_s = self._clock.now()
         try:
-            interval_s = self._read()
+            interval_s = self._read(asked_at_s)
             self._failures = 0
+            # the service counts from its answer, and refuses who comes too early: hence not from the question alone
+            answered_at_s = min(self._clock.now(), asked_at_s + ROUND_TRIP_S)
+            self._due_at_s = answered_at_s + interval_s
         except Exception as error:  # the one place that may not fail: a refresh has no caller to tell
             self._failures += 1
             # the exponent is capped as well: days of an outage would overflow the float
-            interval_s = min(self._poll_s, FIRST_BACKOFF_S * 2 ** min(self._failures - 1, MAX_DOUBLINGS))
+            backoff_s = min(self._poll_s, FIRST_BACKOFF_S * 2 ** min(self._failures - 1, MAX_DOUBLINGS))
             known = isinstance(error, BotoCoreError | ClientError)
             logger.warning("the flag was not refreshed: %s", error, exc_info=not known)
-        self._due_at_s = self._clock.now() + interval_s
+            self._due_at_s = self._clock.now() + backoff_s
 
-    def _read(self) -> float:
+    def _read(self, asked_at_s: float) -> float:
         try:
             answer = self._latest()
         except self._client.exceptions.BadRequestException:
@@ -120,9 +126,9 @@ class AppConfigFlagSource:
         self._token = answer["NextPollConfigurationToken"]
         body = answer["Configuration"].read()
         if body:
-            self._accept(body, answer.get("VersionLabel"))
+            self._accept(body, answer.get("VersionLabel"), asked_at_s)
         elif self._known is not None:
-            self._known = replace(self._known, vouched_at_s=self._clock.now())
+            self._known = replace(self._known, vouched_at_s=asked_at_s)
         return float(answer.get("NextPollIntervalInSeconds", self._poll_s))
 
     def _latest(self) -> Any:
@@ -134,7 +140,7 @@ class AppConfigFlagSource:
         token, self._token = self._token, None
         return self._client.get_latest_configuration(ConfigurationToken=token)
 
-    def _accept(self, body: bytes, label: str | None) -> None:
+    def _accept(self, body: bytes, label: str | None, asked_at_s: float) -> None:
         try:
             document = FlagDocument.model_validate_json(body)
         except ValidationError as error:
@@ -144,4 +150,4 @@ class AppConfigFlagSource:
             return
         self._rejecting = False
         version = label or hashlib.sha256(body).hexdigest()[:8]
-        self._known = Known(document, version, vouched_at_s=self._clock.now())
+        self._known = Known(document, version, vouched_at_s=asked_at_s)
