@@ -13,7 +13,7 @@ from typing import Any, Literal, Protocol
 from pydantic import AwareDatetime, BaseModel, Field, ValidationError
 
 from flagrank.errors import RolloutRefused, UnsupportedEvent
-from flagrank.rollout import FlagDocument
+from flagrank.rollout import BUCKETS, FlagDocument
 
 ACTOR = "guard"
 GOOD_AFTER_S = 600.0
@@ -32,20 +32,22 @@ class Alarm(BaseModel):
 
     name: str = Field(alias="alarmName", min_length=1)
     state: _State
+    still: bool = False
 
     @property
     def key(self) -> str:
         """What two deliveries of one change have in common, and no other change has."""
-        return f"{self.name} in {self.state.value} since {self.state.timestamp.isoformat()}"
+        still = " still" if self.still else ""
+        return f"{self.name}{still} in {self.state.value} since {self.state.timestamp.isoformat()}"
 
 
-def still_on(name: str, now: dt.datetime) -> Alarm:
-    """An alarm that stays on, as if it had gone off when its oldest data were new.
+def still_on(name: str, since: dt.datetime, now: dt.datetime) -> Alarm:
+    """An alarm that is still on, as somebody who looked saw it; went off `since`, or when its oldest data were new.
 
     CloudWatch tells changes of state alone: without this, a lower share that fails as well would stay for ever.
     """
-    since = now - dt.timedelta(seconds=SETTLED_S)
-    return Alarm.model_validate({"alarmName": name, "state": {"value": "ALARM", "timestamp": since}})
+    since = max(since, now - dt.timedelta(seconds=SETTLED_S))
+    return Alarm.model_validate({"alarmName": name, "state": {"value": "ALARM", "timestamp": since}, "still": True})
 
 
 def read_alarm(event: Mapping[str, Any]) -> Alarm:
@@ -58,19 +60,23 @@ def read_alarm(event: Mapping[str, Any]) -> Alarm:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One deployment of the flag; `ended_at` is None where it is in flight or AppConfig does not say."""
+    """One deployment of the flag; `ended_at` is None where it is in flight or AppConfig does not say.
+
+    `document` is None where it does not fit this release's model, and `problem` says why.
+    """
 
     number: int
-    document: FlagDocument
+    document: FlagDocument | None
     started_at: dt.datetime
     ended_at: dt.datetime | None
     in_flight: bool
     description: str
+    problem: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Steps:
-    """The flag's deployments that stand, newest first, and those after them that were undone.
+    """The flag's deployments that stand, and those that were undone, each newest first.
 
     The two numbers tell whether anybody changed the flag since.
     """
@@ -92,7 +98,7 @@ class Lowering:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of an alarm: shares before and after, in percent of the users."""
+    """What became of an alarm: shares before and after, in percent of the users; 100 where nobody can tell."""
 
     lowered: bool
     before: float
@@ -132,56 +138,93 @@ def plan(alarm: Alarm, steps: Steps, good_after_s: float = GOOD_AFTER_S) -> Lowe
     """How to lower exposure, or why not to; raises RolloutRefused while a deployment in flight lowers it already."""
     if alarm.state.value != "ALARM":
         return f"{alarm.key}: nothing to do"
-    if not steps.newest_first or not steps.newest_first[0].document.enabled:
+    if not steps.newest_first or exposure(steps.newest_first[0].document) == 0:
         return "the flag is off"
-    current, *earlier = steps.newest_first
-    if any(alarm.key in step.description for step in steps.newest_first):
+    current = steps.newest_first[0]
+    # whoever looks sees the alarm as it is now, so that what was raised again since is lowered again
+    if not alarm.still and any(alarm.key in step.description for step in steps.newest_first):
         return f"{alarm.key}: handled before"
-    if alarm.state.timestamp < current.started_at:
+    if current.document is None:
+        return _off(alarm, steps)
+    alarmed = _exposed(steps, alarm.state.timestamp)
+    if alarm.state.timestamp < current.started_at and exposure(current.document) <= alarmed:
         return f"{alarm.key}: older than deployment {current.number} ({current.description})"
     for undone in steps.undone:
-        if _was_about(alarm, undone) and exposure(undone.document) > exposure(current.document):
+        lowered = undone.number > current.number and exposure(undone.document) > exposure(current.document)
+        if lowered and undone.document is not None and _was_about(alarm, undone):
             return f"{alarm.key}: answered when deployment {undone.number} was undone"
-    if current.in_flight and earlier and exposure(earlier[0].document) > exposure(current.document):
+    if is_lowering(steps):
         # stopping it would bring the larger share back
         raise RolloutRefused(f"deployment {current.number} is lowering exposure already; asking again later")
-    good = last_good(steps.newest_first, good_after_s)
+    good = last_good(steps.newest_first, good_after_s, below=min(alarmed, exposure(current.document)))
     change = {"enabled": False} if good is None else {"percent": good.percent}
     document = current.document.model_copy(update=change)
     record = f"{ACTOR}: {alarm.key}: {share(current.document):g} % -> {share(document):g} %"
     return Lowering(document, current.number if current.in_flight else None, record)
 
 
-def last_good(newest_first: Sequence[Step], good_after_s: float) -> FlagDocument | None:
-    """The nearest lower step of the climb to the step in force that had stood for `good_after_s`; None means off.
+def is_lowering(steps: Steps) -> bool:
+    """Whether what is in flight treats fewer than what it replaces: undone, it would bring the larger share back."""
+    if not steps.newest_first or not steps.newest_first[0].in_flight:
+        return False
+    current, *earlier = steps.newest_first
+    before = earlier[0].document if earlier else None
+    return exposure(current.document) < (1 if before is None else exposure(before))
 
-    A climb is the same treatment at rising shares: another model, alpha or budget says nothing about this one, and
-    below a share that was left downwards nothing is known to be good.
+
+def last_good(newest_first: Sequence[Step], good_after_s: float, below: int) -> FlagDocument | None:
+    """The nearest step of the climb to the step in force that exposes less than `below` and had stood; None means off.
+
+    It had stood for `good_after_s`. A climb is the same treatment at rising shares: another model, alpha or budget says
+    nothing about this one, and below a share that was left downwards nothing is known to be good.
     """
     for later, step in itertools.pairwise(newest_first):
-        climbed = exposure(step.document) <= exposure(later.document)
-        if not climbed or _treatment(step.document) != _treatment(later.document):
+        if step.document is None or later.document is None or _treatment(step.document) != _treatment(later.document):
+            return None
+        if exposure(step.document) > exposure(later.document):
             return None
         stood_s = (later.started_at - step.started_at).total_seconds()
-        lower = exposure(step.document) < exposure(newest_first[0].document)
-        if lower and step.document.enabled and not step.in_flight and stood_s >= good_after_s:
+        if 0 < exposure(step.document) < below and not step.in_flight and stood_s >= good_after_s:
             return step.document
     return None
 
 
-def exposure(document: FlagDocument) -> int:
-    """Orders documents by who is treated: 0 is off, 1 the allow list alone, then a step for each bucket."""
+def exposure(document: FlagDocument | None) -> int:
+    """Orders documents by who is treated: 0 is off, 1 the allow list alone, then a step for each bucket.
+
+    One that cannot be read comes last: others may be able to.
+    """
+    if document is None:
+        return BUCKETS + 2
     return 1 + document.threshold if document.enabled else 0
 
 
-def share(document: FlagDocument) -> float:
-    """The share of users that is treated, in percent."""
+def share(document: FlagDocument | None) -> float:
+    """The share of users that is treated, in percent; 100 where there is no telling."""
+    if document is None:
+        return 100.0
     return document.percent if document.enabled else 0.0
 
 
-def _was_about(alarm: Alarm, step: Step) -> bool:
+def _off(alarm: Alarm, steps: Steps) -> Lowering:
+    current = steps.newest_first[0]
+    readable = (step.document for step in steps.newest_first if step.document is not None)
+    document = next(readable, FlagDocument()).model_copy(update={"enabled": False})
+    record = f"{ACTOR}: {alarm.key}: off, as deployment {current.number} cannot be read: {current.problem}"
+    return Lowering(document, current.number if current.in_flight else None, record)
+
+
+def _exposed(steps: Steps, at: dt.datetime) -> int:
+    """The exposure at a moment: 0 where nothing was deployed yet, or nothing that can be read."""
+    there = [step for step in steps.newest_first if step.started_at <= at]
+    there += [step for step in steps.undone if step.ended_at is not None and step.started_at <= at <= step.ended_at]
+    newest = max(there, key=lambda step: step.number, default=None)
+    return exposure(newest.document) if newest is not None and newest.document is not None else 0
+
+
+def _was_about(alarm: Alarm, undone: Step) -> bool:
     at = alarm.state.timestamp
-    return step.started_at <= at and (step.ended_at is None or at <= step.ended_at)
+    return undone.started_at <= at and (undone.ended_at is None or at <= undone.ended_at)
 
 
 def _treatment(document: FlagDocument) -> FlagDocument:

@@ -17,7 +17,7 @@ from flagrank.local.appconfig import create_app
 from flagrank.rollout import FlagDocument
 from tests.adapters.loopback import REGION, Answer, Call, Loopback, client
 from tests.local.conftest import served
-from tests.unit.guarded_flag import BEGAN, alarm, at, on
+from tests.unit.guarded_flag import BEGAN, OFF, alarm, at, on
 
 MONITOR = "flagrank-FlagMonitor"
 BLIND, ARMED = ("DisableAlarmActions", MONITOR), ("EnableAlarmActions", MONITOR)
@@ -49,13 +49,15 @@ class Account:
     guarded: GuardedAppConfig
     alarms: Any
     alarm_actions: list[tuple[str, str]]
-    composite_state: list[str]
+    composite: dict[str, Any]
 
-    def deploy(self, document: FlagDocument, minutes: float, strategy: str = "") -> int:
-        """An operator's deployment; gives its number."""
+    def deploy(
+        self, document: FlagDocument | bytes, minutes: float, strategy: str = "", description: str = "me: a step"
+    ) -> int:
+        """An operator's deployment, through the console where it is bytes; gives its number."""
         self.clock.minutes = minutes
         profile = {"ApplicationId": self.ids["application"], "ConfigurationProfileId": self.ids["profile"]}
-        content = document.model_dump_json(by_alias=True).encode()
+        content = document if isinstance(document, bytes) else document.model_dump_json(by_alias=True).encode()
         version = self.appconfig.create_hosted_configuration_version(
             **profile, Content=content, ContentType="application/json"
         )["VersionNumber"]
@@ -64,7 +66,7 @@ class Account:
             EnvironmentId=self.ids["environment"],
             DeploymentStrategyId=strategy or self.ids["strategy"],
             ConfigurationVersion=str(version),
-            Description="me: a step",
+            Description=description,
         )
         number: int = started["DeploymentNumber"]
         return number
@@ -73,7 +75,7 @@ class Account:
         for place, percent in enumerate(percents):
             self.deploy(on(percent), 20 * place)
 
-    def in_force(self) -> FlagDocument:
+    def in_force(self) -> FlagDocument | None:
         return self.guarded.steps().newest_first[0].document
 
 
@@ -81,10 +83,10 @@ class Account:
 def account() -> Iterator[Account]:
     clock = StoryClock()
     told: list[tuple[str, str]] = []
-    states = ["OK"]
+    composite = {"StateValue": "OK", "StateTransitionedTimestamp": at(0).timestamp()}
 
     def cloudwatch_says(_: Call) -> Answer:
-        return Answer(body=json.dumps({"CompositeAlarms": [{"StateValue": state} for state in states]}).encode())
+        return Answer(body=json.dumps({"CompositeAlarms": [composite]}).encode())
 
     with served(create_app(clock)) as url, Loopback(cloudwatch_says) as cloudwatch:
         appconfig = client("appconfig", url)
@@ -108,7 +110,7 @@ def account() -> Iterator[Account]:
             lambda params, model, **_: told.append((model.name, *params["AlarmNames"])),
         )
         yield Account(
-            clock, appconfig, ids, addresses, GuardedAppConfig(appconfig, alarms, ids, MONITOR), alarms, told, states
+            clock, appconfig, ids, addresses, GuardedAppConfig(appconfig, alarms, ids, MONITOR), alarms, told, composite
         )
 
 
@@ -120,7 +122,7 @@ def test_an_alarm_lowers_exposure_and_says_why(account: Account) -> None:
     newest = account.guarded.steps().newest_first[0]
     assert newest.document == on(5)
     assert newest.description == "guard: worse in ALARM since 2026-01-01T00:45:00+00:00: 25 % -> 5 %"
-    assert account.alarm_actions == [BLIND, ARMED]
+    assert account.alarm_actions == [BLIND, BLIND, ARMED]
 
 
 def test_a_step_that_bakes_is_stopped(account: Account) -> None:
@@ -130,7 +132,7 @@ def test_a_step_that_bakes_is_stopped(account: Account) -> None:
     account.clock.minutes = 42
     assert respond(alarm(41), account.guarded).after == 5
     steps = account.guarded.steps()
-    assert [step.document.percent for step in steps.newest_first] == [5, 5, 1]
+    assert [step.document for step in steps.newest_first] == [on(5), on(5), on(1)]
     assert not steps.newest_first[0].in_flight
 
 
@@ -178,24 +180,57 @@ def test_a_deployment_that_was_undone_is_known(account: Account) -> None:
     assert account.in_force() == on(5)
 
 
-def test_a_document_of_another_release_ends_the_history(account: Account) -> None:
-    """What this code cannot read vouches for nothing; if it is in force, somebody has to look."""
-    profile = {"ApplicationId": account.ids["application"], "ConfigurationProfileId": account.ids["profile"]}
-    account.ramp(5)
-    assert len(account.guarded.steps().newest_first) == 1
-    account.appconfig.create_hosted_configuration_version(
-        **profile, Content=b'{"schema": 9}', ContentType="application/json"
-    )
-    account.appconfig.start_deployment(
-        **profile,
-        EnvironmentId=account.ids["environment"],
-        DeploymentStrategyId=account.ids["strategy"],
-        ConfigurationVersion="2",
-    )
-    with pytest.raises(ValueError, match="schema"):
-        account.guarded.steps()
-    account.deploy(on(25), 40)
-    assert [step.document for step in account.guarded.steps().newest_first] == [on(25)]
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        (b'{"enabled": true, "percent": 12.345}', "percent: Value error, percent has at most two decimals"),
+        (
+            b'{"enabled": true, "call_budget_ms": 500, "request_budget_ms": 500}',
+            "Value error, call_budget_ms must be below request_budget_ms",
+        ),
+        (b'{"enabled": true, "temperature": 1}', "temperature: Extra inputs are not permitted"),
+        (b'{"enabled": true, "\xc3\xa9": 1}', "?: Extra inputs are not permitted"),
+        (b"no json", "Invalid JSON: expected ident at line 1 column 2"),
+    ],
+)
+def test_what_was_put_there_by_hand_and_cannot_be_read_goes_off(account: Account, content: bytes, problem: str) -> None:
+    """The newest document that can be read is in force again, off, and the record says what was wrong, in ASCII."""
+    account.ramp(1, 5)
+    account.deploy(content, 40)
+    assert account.in_force() is None
+    account.clock.minutes = 46
+    outcome = respond(alarm(45), account.guarded)
+    assert (outcome.lowered, outcome.before, outcome.after) == (True, 100.0, 0.0)
+    newest = account.guarded.steps().newest_first[0]
+    assert newest.document == on(5).model_copy(update={"enabled": False})
+    assert newest.description == f"guard: {alarm(45).key}: off, as deployment 3 cannot be read: {problem}"
+
+
+def test_a_version_that_was_deleted_cannot_be_read(account: Account, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An old step whose version is gone vouches for nothing, and fails nothing."""
+    account.ramp(1, 25)
+    get = account.appconfig.get_hosted_configuration_version
+
+    def without_the_first(**arguments: Any) -> Any:
+        return get(
+            **{**arguments, "VersionNumber": arguments["VersionNumber"] if arguments["VersionNumber"] > 1 else 99}
+        )
+
+    monkeypatch.setattr(account.appconfig, "get_hosted_configuration_version", without_the_first)
+    assert [step.document for step in account.guarded.steps().newest_first] == [on(25), None]
+    account.clock.minutes = 46
+    assert respond(alarm(45), account.guarded).after == 0
+
+
+def test_the_newest_version_is_found_in_whatever_order_they_are_listed(
+    account: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """AWS names no order, and gives them page by page."""
+    account.ramp(1, 5, 25)
+    pages = [{"Items": [{"VersionNumber": number}]} for number in (2, 3, 1)]
+    paginator = type("Paginator", (), {"paginate": lambda *_, **__: pages})
+    monkeypatch.setattr(account.appconfig, "get_paginator", lambda _: paginator())
+    assert account.guarded.steps().latest_version == 3
 
 
 def test_an_empty_environment_has_no_steps(account: Account) -> None:
@@ -205,22 +240,40 @@ def test_an_empty_environment_has_no_steps(account: Account) -> None:
     assert account.alarm_actions == [ARMED]
 
 
-def test_the_monitor_stays_blind_while_the_guard_s_own_deployment_is_in_flight(account: Account) -> None:
-    """Another event at that moment does not arm it; an operator's deployment it does watch."""
-    account.deploy(on(25), 0, strategy="AppConfig.AllAtOnce")
+@pytest.mark.parametrize("who", ["guard", "me"])
+def test_the_monitor_stays_blind_to_a_lowering_in_flight_whoever_began_it(account: Account, who: str) -> None:
+    """An operator's `off`, or the guard's, under an alarm that still rings would be rolled back."""
+    account.deploy(on(25), 0)
+    account.deploy(OFF, 20, strategy="AppConfig.AllAtOnce", description=f"{who}: off")
+    account.guarded.rearm()
+    assert account.alarm_actions == []
+    account.clock.minutes = 40
     account.guarded.rearm()
     assert account.alarm_actions == [ARMED]
-    account.clock.minutes = 60
-    profile = {"ApplicationId": account.ids["application"], "ConfigurationProfileId": account.ids["profile"]}
-    account.appconfig.start_deployment(
-        **profile,
-        EnvironmentId=account.ids["environment"],
-        DeploymentStrategyId="AppConfig.AllAtOnce",
-        ConfigurationVersion="1",
-        Description="guard: worse",
-    )
+
+
+def test_the_monitor_watches_a_rise_in_flight(account: Account) -> None:
+    """A rise is what it is there for."""
+    account.deploy(on(5), 0)
+    account.deploy(on(25), 20, strategy="AppConfig.AllAtOnce")
     account.guarded.rearm()
     assert account.alarm_actions == [ARMED]
+
+
+def test_a_lowering_that_begins_while_the_monitor_is_armed_is_seen(
+    account: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The guard looks again after it armed the monitor, and takes it back."""
+    account.deploy(on(25), 0)
+    enable = account.alarms.enable_alarm_actions
+
+    def too_late(**arguments: Any) -> Any:
+        account.deploy(OFF, 20, strategy="AppConfig.AllAtOnce")
+        return enable(**arguments)
+
+    monkeypatch.setattr(account.alarms, "enable_alarm_actions", too_late)
+    account.guarded.rearm()
+    assert account.alarm_actions == [ARMED, BLIND]
 
 
 def test_a_deployment_that_does_not_end_is_reported(account: Account, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -234,8 +287,18 @@ def test_a_deployment_that_does_not_end_is_reported(account: Account, monkeypatc
     slow = GuardedAppConfig(account.appconfig, account.alarms, account.ids, MONITOR)
     with pytest.raises(RolloutRefused, match="deployment 3 did not end"):
         slow.lower(planned, seen)
-    assert account.alarm_actions == [BLIND]
+    assert account.alarm_actions == [BLIND, BLIND]
     assert account.in_force() == on(1)
+
+
+def test_a_guard_whose_time_is_up_begins_nothing(account: Account) -> None:
+    """All waits of one event together end before the function does; Lambda delivers it again."""
+    account.ramp(1, 5)
+    hasty = GuardedAppConfig(account.appconfig, account.alarms, account.ids, MONITOR, patience_s=-1)
+    with pytest.raises(RolloutRefused, match="time is up"):
+        respond(alarm(21), hasty)
+    assert account.in_force() == on(5)
+    assert account.alarm_actions == []
 
 
 def test_concurrent_alarms_lower_once_each_at_most(account: Account) -> None:
@@ -299,7 +362,7 @@ def test_the_lambda_looks_at_the_alarm_when_the_clock_strikes(
 ) -> None:
     """An alarm that stays on sends no event, so the schedule's event asks for its state."""
     account.ramp(1, 5, 25)
-    account.composite_state[:] = [state]
+    account.composite["StateValue"] = state
     answer = handler({"source": "aws.events", "detail-type": "Scheduled Event", "detail": {}}, None)
     assert answer["lowered"] == (state == "ALARM")
     assert account.in_force() == on(percent)

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flagrank.errors import RolloutRefused, UnsupportedEvent
-from flagrank.guard import Alarm, exposure, last_good, plan, read_alarm, respond, still_on
+from flagrank.guard import Alarm, exposure, is_lowering, last_good, plan, read_alarm, respond, still_on
 from flagrank.rollout import FlagDocument
 from tests.unit.guarded_flag import OFF, FlagInMemory, alarm, at, on
 
@@ -31,7 +31,9 @@ def ramped(*percents: float, step_minutes: float = 20) -> FlagInMemory:
 
 
 def in_force(flag: FlagInMemory) -> FlagDocument:
-    return flag.steps().newest_first[0].document
+    document = flag.steps().newest_first[0].document
+    assert document is not None
+    return document
 
 
 def test_an_alarm_lowers_to_the_step_that_had_stood() -> None:
@@ -107,11 +109,77 @@ def test_clocks_that_disagree_do_not_make_one_event_two() -> None:
     assert in_force(flag) == on(5)
 
 
-def test_an_alarm_older_than_the_deployment_in_force_is_stale() -> None:
-    """It was about what is no longer there."""
-    flag = ramped(1, 5, 25)
+def test_an_alarm_older_than_the_lower_share_in_force_is_stale() -> None:
+    """It was about more than is there."""
+    flag = ramped(1, 25, 5)
     assert "older than deployment 3" in respond(alarm(39), flag).why
-    assert in_force(flag) == on(25)
+    assert in_force(flag) == on(5)
+
+
+@pytest.mark.parametrize(("stood_minutes", "after"), [(20, 5.0), (2, 1.0)])
+def test_an_alarm_that_went_off_before_a_raise_lowers_below_what_it_was_about(
+    stood_minutes: float, after: float
+) -> None:
+    """25 % rings and 50 % begins a second later: back to what had stood below 25 %, never to the 25 %."""
+    flag = ramped(1)
+    flag.deploy(on(5), 20)
+    flag.deploy(on(25), 20 + stood_minutes)
+    flag.deploy(on(50), 60)
+    assert respond(alarm(60 - 1 / 60), flag).after == after
+
+
+def test_an_alarm_that_went_off_before_anything_was_treated_lowers_what_is() -> None:
+    """Nothing vouches for a share that was raised out of nothing under an alarm."""
+    flag = FlagInMemory()
+    flag.deploy(on(5), 20)
+    assert respond(alarm(19), flag).after == 0
+
+
+def test_what_is_raised_again_under_an_alarm_is_lowered_again() -> None:
+    """The event was answered, but whoever looks sees the alarm still on since then, and the share higher than then."""
+    flag = ramped(1, 5, 25)
+    flag.minutes = 46
+    assert respond(alarm(45), flag).after == 5
+    flag.deploy(on(50), 48)
+    assert "handled before" in respond(alarm(45), flag).why
+    assert respond(still_on("worse", at(45), at(50)), flag).lowered
+
+
+def test_a_document_that_cannot_be_read_goes_off() -> None:
+    """The newest that can be read comes back, off; the record says what could not be read, and why."""
+    flag = ramped(1, 5, 25)
+    flag.deploy(None, 60, in_flight=True)
+    outcome = respond(alarm(61), flag)
+    assert (outcome.lowered, outcome.before, outcome.after) == (True, 100.0, 0.0)
+    assert in_force(flag) == on(25).model_copy(update={"enabled": False})
+    assert outcome.why.endswith("off, as deployment 4 cannot be read: written by hand")
+
+
+def test_without_any_readable_document_the_first_one_goes_into_force() -> None:
+    """A document of this release's own, which is off."""
+    flag = FlagInMemory()
+    flag.deploy(None, 0)
+    assert respond(alarm(1), flag).lowered
+    assert in_force(flag) == FlagDocument()
+
+
+def test_a_document_that_cannot_be_read_vouches_for_nothing() -> None:
+    """Neither it nor what was below it is a way back."""
+    flag = ramped(1, 5)
+    flag.deploy(None, 40)
+    flag.deploy(on(25), 60)
+    respond(alarm(80), flag)
+    assert not in_force(flag).enabled
+
+
+def test_a_rollback_onto_what_cannot_be_read_is_no_answer() -> None:
+    """Environments keep the last document that they could read, and that is the one that was rolled back."""
+    flag = FlagInMemory()
+    flag.deploy(None, 0)
+    flag.deploy(on(25), 20, in_flight=True)
+    flag.undo(25)
+    assert respond(alarm(24), flag).lowered
+    assert not in_force(flag).enabled
 
 
 def test_a_second_alarm_lowers_further() -> None:
@@ -128,9 +196,9 @@ def test_an_alarm_that_stays_on_lowers_further_once_old_data_are_gone() -> None:
     flag = ramped(1, 5, 25)
     flag.minutes = 46
     respond(alarm(45), flag)
-    assert not respond(still_on("worse", at(60)), flag).lowered
+    assert not respond(still_on("worse", at(45), at(60)), flag).lowered
     assert in_force(flag) == on(5)
-    assert respond(still_on("worse", at(62)), flag).lowered
+    assert respond(still_on("worse", at(45), at(62)), flag).lowered
     assert not in_force(flag).enabled
 
 
@@ -149,6 +217,15 @@ def test_a_lowering_in_flight_is_let_be() -> None:
     with pytest.raises(RolloutRefused, match="deployment 3 is lowering"):
         respond(alarm(41), flag)
     assert in_force(flag) == on(5)
+
+
+@pytest.mark.parametrize(("before", "after", "lowers"), [(25, 5, True), (25, 0, True), (5, 25, False), (0, 0, False)])
+def test_what_lowers_is_told_by_what_it_replaces(before: float, after: float, lowers: bool) -> None:
+    """AppConfig's monitor is kept from a deployment in flight that treats fewer, whoever began it; not from a rise."""
+    flag = FlagInMemory()
+    flag.deploy(on(before) if before else OFF, 0)
+    flag.deploy(on(after) if after else OFF, 20, in_flight=True)
+    assert is_lowering(flag.steps()) == lowers
 
 
 def test_a_rollback_by_appconfig_s_monitor_is_an_answer() -> None:
@@ -202,76 +279,114 @@ documents = st.builds(
 )
 
 
-@given(changes=st.lists(st.tuples(documents, st.integers(0, 30)), min_size=1, max_size=8), late=st.integers(0, 60))
-def test_a_plan_never_raises_exposure(changes: list[tuple[FlagDocument, int]], late: int) -> None:
-    """Whatever the history, the planned document treats fewer, and none below it was better proven."""
+@given(changes=st.lists(st.tuples(documents, st.integers(1, 30)), min_size=1, max_size=8), rang=st.integers(0, 300))
+def test_a_plan_never_raises_exposure(changes: list[tuple[FlagDocument, int]], rang: int) -> None:
+    """Whatever the history, the planned document treats fewer than what is there and than what the alarm was about."""
     flag = FlagInMemory()
     minutes = 0
     for document, pause in changes:
         minutes += pause
         flag.deploy(document, minutes)
     steps = flag.steps()
-    planned = plan(alarm(minutes + late), steps)
+    planned = plan(alarm(rang), steps)
     current = steps.newest_first[0].document
+    then = next((step.document for step in steps.newest_first if step.started_at <= at(rang)), OFF)
     if isinstance(planned, str):
-        assert exposure(current) == 0
+        stale = alarm(rang).state.timestamp < steps.newest_first[0].started_at
+        assert exposure(current) <= (exposure(then) if stale else 0)
         return
-    assert exposure(planned.document) < exposure(current)
-    assert planned.document.percent <= current.percent
-    good = last_good(steps.newest_first, 600)
+    below = min(exposure(current), exposure(then))
+    assert exposure(planned.document) < max(below, 1)
+    good = last_good(steps.newest_first, 600, below)
     assert planned.document.enabled == (good is not None)
 
 
 @pytest.mark.rollout
 def test_exposure_never_rises_under_any_sequence_of_alarms() -> None:
-    """1,000 random sequences of duplicated, reordered and concurrent events: whatever is in force treats no more than
-    what was before it, and an alarm about what is in force always lowers it."""
-    refusals = 0
+    """1,000 random sequences of duplicated, reordered and concurrent events, with AppConfig's monitor, and rollbacks
+    that take their time or fail: what is in force treats no more than what was before it, and any alarm lowers a climb.
+    """
+    refusals, rolled_back = 0, 0
     with ThreadPoolExecutor(4) as threads:
         for seed in range(SEQUENCES):
             dice = random.Random(seed)
             flag = climbed(dice)
             began = len(flag.served) - 1
             events = shuffled_events(dice, flag.minutes)
-            latest_step = flag.minutes
+            due = any(event.state.value == "ALARM" for event in events)
             flag.minutes += 31
-            flag.between_calls = functools.partial(others_turn, dice)
-            list(threads.map(respond, events, [flag] * len(events)))
+            beset(flag, dice)
+            flag.ringing = due and dice.random() < 0.5
+            list(threads.map(delivered, events, [flag] * len(events)))
+            for _ in range(flag.rollback_calls + 1):
+                flag.rearm()
             exposures = [exposure(document) for document in flag.served[began:]]
             assert exposures == sorted(exposures, reverse=True), f"seed {seed}"
-            due = any(event.state.value == "ALARM" and event.state.timestamp > at(latest_step) for event in events)
             assert (exposures[-1] < exposures[0]) == due, f"seed {seed}"
+            assert flag.armed, f"seed {seed}"
             refusals += flag.refusals
-    # or nothing was concurrent
-    assert refusals > SEQUENCES / 10
+            rolled_back += len(flag.rolled_back)
+    # or nothing was concurrent, and the monitor asleep
+    assert min(refusals, rolled_back) > SEQUENCES / 10
 
 
 @pytest.mark.rollout
 def test_operators_at_the_same_time_are_never_overruled_upwards() -> None:
-    """While operators raise, lower and switch off, each document of the guard's treats no more than the one before."""
-    lowerings = []
+    """While operators raise, lower and switch off: each document of the guard's, and each stop, treats no more than
+    what was there, and AppConfig's monitor rolls back rises alone: the guard never arms it against a lowering."""
+    lowerings, rolled_back = [], []
     with ThreadPoolExecutor(6) as threads:
         for seed in range(SEQUENCES):
             dice = random.Random(seed)
             flag = climbed(dice)
-            flag.between_calls = functools.partial(others_turn, dice)
-            # after every step, so that no operator's change makes them stale
-            alarms = [alarm(1000 + place) for place in range(3)]
-            changes = [on(dice.choice(RAMP)).model_copy(update={"enabled": dice.random() < 0.7}) for _ in range(3)]
-            moments = [flag.minutes + dice.uniform(0, 30) for _ in changes]
+            beset(flag, dice)
+            flag.ringing = dice.random() < 0.5
+            began = len(flag.rolled_back)
+            alarms = [alarm(flag.minutes + dice.uniform(-30, 60)) for _ in range(3)]
             futures = [threads.submit(tolerated, event, flag) for event in alarms]
-            futures += [threads.submit(flag.deploy, *change) for change in zip(changes, moments, strict=True)]
+            futures += [threads.submit(operate, flag, random.Random(place)) for place in dice.sample(range(1000), 3)]
             for future in futures:
                 future.result()
             lowerings += flag.lowered
-    assert len(lowerings) > SEQUENCES / 10
-    assert all(exposure(after) <= exposure(before) for before, after in lowerings)
+            rolled_back += flag.rolled_back[began:]
+    assert min(len(lowerings), len(rolled_back)) > SEQUENCES / 10
+    assert all(exposure(after) <= exposure(before) for before, after in lowerings + rolled_back)
+
+
+def delivered(event: Alarm, flag: FlagInMemory) -> None:
+    """As Lambda delivers it: again, where the guard was refused; the monitor is armed after each."""
+    for _ in range(20):
+        try:
+            respond(event, flag)
+        except RolloutRefused:
+            continue
+        finally:
+            flag.rearm()
+        return
 
 
 def tolerated(event: Alarm, flag: FlagInMemory) -> None:
-    """Lambda tries again where the guard was refused."""
+    """One try, and the monitor armed after it."""
     with contextlib.suppress(RolloutRefused):
         respond(event, flag)
+    flag.rearm()
+
+
+def operate(flag: FlagInMemory, dice: random.Random) -> None:
+    """An operator's change: what lowers is urgent, what raises bakes."""
+    document = on(dice.choice(RAMP)).model_copy(update={"enabled": dice.random() < 0.7})
+    moment = flag.minutes + dice.uniform(0, 30)
+    if exposure(document) < exposure(flag.served[-1]):
+        flag.lower_urgently(document, moment)
+    else:
+        flag.raise_and_bake(document, moment)
+
+
+def beset(flag: FlagInMemory, dice: random.Random) -> None:
+    """Others get their turn between any two calls, rollbacks take their time, and stops fail now and then."""
+    flag.between_calls = functools.partial(others_turn, dice)
+    flag.rollback_calls = dice.choice((0, 3))
+    flag.stop_fails = lambda: dice.choice(("", "", "", "refused", "lost"))
 
 
 def others_turn(dice: random.Random) -> None:

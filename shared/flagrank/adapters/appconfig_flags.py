@@ -26,7 +26,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """The last good document, its version, and when the service was asked that last vouched for it, in epoch seconds."""
+    """The last good document, its version, and when the poll began that last vouched for it, in epoch seconds."""
 
     document: FlagDocument
     version: str

@@ -1,5 +1,6 @@
 """CloudWatch alarms: whether one is on, and keeping one from acting for a while."""
 
+import datetime as dt
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,8 +14,14 @@ logger = logging.getLogger(__name__)
 
 def is_on(cloudwatch: Any, name: str) -> bool:
     """Whether a composite alarm is in ALARM; an alarm that does not exist is not."""
+    return on_since(cloudwatch, name) is not None
+
+
+def on_since(cloudwatch: Any, name: str) -> dt.datetime | None:
+    """When a composite alarm went into ALARM; None where it is not, or does not exist."""
     described = cloudwatch.describe_alarms(AlarmNames=[name], AlarmTypes=["CompositeAlarm"])
-    return any(alarm["StateValue"] == "ALARM" for alarm in described["CompositeAlarms"])
+    on = [alarm for alarm in described["CompositeAlarms"] if alarm["StateValue"] == "ALARM"]
+    return on[0]["StateTransitionedTimestamp"] if on else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from botocore.exceptions import ClientError
 from pydantic import ValidationError
 
 from flagrank.errors import RolloutRefused
-from flagrank.guard import ACTOR, Lowering, Step, Steps
+from flagrank.guard import Lowering, Step, Steps, is_lowering
 from flagrank.rollout import FlagDocument
 
 IN_FLIGHT = frozenset({"DEPLOYING", "BAKING", "VALIDATING"})
@@ -21,17 +21,29 @@ UNDONE = frozenset({"ROLLING_BACK", "ROLLED_BACK", "REVERTED"})
 REMEMBERED = 10
 POLL_S = 0.5
 POLLS = 80
+# of the 300 s that the function has (template.yaml), for one event; the rest is for calls that AWS answers late
+PATIENCE_S = 180.0
+DESCRIPTION_CHARS = 1024
 
 
 class GuardedAppConfig:
     """The flag of one profile in one environment; `ids` names application, environment, profile and strategy.
 
-    `monitor` is the alarm that AppConfig watches during deployments, None where it watches none. A deployment that
-    begins under a firing monitor may be rolled back, and exposure would rise: so its actions are disabled for as long,
-    which AppConfig heeds (https://docs.aws.amazon.com/appconfig/latest/userguide/monitoring-deployments.html).
+    Made for one event: after `patience_s` it begins no change and waits for none. `monitor` is the alarm that AppConfig
+    watches during deployments, None where it watches none. A deployment that begins under a firing monitor may be
+    rolled back, and exposure would rise: so its actions are disabled for as long, which AppConfig heeds
+    (https://docs.aws.amazon.com/appconfig/latest/userguide/monitoring-deployments.html).
     """
 
-    def __init__(self, appconfig: Any, cloudwatch: Any, ids: Mapping[str, str], monitor: str | None) -> None:
+    def __init__(
+        self,
+        appconfig: Any,
+        cloudwatch: Any,
+        ids: Mapping[str, str],
+        monitor: str | None,
+        patience_s: float = PATIENCE_S,
+    ) -> None:
+        self._until_s = time.monotonic() + patience_s
         self._appconfig = appconfig
         self._cloudwatch = cloudwatch
         self._monitor = monitor
@@ -40,36 +52,26 @@ class GuardedAppConfig:
         self._profile = {"ApplicationId": ids["application"], "ConfigurationProfileId": ids["profile"]}
 
     def steps(self) -> Steps:
-        """The last deployments that stand, as far back as this code can read their documents, and the undone."""
-        versions = self._appconfig.list_hosted_configuration_versions(**self._profile, MaxResults=1)["Items"]
+        """The last deployments that stand, and the undone among them; what cannot be read is among both."""
         deployments = self._appconfig.list_deployments(**self._environment, MaxResults=50)["Items"]
         numbers = sorted((entry["DeploymentNumber"] for entry in deployments), reverse=True)
         standing: list[Step] = []
         undone: list[Step] = []
         for number in numbers:
             deployment = self._appconfig.get_deployment(**self._environment, DeploymentNumber=number)
-            if deployment["ConfigurationProfileId"] != self._profile["ConfigurationProfileId"]:
-                continue
-            if deployment["State"] not in UNDONE:
-                try:
-                    standing.append(self._step(deployment))
-                except ValidationError:
-                    if not standing:
-                        raise
-                    break  # a document of another release says nothing about this one's
-            elif not standing:
-                undone.append(self._step(deployment))
+            if deployment["ConfigurationProfileId"] == self._profile["ConfigurationProfileId"]:
+                (undone if deployment["State"] in UNDONE else standing).append(self._step(deployment))
             if len(standing) == REMEMBERED:
                 break
-        latest_version = versions[0]["VersionNumber"] if versions else 0
-        return Steps(standing, undone, numbers[0] if numbers else 0, latest_version)
+        return Steps(standing, undone, numbers[0] if numbers else 0, self._latest_version())
 
     def lower(self, lowering: Lowering, since: Steps) -> None:
         """Deploys to everyone at once; raises RolloutRefused if the flag changed, or a deployment would not end."""
+        self._check_patience()
         with _refused():
             version = self._appconfig.create_hosted_configuration_version(
                 **self._profile,
-                Description=lowering.description,
+                Description=_ascii(lowering.description),
                 Content=lowering.document.model_dump_json(by_alias=True, indent=2).encode(),
                 ContentType="application/json",
                 LatestVersionNumber=since.latest_version,
@@ -79,48 +81,77 @@ class GuardedAppConfig:
                 self._replace(version, lowering, since)
 
     def rearm(self) -> None:
-        """Enables the monitor's actions again, unless a deployment of the guard's own is still in flight."""
-        if self._monitor is None:
+        """Enables the monitor's actions again, unless a deployment that lowers exposure is in flight, whoever began it.
+
+        It would be rolled back under an alarm that still rings. What is rolled back may make room for one. The event or
+        the look after that enables them.
+        """
+        if self._monitor is None or self._needs_blindness():
             return
-        deployments = self._appconfig.list_deployments(**self._environment, MaxResults=1)["Items"]
-        if deployments:
-            number = max(entry["DeploymentNumber"] for entry in deployments)
-            newest = self._appconfig.get_deployment(**self._environment, DeploymentNumber=number)
-            if newest["State"] in IN_FLIGHT and newest.get("Description", "").startswith(f"{ACTOR}:"):
-                return
         self._cloudwatch.enable_alarm_actions(AlarmNames=[self._monitor])
+        if self._needs_blindness():  # somebody began in between
+            self._blind()
+
+    def _needs_blindness(self) -> bool:
+        newest = self._appconfig.list_deployments(**self._environment, MaxResults=1)["Items"]
+        state = newest[0]["State"] if newest else ""
+        return state == "ROLLING_BACK" or (state in IN_FLIGHT and is_lowering(self.steps()))
+
+    def _blind(self) -> None:
+        if self._monitor is not None:
+            self._cloudwatch.disable_alarm_actions(AlarmNames=[self._monitor])
+
+    def _latest_version(self) -> int:
+        # all pages, since AWS names no order; a profile holds few versions
+        pages = self._appconfig.get_paginator("list_hosted_configuration_versions").paginate(**self._profile)
+        return max((version["VersionNumber"] for page in pages for version in page["Items"]), default=0)
 
     def _replace(self, version: int, lowering: Lowering, since: Steps) -> None:
         if lowering.stop is not None:
             # without AllowRevert AppConfig stops neither one that bakes nor one that completed meanwhile
             self._appconfig.stop_deployment(**self._environment, DeploymentNumber=lowering.stop, AllowRevert=True)
-            self._settled(lowering.stop)
+        if since.latest_deployment:
+            # also where AppConfig's monitor rolls it back: the environment takes no other meanwhile
+            self._settled(since.latest_deployment)
         started = self._appconfig.start_deployment(
             **self._environment,
             ConfigurationProfileId=self._profile["ConfigurationProfileId"],
             DeploymentStrategyId=self._strategy,
             ConfigurationVersion=str(version),
-            Description=lowering.description,
+            Description=_ascii(lowering.description),
             LatestDeploymentNumber=since.latest_deployment,
         )["DeploymentNumber"]
+        # once more: the end of another event may have enabled them before this deployment was to be seen
+        self._blind()
         if self._settled(started) in UNDONE:
             raise RolloutRefused(f"deployment {started} was undone by somebody else")
 
     def _step(self, deployment: Mapping[str, Any]) -> Step:
-        hosted = self._appconfig.get_hosted_configuration_version(
-            **self._profile, VersionNumber=int(deployment["ConfigurationVersion"])
-        )
+        document, problem = self._document(deployment["ConfigurationVersion"])
         return Step(
             number=deployment["DeploymentNumber"],
-            document=FlagDocument.model_validate_json(hosted["Content"].read()),
+            document=document,
             started_at=deployment["StartedAt"],
             ended_at=deployment.get("CompletedAt"),
             in_flight=deployment["State"] in IN_FLIGHT,
             description=deployment.get("Description") or "",
+            problem=problem,
         )
+
+    def _document(self, version: str) -> tuple[FlagDocument | None, str]:
+        """The document of a version, or None and why it cannot be read."""
+        try:
+            hosted = self._appconfig.get_hosted_configuration_version(**self._profile, VersionNumber=int(version))
+            return FlagDocument.model_validate_json(hosted["Content"].read()), ""
+        except ValidationError as error:
+            first = error.errors()[0]
+            return None, f"{'.'.join(map(str, first['loc']))}: {first['msg']}".removeprefix(": ")
+        except self._appconfig.exceptions.ResourceNotFoundException:
+            return None, f"version {version} is gone"
 
     def _settled(self, number: int) -> str:
         for _ in range(POLLS):
+            self._check_patience()
             deployment = self._appconfig.get_deployment(**self._environment, DeploymentNumber=number)
             state: str = deployment["State"]
             if state not in IN_FLIGHT | {"ROLLING_BACK"}:
@@ -128,12 +159,13 @@ class GuardedAppConfig:
             time.sleep(POLL_S)
         raise RolloutRefused(f"deployment {number} did not end within {POLLS * POLL_S:g} s")
 
+    def _check_patience(self) -> None:
+        if time.monotonic() > self._until_s:
+            raise RolloutRefused("the guard's time is up; it is told again")
+
     @contextmanager
     def _without_monitor(self) -> Iterator[None]:
-        if self._monitor is None:
-            yield
-            return
-        self._cloudwatch.disable_alarm_actions(AlarmNames=[self._monitor])
+        self._blind()
         try:
             yield
         finally:
@@ -148,3 +180,8 @@ def _refused() -> Iterator[None]:
         if error.response["Error"]["Code"] in ("ConflictException", "BadRequestException"):
             raise RolloutRefused(error.response["Error"]["Message"]) from error
         raise
+
+
+def _ascii(description: str) -> str:
+    # AppConfig takes nothing else, https://docs.aws.amazon.com/appconfig/2019-10-09/APIReference/
+    return description.encode("ascii", "replace").decode()[:DESCRIPTION_CHARS]
