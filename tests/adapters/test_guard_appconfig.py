@@ -2,11 +2,14 @@
 
 import importlib
 import json
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from types import SimpleNamespace
 from typing import Any
 
+import httpx
 import pytest
 
 from flagrank.adapters import guard_appconfig
@@ -20,13 +23,14 @@ from tests.local.conftest import served
 from tests.unit.guarded_flag import BEGAN, OFF, alarm, at, on
 
 MONITOR = "flagrank-FlagMonitor"
+ROLLBACK_S = 2.0
 BLIND, ARMED = ("DisableAlarmActions", MONITOR), ("EnableAlarmActions", MONITOR)
 
 type Handler = Callable[[dict[str, Any], None], dict[str, Any]]
 
 
 class StoryClock:
-    """A clock that stands at a minute of the story."""
+    """A clock that stands at a minute of the story, and moves while somebody sleeps."""
 
     def __init__(self) -> None:
         self.minutes = 0.0
@@ -36,6 +40,9 @@ class StoryClock:
 
     def monotonic(self) -> float:
         return self.now()
+
+    def sleep(self, seconds: float) -> None:
+        self.minutes += seconds / 60
 
 
 @dataclass
@@ -71,6 +78,10 @@ class Account:
         number: int = started["DeploymentNumber"]
         return number
 
+    def ring(self) -> None:
+        """AppConfig's monitor goes off."""
+        httpx.put(self.addresses["appconfig"] + "/_monitor", json={"ringing": True}).raise_for_status()
+
     def ramp(self, *percents: float) -> None:
         for place, percent in enumerate(percents):
             self.deploy(on(percent), 20 * place)
@@ -80,18 +91,26 @@ class Account:
 
 
 @pytest.fixture
-def account() -> Iterator[Account]:
+def account(monkeypatch: pytest.MonkeyPatch) -> Iterator[Account]:
     clock = StoryClock()
+    monkeypatch.setattr(guard_appconfig, "time", SimpleNamespace(sleep=clock.sleep, monotonic=time.monotonic))
     told: list[tuple[str, str]] = []
     composite = {"StateValue": "OK", "StateTransitionedTimestamp": at(0).timestamp()}
 
     def cloudwatch_says(_: Call) -> Answer:
         return Answer(body=json.dumps({"CompositeAlarms": [composite]}).encode())
 
-    with served(create_app(clock)) as url, Loopback(cloudwatch_says) as cloudwatch:
+    with served(create_app(clock, rollback_s=ROLLBACK_S)) as url, Loopback(cloudwatch_says) as cloudwatch:
+
+        def tell(params: dict[str, Any], model: Any, **_: Any) -> None:
+            told.append((model.name, *params["AlarmNames"]))
+            httpx.put(url + "/_monitor", json={"actions": model.name == ARMED[0]}).raise_for_status()
+
         appconfig = client("appconfig", url)
         application = appconfig.create_application(Name="flagrank")["Id"]
-        environment = appconfig.create_environment(ApplicationId=application, Name="production")["Id"]
+        environment = appconfig.create_environment(
+            ApplicationId=application, Name="production", Monitors=[{"AlarmArn": MONITOR}]
+        )["Id"]
         profile = appconfig.create_configuration_profile(
             ApplicationId=application, Name="rerank", LocationUri="hosted", Type="AWS.Freeform"
         )["Id"]
@@ -105,10 +124,8 @@ def account() -> Iterator[Account]:
         ids = {"application": application, "environment": environment, "profile": profile, "strategy": strategy}
         addresses = {"appconfig": url, "cloudwatch": cloudwatch.url}
         alarms = client("cloudwatch", cloudwatch.url)
-        alarms.meta.events.register(
-            "provide-client-params.cloudwatch",
-            lambda params, model, **_: told.append((model.name, *params["AlarmNames"])),
-        )
+        for operation in (BLIND[0], ARMED[0]):
+            alarms.meta.events.register(f"provide-client-params.cloudwatch.{operation}", tell)
         yield Account(
             clock, appconfig, ids, addresses, GuardedAppConfig(appconfig, alarms, ids, MONITOR), alarms, told, composite
         )
@@ -276,9 +293,38 @@ def test_a_lowering_that_begins_while_the_monitor_is_armed_is_seen(
     assert account.alarm_actions == [ARMED, BLIND]
 
 
-def test_a_deployment_that_does_not_end_is_reported(account: Account, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_appconfig_s_monitor_rolled_back_is_answered(account: Account) -> None:
+    """The rise that bakes is back where it was, under the alarm that the guard hears as well."""
+    account.ramp(1, 5)
+    account.deploy(on(25), 40, strategy="AppConfig.AllAtOnce")
+    account.clock.minutes = 45
+    account.ring()
+    assert "deployment 3 was undone" in respond(alarm(44), account.guarded).why
+    assert account.in_force() == on(5)
+
+
+def test_the_guard_waits_for_a_rollback_and_its_own_deployment_is_let_be(account: Account) -> None:
+    """An alarm about the 5 %, while AppConfig rolls the 25 % back: the guard's deployment follows, and is let be though
+    it bakes for longer than the guard waits, and the monitor still rings."""
+    account.ramp(1, 5)
+    account.deploy(on(25), 40, strategy="AppConfig.AllAtOnce")
+    account.clock.minutes = 41
+    account.ring()
+    assert account.guarded.steps().undone[0].document == on(25)
+    account.ids["strategy"] = account.appconfig.create_deployment_strategy(
+        Name="slow", DeploymentDurationInMinutes=0, FinalBakeTimeInMinutes=1, GrowthFactor=100.0, ReplicateTo="NONE"
+    )["Id"]
+    slow = GuardedAppConfig(account.appconfig, account.alarms, account.ids, MONITOR)
+    assert "handled before" in respond(alarm(39), slow).why
+    assert account.in_force() == on(1)
+    assert account.alarm_actions == [BLIND, BLIND]
+    account.clock.minutes = 50
+    slow.rearm()
+    assert (account.in_force(), account.alarm_actions[-1]) == (on(1), ARMED)
+
+
+def test_a_deployment_that_does_not_end_is_reported(account: Account) -> None:
     """With a strategy that bakes, the guard waits so long and no longer, and leaves the monitor blind to it."""
-    monkeypatch.setattr(guard_appconfig, "POLL_S", 0)
     account.ramp(1, 5)
     seen = account.guarded.steps()
     planned = plan(alarm(21), seen)

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-import boto3
+import httpx
 import pytest
 from botocore.exceptions import ClientError
 
@@ -13,10 +13,15 @@ from flagrank.adapters.appconfig_control import FlagControl
 from flagrank.adapters.in_memory import ManualClock
 from flagrank.errors import ConfigurationError, RolloutRefused
 from flagrank.local.appconfig import create_app
+from flagrank.local.seed import create_flag_profile
 from flagrank.rollout import FlagDocument, json_schema
+from tests.adapters.loopback import client
 from tests.local.conftest import Serve
 
 ON = FlagDocument(enabled=True, percent=5)
+MORE = b'{"enabled": true, "percent": 50}'
+MINUTE_S = 10.0
+ROLLBACK_S = 2.0
 
 
 @dataclass
@@ -24,6 +29,7 @@ class Account:
     """An account with one application, environment and profile."""
 
     clock: ManualClock
+    url: str
     control: Any
     data: Any
     application: str
@@ -69,6 +75,24 @@ class Account:
         )["State"]
         return state
 
+    def served(self) -> FlagDocument:
+        """What a new poller gets."""
+        latest = self.data.get_latest_configuration(ConfigurationToken=self.token())
+        return FlagDocument.model_validate_json(latest["Configuration"].read())
+
+    def strategy(self, minutes: int, bake_minutes: int) -> str:
+        made: str = self.control.create_deployment_strategy(
+            Name=f"{minutes}-{bake_minutes}",
+            DeploymentDurationInMinutes=minutes,
+            FinalBakeTimeInMinutes=bake_minutes,
+            GrowthFactor=100.0,
+            ReplicateTo="NONE",
+        )["Id"]
+        return made
+
+    def monitor(self, **changes: bool) -> None:
+        httpx.put(self.url + "/_monitor", json=changes).raise_for_status()
+
     def stop(self, number: int, **options: Any) -> Any:
         return self.control.stop_deployment(
             ApplicationId=self.application, EnvironmentId=self.environment, DeploymentNumber=number, **options
@@ -78,21 +102,17 @@ class Account:
 @pytest.fixture
 def account(serve: Serve) -> Account:
     clock = ManualClock()
-    url = serve(create_app(clock))
+    url = serve(create_app(clock, minute_s=MINUTE_S, rollback_s=ROLLBACK_S))
 
-    def client(service: str) -> Any:
-        return boto3.client(
-            service, endpoint_url=url, region_name="us-east-1", aws_access_key_id="x", aws_secret_access_key="x"
-        )
-
-    control = client("appconfig")
+    control = client("appconfig", url)
     application = control.create_application(Name="flagrank")["Id"]
-    environment = control.create_environment(ApplicationId=application, Name="test")["Id"]
+    monitors = [{"AlarmArn": "arn:aws:cloudwatch:us-east-1:123456789012:alarm:monitor"}]
+    environment = control.create_environment(ApplicationId=application, Name="test", Monitors=monitors)["Id"]
     validators = [{"Type": "JSON_SCHEMA", "Content": json.dumps(json_schema())}]
     profile = control.create_configuration_profile(
         ApplicationId=application, Name="rerank", LocationUri="hosted", Validators=validators
     )["Id"]
-    return Account(clock, control, client("appconfigdata"), application, environment, profile)
+    return Account(clock, url, control, client("appconfigdata", url), application, environment, profile)
 
 
 def code(call: Callable[[], object]) -> str:
@@ -146,35 +166,112 @@ def test_a_version_made_meanwhile_is_a_conflict(account: Account) -> None:
     assert account.version(b"{}", LatestVersionNumber=1) == 2
 
 
+@pytest.mark.parametrize("description", ["caf\xe9", "a\ttab", "x" * 1025])
+def test_a_version_s_description_is_a_header(account: Account, description: str) -> None:
+    """Printable ASCII, 1,024 characters of it, and nothing else."""
+    assert code(lambda: account.version(b"{}", Description=description)) == "BadRequestException"
+    assert account.version(b"{}", Description="x" * 1024) == 1
+
+
 def test_a_deployment_deploys_bakes_and_completes_with_the_clock(account: Account) -> None:
-    """Meanwhile the environment takes no other."""
-    number = account.start(account.version(b"{}"), "AppConfig.Linear50PercentEvery30Seconds")["DeploymentNumber"]
-    assert account.state(number) == "DEPLOYING"
-    assert code(lambda: account.start(1, "AppConfig.AllAtOnce")) == "ConflictException"
-    account.clock.advance(60)
-    assert account.state(number) == "BAKING"
-    account.clock.advance(60)
+    """A strategy's minute lasts as long as it is told to; meanwhile the environment takes no other."""
+    number = account.start(account.version(b"{}"), account.strategy(1, 2))["DeploymentNumber"]
+    for state in ("DEPLOYING", "BAKING", "BAKING"):
+        assert account.state(number) == state
+        assert code(lambda: account.start(1, "AppConfig.AllAtOnce")) == "ConflictException"
+        account.clock.advance(MINUTE_S)
     assert account.state(number) == "COMPLETE"
 
 
-def test_stopping_in_flight_rolls_back_to_the_version_before(account: Account) -> None:
-    """Pollers get the earlier document again."""
+def test_a_deployment_of_nought_minutes_is_served_while_it_bakes(account: Account) -> None:
+    """Everyone has it from the start."""
     account.flag().deploy(ON, actor="me", reason="first")
-    number = account.start(account.version(b'{"percent": 50}'), "AppConfig.AllAtOnce")["DeploymentNumber"]
-    assert account.stop(number)["State"] == "ROLLED_BACK"
-    latest = account.data.get_latest_configuration(ConfigurationToken=account.token())
-    assert FlagDocument.model_validate_json(latest["Configuration"].read()) == ON
+    number = account.start(account.version(MORE), account.strategy(0, 5))["DeploymentNumber"]
+    assert (account.state(number), account.served().percent) == ("BAKING", 50)
+
+
+def test_stopping_in_flight_rolls_back_to_the_version_before(account: Account) -> None:
+    """Pollers get the earlier document again at once; the environment is busy until the rollback is over."""
+    account.flag().deploy(ON, actor="me", reason="first")
+    number = account.start(account.version(MORE), account.strategy(1, 0))["DeploymentNumber"]
+    assert account.stop(number)["State"] == "ROLLING_BACK"
+    assert account.served() == ON
+    assert code(lambda: account.start(1, "AppConfig.AllAtOnce")) == "ConflictException"
+    assert code(lambda: account.stop(number, AllowRevert=True)) == "BadRequestException"
+    account.clock.advance(ROLLBACK_S)
+    assert account.state(number) == "ROLLED_BACK"
+    account.start(1, "AppConfig.AllAtOnce")
+
+
+def test_what_bakes_is_stopped_only_when_a_revert_is_allowed(account: Account) -> None:
+    """StopDeployment alone works on DEPLOYING; with AllowRevert what is in progress ends as ROLLED_BACK."""
+    account.flag().deploy(ON, actor="me", reason="first")
+    number = account.start(account.version(MORE), account.strategy(0, 5))["DeploymentNumber"]
+    assert code(lambda: account.stop(number)) == "BadRequestException"
+    assert account.stop(number, AllowRevert=True)["State"] == "ROLLING_BACK"
 
 
 def test_a_completed_deployment_is_reverted_only_when_asked_and_for_three_days(account: Account) -> None:
-    """AllowRevert within 72 hours; BadRequestException without or after."""
+    """AllowRevert within 72 hours of its completion; BadRequestException without or after."""
     account.flag().deploy(ON, actor="me", reason="first")
-    second = account.flag().deploy(ON.model_copy(update={"percent": 50.0}), actor="me", reason="second")
+    second = account.flag().deploy(ON.model_copy(update={"percent": 1.0}), actor="me", reason="second")
     assert code(lambda: account.stop(second.number)) == "BadRequestException"
     assert account.stop(second.number, AllowRevert=True)["State"] == "REVERTED"
     assert account.flag().deployed().document == ON
     account.clock.advance(72 * 3600)
     assert code(lambda: account.stop(1, AllowRevert=True)) == "BadRequestException"
+
+
+def test_a_ringing_monitor_rolls_back_what_bakes(account: Account) -> None:
+    """And what begins while it rings; ROLLED_BACK is when the environment is free again."""
+    account.flag().deploy(ON, actor="me", reason="first")
+    version, strategy = account.version(MORE), account.strategy(0, 5)
+    first = account.start(version, strategy)["DeploymentNumber"]
+    account.monitor(ringing=True)
+    assert (account.state(first), account.served()) == ("ROLLING_BACK", ON)
+    account.clock.advance(ROLLBACK_S)
+    second = account.start(version, strategy)
+    assert second["State"] == "BAKING"
+    account.clock.advance(ROLLBACK_S)
+    assert account.state(second["DeploymentNumber"]) == "ROLLING_BACK"
+    assert account.served() == ON
+
+
+def test_a_monitor_without_its_actions_is_not_heeded(account: Account) -> None:
+    """As while CloudWatch's DisableAlarmActions holds; a deployment that is complete is out of its reach anyway."""
+    account.flag().deploy(ON, actor="me", reason="first")
+    account.monitor(ringing=True, actions=False)
+    number = account.start(account.version(MORE), account.strategy(0, 5))["DeploymentNumber"]
+    assert account.state(number) == "BAKING"
+    account.clock.advance(5 * MINUTE_S)
+    account.monitor(actions=True)
+    assert (account.state(number), account.served().percent) == ("COMPLETE", 50)
+
+
+def test_off_goes_through_while_the_monitor_rings(account: Account) -> None:
+    """A deployment without any minutes has nothing that a monitor could roll back."""
+    account.flag().deploy(ON, actor="me", reason="first")
+    account.monitor(ringing=True)
+    account.start(account.version(MORE), account.strategy(0, 5))
+    account.flag().deployed()
+    account.clock.advance(ROLLBACK_S)
+    off = ON.model_copy(update={"enabled": False})
+    account.flag().deploy(off, actor="me", reason="off", urgent=True)
+    assert account.served() == off
+
+
+def test_an_environment_that_watches_nothing_rolls_nothing_back(account: Account) -> None:
+    """The alarm is the environment's business only if it names a monitor."""
+    other = account.control.create_environment(ApplicationId=account.application, Name="other")["Id"]
+    account.monitor(ringing=True)
+    scope = {"ApplicationId": account.application, "EnvironmentId": other}
+    started = account.control.start_deployment(
+        **scope,
+        DeploymentStrategyId="AppConfig.AllAtOnce",
+        ConfigurationProfileId=account.profile,
+        ConfigurationVersion=str(account.version(MORE)),
+    )["DeploymentNumber"]
+    assert account.control.get_deployment(**scope, DeploymentNumber=started)["State"] == "BAKING"
 
 
 @pytest.mark.parametrize("kind", ["application", "environment", "profile", "version", "deployment", "strategy"])
@@ -199,14 +296,33 @@ def test_what_does_not_exist_is_not_found(account: Account, kind: str) -> None:
 
 
 def test_the_control_refuses_while_another_deployment_is_in_flight(account: Account) -> None:
-    """The second operator hears what the first is doing; the kill switch stops it."""
+    """The second operator hears what the first is doing."""
     account.flag().deploy(ON, actor="me", reason="first")
-    account.start(account.version(b'{"percent": 50}'), "AppConfig.AllAtOnce")
+    account.start(account.version(MORE), "AppConfig.AllAtOnce")
     off = ON.model_copy(update={"enabled": False})
     with pytest.raises(RolloutRefused, match="deployment 2 is BAKING"):
         account.flag().deploy(off, actor="other", reason="off")
-    account.flag().deploy(off, actor="other", reason="off", urgent=True)
-    assert account.flag().deployed().document == off
+
+
+def test_the_kill_switch_stops_what_is_in_flight(serve: Serve) -> None:
+    """It waits for the rollback, and is in force after it."""
+    control = client("appconfig", serve(create_app(rollback_s=0.1)))
+    create_flag_profile(control, "flagrank", "test", "rerank")
+    flag = FlagControl(control, "flagrank", "test", "rerank")
+    first = flag.deploy(ON, actor="me", reason="first")
+    scope = {"ApplicationId": control.list_applications()["Items"][0]["Id"]}
+    environment = control.list_environments(**scope)["Items"][0]["Id"]
+    profile = control.list_configuration_profiles(**scope)["Items"][0]["Id"]
+    control.start_deployment(
+        **scope,
+        EnvironmentId=environment,
+        DeploymentStrategyId="AppConfig.AllAtOnce",
+        ConfigurationProfileId=profile,
+        ConfigurationVersion=first.version,
+    )
+    off = ON.model_copy(update={"enabled": False})
+    flag.deploy(off, actor="other", reason="off", urgent=True)
+    assert flag.deployed().document == off
 
 
 def test_the_control_says_what_it_does_not_find(account: Account) -> None:

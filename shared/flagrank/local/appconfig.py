@@ -1,5 +1,6 @@
 """A stand-in for AppConfig, control and data plane, on the wire that boto3 speaks."""
 
+from dataclasses import asdict, replace
 from typing import Any
 
 import orjson
@@ -9,6 +10,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from flagrank.adapters.system_clock import SystemClock
+from flagrank.local.appconfig_deployments import Pace
 from flagrank.local.appconfig_sessions import Sessions
 from flagrank.local.appconfig_state import AppConfigState
 from flagrank.local.rest_json import ServiceError, error_response, json_response
@@ -20,16 +22,34 @@ VERSIONS = PROFILES + "/{profile}/hostedconfigurationversions"
 DEPLOYMENTS = ENVIRONMENTS + "/{environment}/deployments"
 
 
-def create_app(clock: Clock | None = None, poll_s: int | None = None) -> Starlette:
-    """The application over an empty account; `poll_s` is what it has pollers wait, None for as long as they asked."""
-    state = AppConfigState(clock or SystemClock())
+def create_app(
+    clock: Clock | None = None, poll_s: int | None = None, minute_s: float = 60.0, rollback_s: float = 0.0
+) -> Starlette:
+    """The application over an empty account; `poll_s` is what it has pollers wait, None for as long as they asked.
+
+    A minute of a deployment strategy lasts `minute_s`, a rollback `rollback_s`. `GET` and `PUT /_monitor` read and
+    change the alarm that environments watch: whether it is `ringing`, and has its `actions`.
+    """
+    state = AppConfigState(clock or SystemClock(), Pace(minute_s, rollback_s))
     routes = (
+        *_monitor_routes(state),
         *_resource_routes(state),
         *_version_routes(state),
         *_deployment_routes(state),
         *_data_routes(Sessions(state), poll_s),
     )
     return Starlette(routes=routes, exception_handlers={ServiceError: error_response})
+
+
+def _monitor_routes(state: AppConfigState) -> list[Route]:
+    async def show(_: Request) -> Response:
+        return json_response(asdict(state.monitor))
+
+    async def change(request: Request) -> Response:
+        state.heed(replace(state.monitor, **await _body(request)))
+        return json_response(asdict(state.monitor))
+
+    return [Route("/_monitor", show), Route("/_monitor", change, methods=["PUT"])]
 
 
 def _resource_routes(state: AppConfigState) -> list[Route]:
@@ -109,17 +129,19 @@ def _deployment_routes(state: AppConfigState) -> list[Route]:
 
     async def list_all(request: Request) -> Response:
         application, environment = _of(request, "application"), _of(request, "environment")
-        newest_first = reversed(state.deployments_of(application, environment))
+        newest_first = reversed(state.deployments_of(application, environment).entries)
         return json_response({"Items": [state.described(application, environment, entry) for entry in newest_first]})
 
     async def get(request: Request) -> Response:
         application, environment = _of(request, "application"), _of(request, "environment")
-        return described(request, state.deployment(application, environment, _of(request, "number")), 200)
+        found = state.deployments_of(application, environment).find(_of(request, "number"))
+        return described(request, found, 200)
 
     async def stop(request: Request) -> Response:
         application, environment = _of(request, "application"), _of(request, "environment")
         allow_revert = request.headers.get("allow-revert", "").lower() == "true"
-        stopped = state.stop_deployment(application, environment, _of(request, "number"), allow_revert)
+        deployments = state.deployments_of(application, environment)
+        stopped = deployments.stop(_of(request, "number"), allow_revert, state.clock.now())
         return described(request, stopped, 202)
 
     return [

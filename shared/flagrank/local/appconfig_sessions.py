@@ -51,11 +51,8 @@ class Sessions:
         if session is None or self.state.clock.now() >= expires_s:
             problem = {"InvalidParameters": {"ConfigurationToken": {"Problem": "Expired" if session else "Corrupted"}}}
             raise bad_request("the token is used or expired", Reason="InvalidParameters", Details=problem)
-        deployments = self.state.deployments.get((session.application_id, session.environment_id), [])
-        served = [entry for entry in deployments if entry.profile_id == session.profile_id and entry.ended is None]
-        if not served:
-            raise not_found("Deployment")
-        number = served[-1].version
+        deployments = self.state.deployments_of(session.application_id, session.environment_id)
+        number = deployments.served(session.profile_id)
         versions = self.state.versions[session.application_id, session.profile_id]
         fresh = None if session.given == number else versions[number - 1]
         session.given = number

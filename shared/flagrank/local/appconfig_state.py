@@ -1,7 +1,6 @@
-"""AppConfig's control plane without its wire: resources, and deployments that move with the clock.
+"""AppConfig's control plane without its wire: the resources of one account.
 
-After the API reference (https://docs.aws.amazon.com/appconfig/2019-10-09/APIReference). One simplification: a growing
-deployment serves its version to everyone from the start.
+After the API reference (https://docs.aws.amazon.com/appconfig/2019-10-09/APIReference).
 """
 
 import datetime as dt
@@ -13,11 +12,11 @@ from typing import Any
 
 import jsonschema
 
+from flagrank.local.appconfig_deployments import BUSY, Deployment, Deployments, Monitor, Pace
 from flagrank.local.rest_json import bad_request, conflict, not_found
 from flagrank.ports import Clock
 
-REVERT_WINDOW_S = 72 * 3600
-IN_FLIGHT = frozenset({"DEPLOYING", "BAKING"})
+DESCRIPTION_CHARS = 1024
 PREDEFINED = {
     "AppConfig.AllAtOnce": (0, 100.0, 10),
     "AppConfig.Linear50PercentEvery30Seconds": (1, 50.0, 1),
@@ -27,41 +26,18 @@ PREDEFINED = {
 
 
 @dataclass(slots=True)
-class Deployment:
-    """One deployment; `ended` is set by a stop, everything else follows from the clock."""
-
-    number: int
-    profile_id: str
-    version: int
-    strategy: Mapping[str, Any]
-    description: str
-    started_s: float
-    ended: str | None = None
-    ended_s: float = 0.0
-
-    def state(self, now_s: float) -> str:
-        """DEPLOYING, BAKING, COMPLETE, or how it was stopped."""
-        if self.ended:
-            return self.ended
-        deploying_s = self.strategy["DeploymentDurationInMinutes"] * 60
-        baking_s = self.strategy["FinalBakeTimeInMinutes"] * 60
-        elapsed_s = now_s - self.started_s
-        if elapsed_s < deploying_s:
-            return "DEPLOYING"
-        return "BAKING" if elapsed_s < deploying_s + baking_s else "COMPLETE"
-
-
-@dataclass(slots=True)
 class AppConfigState:
     """Everything that one AppConfig account holds."""
 
     clock: Clock
+    pace: Pace = field(default_factory=Pace)
+    monitor: Monitor = field(default_factory=Monitor)
     applications: dict[str, dict[str, Any]] = field(default_factory=dict)
     environments: dict[tuple[str, str], dict[str, Any]] = field(default_factory=dict)
     profiles: dict[tuple[str, str], dict[str, Any]] = field(default_factory=dict)
     versions: dict[tuple[str, str], list[dict[str, Any]]] = field(default_factory=dict)
     strategies: dict[str, dict[str, Any]] = field(default_factory=dict)
-    deployments: dict[tuple[str, str], list[Deployment]] = field(default_factory=dict)
+    deployments: dict[tuple[str, str], Deployments] = field(default_factory=dict)
     _ids: Iterator[int] = field(default_factory=lambda: itertools.count(1))
 
     def __post_init__(self) -> None:
@@ -87,6 +63,7 @@ class AppConfigState:
             "Monitors": body.get("Monitors", []),
         }
         self.environments[application_id, created["Id"]] = created
+        self.deployments[application_id, created["Id"]] = Deployments(self.pace)
         return created
 
     def create_profile(self, application_id: str, body: Mapping[str, Any]) -> dict[str, Any]:
@@ -128,12 +105,15 @@ class AppConfigState:
         label = headers.get("versionlabel")
         if label is not None and any(version["VersionLabel"] == label for version in versions):
             raise conflict(f"a version is labelled {label} already")
+        description = headers.get("description", "")
+        if not (description.isascii() and description.isprintable()) or len(description) > DESCRIPTION_CHARS:
+            raise bad_request(f"Description is a header: at most {DESCRIPTION_CHARS} printable ASCII characters")
         _validate(profile, content)
         created = {
             "VersionNumber": len(versions) + 1,
             "Content": content,
             "ContentType": content_type,
-            "Description": headers.get("description", ""),
+            "Description": description,
             "VersionLabel": label,
         }
         versions.append(created)
@@ -156,8 +136,25 @@ class AppConfigState:
 
     # deployments
 
+    def deployments_of(self, application_id: str, environment_id: str) -> Deployments:
+        """An environment's deployments, after a look at its monitor."""
+        if (application_id, environment_id) not in self.environments:
+            raise not_found("Environment")
+        deployments = self.deployments[application_id, environment_id]
+        if self.environments[application_id, environment_id]["Monitors"]:
+            deployments.watch(self.monitor, self.clock.now())
+        return deployments
+
+    def heed(self, monitor: Monitor) -> None:
+        """The alarm, or what it sets off, is another from now on."""
+        for application_id, environment_id in self.environments:
+            self.deployments_of(application_id, environment_id)
+        self.monitor = monitor
+        for application_id, environment_id in self.environments:
+            self.deployments_of(application_id, environment_id)
+
     def start_deployment(self, application_id: str, environment_id: str, body: Mapping[str, Any]) -> Deployment:
-        """Begins a deployment; one at a time in an environment."""
+        """Begins a deployment of a version that exists."""
         deployments = self.deployments_of(application_id, environment_id)
         profile_id = required(body, "ConfigurationProfileId")
         version = self.version(application_id, profile_id, str(required(body, "ConfigurationVersion")))
@@ -165,56 +162,15 @@ class AppConfigState:
         if strategy is None:
             raise not_found("DeploymentStrategy")
         latest = body.get("LatestDeploymentNumber")
-        if latest is not None and int(latest) != len(deployments):
-            raise conflict(f"LatestDeploymentNumber is {len(deployments)}, not {latest}")
-        if any(deployment.state(self.clock.now()) in IN_FLIGHT for deployment in deployments):
-            raise conflict("another deployment is in progress in this environment")
-        created = Deployment(
-            number=len(deployments) + 1,
-            profile_id=profile_id,
-            version=version["VersionNumber"],
-            strategy=strategy,
-            description=body.get("Description", ""),
-            started_s=self.clock.now(),
-        )
-        deployments.append(created)
-        return created
-
-    def stop_deployment(self, application_id: str, environment_id: str, number: str, allow_revert: bool) -> Deployment:
-        """Rolls back one in flight; with `allow_revert` also one that completed in the last 72 hours."""
-        deployment = self.deployment(application_id, environment_id, number)
-        now_s = self.clock.now()
-        state = deployment.state(now_s)
-        if state in IN_FLIGHT:
-            deployment.ended, deployment.ended_s = "ROLLED_BACK", now_s
-        elif state == "COMPLETE" and allow_revert and now_s - deployment.started_s < REVERT_WINDOW_S:
-            deployment.ended, deployment.ended_s = "REVERTED", now_s
-        else:
-            raise bad_request(f"a deployment that is {state} cannot be stopped")
-        return deployment
-
-    def deployments_of(self, application_id: str, environment_id: str) -> list[Deployment]:
-        """An environment's deployments, oldest first."""
-        if (application_id, environment_id) not in self.environments:
-            raise not_found("Environment")
-        return self.deployments.setdefault((application_id, environment_id), [])
-
-    def deployment(self, application_id: str, environment_id: str, number: str) -> Deployment:
-        """A deployment by its number."""
-        deployments = self.deployments_of(application_id, environment_id)
-        if not number.isdecimal() or not 1 <= int(number) <= len(deployments):
-            raise not_found("Deployment")
-        return deployments[int(number) - 1]
+        number, description = version["VersionNumber"], body.get("Description", "")
+        return deployments.start(profile_id, number, strategy, description, latest, self.clock.now())
 
     def described(self, application_id: str, environment_id: str, deployment: Deployment) -> dict[str, Any]:
         """A deployment as the API shows it."""
         now_s = self.clock.now()
         state = deployment.state(now_s)
-        minutes = deployment.strategy["DeploymentDurationInMinutes"]
-        done = 100.0 if state != "DEPLOYING" else 100 * (now_s - deployment.started_s) / (minutes * 60)
+        done = 100.0 if state != "DEPLOYING" else 100 * (now_s - deployment.started_s) / deployment.deploying_s
         version = self.versions[application_id, deployment.profile_id][deployment.version - 1]
-        length_s = 60 * (minutes + deployment.strategy["FinalBakeTimeInMinutes"])
-        completed_s = deployment.ended_s or deployment.started_s + length_s
         described = {
             "ApplicationId": application_id,
             "EnvironmentId": environment_id,
@@ -231,7 +187,7 @@ class AppConfigState:
             **{name: deployment.strategy[name] for name in ("GrowthType", "GrowthFactor")},
             **{name: deployment.strategy[name] for name in ("DeploymentDurationInMinutes", "FinalBakeTimeInMinutes")},
         }
-        return described if state in IN_FLIGHT else {**described, "CompletedAt": _iso(completed_s)}
+        return described if state in BUSY else {**described, "CompletedAt": _iso(deployment.completed_s)}
 
     def _application(self, application_id: str) -> None:
         if application_id not in self.applications:

@@ -32,6 +32,7 @@ REPOSITORY = Path(flagrank.__file__).resolve().parents[2]
 HANDLER = "functions.recommend.app.handler"
 TIMEOUT_S = 29.0
 START_S = 60.0
+ROLLBACK_S = 0.2
 BUCKET = "flagrank-local"
 TABLE = "flagrank-scores"
 APPLICATION, ENVIRONMENT, PROFILE = "flagrank", "local", "rerank"
@@ -62,6 +63,7 @@ class LocalCloud:
     """A running local cloud over an artifact folder; `port` 0 lets the system choose.
 
     `flag_poll_s` below AppConfig's 15 compresses a rollout's time: a service names the next poll, and this one is ours.
+    So does `minute_s`, which is what a minute of a deployment strategy lasts.
     The API listens on loopback, the stand-ins on `cloud_host`: a Docker bridge's address lets containers reach them.
     """
 
@@ -77,6 +79,7 @@ class LocalCloud:
     handler: str = HANDLER
     timeout_s: float = TIMEOUT_S
     flag_poll_s: int | None = None
+    minute_s: float = 1.0
     variables: dict[str, str] = field(default_factory=dict, init=False)
     url: str = field(default="", init=False)
     observed: Observed = field(default_factory=Observed, init=False)
@@ -134,7 +137,7 @@ class LocalCloud:
     def _start(self, listener: socket.socket) -> None:
         for name, options in (
             ("aws", {}),
-            ("appconfig", {"poll_s": self.flag_poll_s}),
+            ("appconfig", {"poll_s": self.flag_poll_s, "minute_s": self.minute_s, "rollback_s": ROLLBACK_S}),
             ("bedrock", dict(self.behaviour)),
         ):
             self._stand_ins[name] = StandIn(name, self.cloud_host, options)

@@ -5,6 +5,9 @@ from typing import Any
 
 from flagrank.rollout import json_schema
 
+# the alarm's name is the template's; the stand-in is told whether it rings
+MONITOR_ARN = "arn:aws:cloudwatch:us-east-1:123456789012:alarm:{}-FlagMonitor"
+
 
 def create_bucket(s3: Any, bucket: str) -> None:
     """The factors' bucket, versioned."""
@@ -27,7 +30,9 @@ def create_table(dynamodb: Any, table: str) -> None:
 def create_flag_profile(appconfig: Any, application: str, environment: str, profile: str) -> None:
     """The flag's application, environment and profile, whose validator refuses what the function would refuse."""
     application_id = appconfig.create_application(Name=application)["Id"]
-    appconfig.create_environment(ApplicationId=application_id, Name=environment)
+    appconfig.create_environment(
+        ApplicationId=application_id, Name=environment, Monitors=[{"AlarmArn": MONITOR_ARN.format(application)}]
+    )
     appconfig.create_configuration_profile(
         ApplicationId=application_id,
         Name=profile,
