@@ -32,6 +32,7 @@ class Metric(StrEnum):
     FACTORS_RELOAD = "FactorsReload"
     COLD_START = "ColdStart"
     UNKNOWN_FAILURE = "UnknownFailure"
+    FAILURE = "Failure"
     SHADOW_CHANGED = "ShadowChanged"
     SHADOW_OVERLAP = "ShadowOverlap"
     SHADOW_KENDALL_TAU = "ShadowKendallTau"

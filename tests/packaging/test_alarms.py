@@ -10,10 +10,11 @@ import pytest
 
 from flagrank.adapters import guard_emf
 from flagrank.adapters.emf_metrics import EmfMetrics
+from flagrank.adapters.guard_appconfig import PATIENCE_S
 from flagrank.domain import Arm
 from flagrank.guard import SETTLED_S, Outcome
 from flagrank.metrics import NAMESPACE, Metric
-from flagrank.rollout import FlagDocument
+from flagrank.rollout import FLAG_POLL_S, FlagDocument
 from tests.packaging.stack_template import RESOURCES, ROOT, TEMPLATE
 from tests.unit.guarded_flag import alarm
 
@@ -25,6 +26,9 @@ COMPOSITES = {
 WIDGETS: list[dict[str, Any]] = json.loads(RESOURCES["Dashboard"]["Properties"]["DashboardBody"]["Sub"])["widgets"]
 GRAPHS = {widget["properties"]["title"]: widget["properties"] for widget in WIDGETS if widget["type"] == "metric"}
 RUNBOOK = (ROOT / "infra/runbook.md").read_text()
+# what `flagrank rollout` has a rise bake for, and how late a minute's data may be
+BAKE_S = 300
+DATA_ARE_LATE_S = 60
 # metrics of AWS's own, which our code cannot vouch for
 OF_AWS = {
     ("AWS/ApiGateway", "Count", ("ApiId",)),
@@ -142,6 +146,7 @@ def rings(name: str, **values: float) -> bool:
         ("LatencyCeiling", {"treated": 200, "latency": 3500}, {"treated": 199, "latency": 9000}),
         ("CostCeiling", {"treated": 100, "spent": 600_000}, {"treated": 100, "spent": 100_000}),
         ("UnknownFailureCeiling", {"treated": 100, "unknown": 6}, {"treated": 100, "unknown": 1}),
+        ("FailureCeiling", {"treated": 20, "failed": 2}, {"treated": 19, "failed": 19}),
         ("ApiErrors", {"requests": 20, "failed": 2}, {"requests": 19, "failed": 19}),
         ("FunctionErrors", {"requests": 100, "failed": 10}, {"requests": 100, "failed": 1}),
         ("BaselineLatencyCeiling", {"controls": 200, "latency": 600}, {"controls": 200, "latency": 20}),
@@ -209,6 +214,29 @@ def test_appconfig_watches_an_alarm_that_the_guard_can_blind() -> None:
     assert (statement["Action"], statement["Resource"]) == ("cloudwatch:DescribeAlarms", "*")
     variables = RESOURCES["GuardFunction"]["Properties"]["Environment"]["Variables"]
     assert variables["FLAGRANK_MONITOR_ALARM"] == {"Ref": "FlagMonitor"}
+
+
+def test_alarms_on_shares_ring_within_the_bake_of_a_rise() -> None:
+    """AppConfig watches for the five minutes that a rise bakes; a p95 wants more of them, and is the guard's."""
+    reaction_s = {
+        name: JUDGED[name]["DatapointsToAlarm"] * JUDGED[name]["Metrics"][1]["MetricStat"]["Period"]
+        for name in leaves("RerankUnhealthy")
+    }
+    assert {name for name, seconds in reaction_s.items() if seconds + FLAG_POLL_S + DATA_ARE_LATE_S > BAKE_S} == {
+        "SlowerThanControl",
+        "LatencyCeiling",
+    }
+
+
+def test_what_appconfig_watches_never_lacks_data() -> None:
+    """It rolls back on INSUFFICIENT_DATA too: a composite has that only before its first evaluation, a metric may."""
+    assert RESOURCES["FlagMonitor"]["Type"] == "AWS::CloudWatch::CompositeAlarm"
+    assert "INSUFFICIENT_DATA" not in json.dumps({name: entry["AlarmRule"] for name, entry in COMPOSITES.items()})
+
+
+def test_the_guard_ends_before_its_function_does() -> None:
+    """What is left after its patience is enough for a call that AWS answers late, and for arming the monitor."""
+    assert RESOURCES["GuardFunction"]["Properties"]["Timeout"] >= PATIENCE_S + 100
 
 
 def test_a_healthy_rerank_has_room_for_its_budget() -> None:
