@@ -66,14 +66,14 @@ class FlagInMemory:
             self._versions += 1
             self._start(document, f"{by}: {share(document):g}", in_flight)
 
-    def raise_and_bake(self, document: FlagDocument, minutes: float) -> None:
-        """An operator's deployment that AppConfig's monitor watches; refused while another is in flight."""
+    def raise_and_bake(self, document: FlagDocument | None, minutes: float) -> None:
+        """As `deploy`, but AppConfig's monitor watches it; refused while another is in flight."""
         with self._turn():
             if self._is_busy():
                 return
             self.minutes = max(minutes, self.minutes)
             self._versions += 1
-            self._start(document, f"me: {document.percent:g}", in_flight=True)
+            self._start(document, f"me: {share(document):g}", in_flight=True)
             number = self._deployments
         self.between_calls()
         self._end(number)
@@ -178,12 +178,14 @@ class FlagInMemory:
         problem = "" if document else "written by hand"
         step = Step(self._deployments, document, at(self.minutes), None, in_flight, description, problem)
         self._steps.insert(0, step)
-        # an environment keeps the last document that it could read
-        self.served.append(document or (self.served[-1] if self.served else OFF))
+        self._serve(document)
 
     def _undo(self) -> None:
         undone = self._steps.pop(0)
         self._undone.insert(0, replace(undone, ended_at=at(self.minutes), in_flight=False))
         self._rolling = self.rollback_calls
-        readable = (step.document for step in self._steps if step.document is not None)
-        self.served.append(next(readable, OFF))
+        self._serve(self._steps[0].document if self._steps else OFF)
+
+    def _serve(self, document: FlagDocument | None) -> None:
+        # an environment keeps the last document that it could read
+        self.served.append(document or (self.served[-1] if self.served else OFF))

@@ -373,10 +373,12 @@ def tolerated(event: Alarm, flag: FlagInMemory) -> None:
 
 
 def operate(flag: FlagInMemory, dice: random.Random) -> None:
-    """An operator's change: what lowers is urgent, what raises bakes."""
+    """An operator's change: what lowers is urgent, what raises bakes, and what nobody can read is written by hand."""
     document = on(dice.choice(RAMP)).model_copy(update={"enabled": dice.random() < 0.7})
     moment = flag.minutes + dice.uniform(0, 30)
-    if exposure(document) < exposure(flag.served[-1]):
+    if dice.random() < 0.1:
+        flag.raise_and_bake(None, moment)
+    elif exposure(document) < exposure(flag.served[-1]):
         flag.lower_urgently(document, moment)
     else:
         flag.raise_and_bake(document, moment)

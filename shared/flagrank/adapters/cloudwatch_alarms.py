@@ -9,6 +9,8 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+LONG_AGO = dt.datetime.fromtimestamp(0, dt.UTC)
+
 logger = logging.getLogger(__name__)
 
 
@@ -18,10 +20,10 @@ def is_on(cloudwatch: Any, name: str) -> bool:
 
 
 def on_since(cloudwatch: Any, name: str) -> dt.datetime | None:
-    """When a composite alarm went into ALARM; None where it is not, or does not exist."""
+    """When a composite alarm went into ALARM, long ago if CloudWatch does not say; None where it is not in it."""
     described = cloudwatch.describe_alarms(AlarmNames=[name], AlarmTypes=["CompositeAlarm"])
     on = [alarm for alarm in described["CompositeAlarms"] if alarm["StateValue"] == "ALARM"]
-    return on[0]["StateTransitionedTimestamp"] if on else None
+    return on[0].get("StateTransitionedTimestamp", LONG_AGO) if on else None
 
 
 @dataclass(frozen=True, slots=True)
