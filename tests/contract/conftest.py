@@ -1,5 +1,6 @@
 """Fixtures for this folder."""
 
 from tests.adapters.fixtures import bucket, clock, cloud_url, dynamodb, s3, table, wire
+from tests.adapters.guard_account import account
 
-__all__ = ["bucket", "clock", "cloud_url", "dynamodb", "s3", "table", "wire"]
+__all__ = ["account", "bucket", "clock", "cloud_url", "dynamodb", "s3", "table", "wire"]
