@@ -15,6 +15,7 @@ from flagrank.errors import InvalidRequest
 from flagrank.stage2 import Stage2
 
 type Floats = npt.NDArray[np.float32]
+type Scores = npt.NDArray[np.floating]
 type Rows = npt.NDArray[np.int64]
 type Ids = npt.NDArray[Any]
 

@@ -3,7 +3,7 @@
 import numpy as np
 import numpy.typing as npt
 
-from flagrank.factors import Factors, Floats, Rows
+from flagrank.factors import Factors, Floats, Rows, Scores
 from flagrank.stage2 import Table, standardised
 
 # the interactions that count as recent, and those that make up the profile a text is compared with
@@ -24,7 +24,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
 FEATURES = tuple(name for names in GROUPS.values() for name in names)
 
 
-def feature_table(factors: Factors, seen: Rows, rows: Rows, scores: Floats, names: tuple[str, ...] = FEATURES) -> Table:
+def feature_table(factors: Factors, seen: Rows, rows: Rows, scores: Scores, names: tuple[str, ...] = FEATURES) -> Table:
     """The features (c, names) float32 of candidates, for a user who has seen the item rows `seen`, oldest first.
 
     `rows` (c,) are the candidates' item rows by falling Stage 1 `scores` (c,). What the set does not carry (item

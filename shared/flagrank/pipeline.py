@@ -23,13 +23,13 @@ from flagrank.domain import (
     Versions,
 )
 from flagrank.errors import RerankError
-from flagrank.factors import Factors, Floats, Rows
+from flagrank.factors import Factors, Floats, Rows, Scores
 from flagrank.gating import worth_asking
 from flagrank.intent import PROFILE_ITEMS, Intent, profile_intent, rewrite_query
 from flagrank.ports import Clock, FactorStore, FlagSource, FlagState
 from flagrank.prompting import PROMPT_VERSION
 from flagrank.reranking import Reranker
-from flagrank.retrieval import User, resolve_user, retrieve
+from flagrank.retrieval import User, candidates, resolve_user, retrieve
 from flagrank.rollout import FlagDocument, RolloutDecision, decide
 from flagrank.rules import capped, pinned, without
 from flagrank.scoring import baseline_order, hybrid_order, learned_order
@@ -85,10 +85,14 @@ class Recommender:
             pins, blocked = self._rule_rows(factors)
             unwanted = np.concatenate([excluded, blocked])
             eligible = factors.catalog.in_category(query.category) if query.category else None
-            found = retrieve(factors, user, self._pool_size(factors), unwanted, eligible, always=pins)
+            size = self._pool_size()
+            wanted = max(size, factors.stage2.pool) if factors.stage2 else size
+            rows, scores = retrieve(factors, user, wanted, unwanted, eligible, always=pins)
         with watch.step("stage2"):
             # a stranger's candidates are by popularity: there is nothing to learn an order from
-            pool = found if user.vector is None else learned_order(factors, user.seen, found)
+            if user.vector is not None:
+                rows, scores = learned_order(factors, user.seen, rows, scores)
+            pool = _kept(factors, rows, scores, size, pins)
         with watch.step("flag"):
             flag = self.flags.current(FLAG_WAIT_MS)
             decision = decide(flag.document, user_id)
@@ -163,10 +167,9 @@ class Recommender:
         first = pinned(diverse, pins)
         return capped(first, self.rules.category_cap, top_k, pins, self.rules.new_item_share)[:top_k]
 
-    def _pool_size(self, factors: Factors) -> int:
+    def _pool_size(self) -> int:
         moves_items = self.rules.category_cap > 0 or self.rules.mmr_lambda < 1
-        wanted = POOL_SIZE_FOR_RULES if moves_items else POOL_SIZE
-        return max(wanted, factors.stage2.pool) if factors.stage2 else wanted
+        return POOL_SIZE_FOR_RULES if moves_items else POOL_SIZE
 
     def _mmr_space(self, factors: Factors) -> Floats:
         if self.rules.mmr_space == "embeddings" and factors.item_embeddings is not None:
@@ -196,6 +199,14 @@ def user_intent(factors: Factors, user: User, query: str | None) -> Intent:
         return rewrite_query(query, factors.lexicon)
     recent = [factors.catalog[row] for row in user.seen[-PROFILE_ITEMS:].tolist()]
     return profile_intent(recent, factors.lexicon)
+
+
+def _kept(factors: Factors, rows: Rows, scores: Scores, size: int, pins: Rows) -> list[Candidate]:
+    # nothing below the pool can be listed but pins
+    kept = np.arange(len(rows)) < size
+    if len(pins):
+        kept |= np.isin(rows, pins)
+    return candidates(factors, rows[kept], scores[kept])
 
 
 def _why_useless(

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from flagrank.domain import Candidate, UserId, UserKind
-from flagrank.factors import Factors, Floats, Rows
+from flagrank.factors import Factors, Floats, Rows, Scores
 
 FIRST_BLOCK = 4096
 
@@ -91,23 +91,34 @@ def retrieve(
     excluded: Rows,
     eligible: npt.NDArray[np.bool_] | None = None,
     always: Rows = NO_ROWS,
-) -> list[Candidate]:
-    """The user's k best candidates, then those of `always` (pins) that are open to the user but not among them.
+) -> tuple[Rows, Scores]:
+    """The user's k best item rows with their scores, then those of `always` (pins) that are open but not among them.
 
     A cold user gets the most popular items; the requested category, if any, is the segment.
     """
     masked = np.concatenate([user.seen, excluded])
-    if user.vector is not None:
-        rows, scores = top_k(factors, user.vector, k, masked, eligible)
-    else:
+    if user.vector is None:
         rows, scores = _most_popular(factors, k, masked, eligible)
+    else:
+        rows, scores = top_k(factors, user.vector, k, masked, eligible)
+    if not len(always):
+        return rows, scores
     closed = {*rows.tolist(), *masked.tolist()}
     extra = np.array(
         [row for row in always.tolist() if row not in closed and (eligible is None or eligible[row])], np.int64
     )
     extra_scores = factors.popularity[extra] if user.vector is None else factors.item_factors[extra] @ user.vector
-    found = zip([*rows.tolist(), *extra.tolist()], [*scores.tolist(), *extra_scores.tolist()], strict=True)
-    return [_candidate(factors, row, score, rank) for rank, (row, score) in enumerate(found)]
+    return np.concatenate([rows, extra]), np.concatenate([scores, extra_scores])
+
+
+def candidates(factors: Factors, rows: Rows, scores: Scores) -> list[Candidate]:
+    """The items of the rows (c,), ranked as they come, with these scores (c,)."""
+    columns = (rows, factors.item_ids[rows], scores, factors.popularity[rows] == 0)
+    found = []
+    for rank, (row, item_id, score, is_new) in enumerate(zip(*(each.tolist() for each in columns), strict=True)):
+        item = factors.catalog[row]
+        found.append(Candidate(row, item_id, score, rank, item.title, item.category, item.text, is_new))
+    return found
 
 
 def _most_popular(
@@ -126,10 +137,3 @@ def _best(k: int, rows: Rows, scores: Floats) -> tuple[Rows, Floats]:
         rows, scores = rows[keep], scores[keep]
     order = np.lexsort((rows, -scores))[:k]
     return rows[order], scores[order]
-
-
-def _candidate(factors: Factors, row: int, score: float, rank: int) -> Candidate:
-    item = factors.catalog[row]
-    return Candidate(
-        row, factors.item_id(row), score, rank, item.title, item.category, item.text, is_new=factors.is_new(row)
-    )

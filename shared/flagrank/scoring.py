@@ -1,38 +1,31 @@
 """How Stage 1, the learned Stage 2 and the LLM's relevance become one order."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 
 import numpy as np
 
 from flagrank.domain import Candidate, Ranked
-from flagrank.factors import Factors, Rows
+from flagrank.factors import Factors, Rows, Scores
 from flagrank.features import feature_table
 
 
-def learned_order(factors: Factors, seen: Rows, pool: Sequence[Candidate]) -> list[Candidate]:
-    """The pool in the order of the published Stage 2, with its scores and ranks; as it is where none is published.
+def learned_order(factors: Factors, seen: Rows, rows: Rows, scores: Scores) -> tuple[Rows, Scores]:
+    """Item rows (c,) and scores (c,) in the order of the published Stage 2; as they are where none is published.
 
-    `pool` by falling Stage 1 score, for a user who has seen the item rows `seen`, oldest first. A new item keeps its
-    place and takes the score of the item before it: the model has learned from interactions, and it has none. So does
-    the whole pool of a user who has fewer than anybody from whom the model learned.
+    `rows` come by falling Stage 1 score, for a user who has seen the item rows `seen`, oldest first. A new item keeps
+    its place and takes the score of the item before it: the model has learned from interactions, and it has none. So
+    does every item of a user who has fewer than anybody from whom the model learned.
     """
-    places = [place for place, candidate in enumerate(pool) if not candidate.is_new]
-    if factors.stage2 is None or not places or len(seen) < factors.stage2.document.min_history:
-        return list(pool)
-    rows = np.array([pool[place].row for place in places])
-    scores = np.array([pool[place].score for place in places], np.float32)
-    learned = factors.stage2.score(feature_table(factors, seen, rows, scores, factors.stage2.features))
-    best_first = np.argsort(-learned, kind="stable").tolist()
-    falling = iter([(pool[places[at]], float(learned[at])) for at in best_first])
-    score = float(learned[best_first[0]])
-    ordered = []
-    for rank, candidate in enumerate(pool):
-        taken = candidate
-        if not candidate.is_new:
-            taken, score = next(falling)
-        ordered.append(replace(taken, score=score, rank=rank))
-    return ordered
+    met = factors.popularity[rows] > 0
+    if factors.stage2 is None or not met.any() or len(seen) < factors.stage2.document.min_history:
+        return rows, scores
+    table = feature_table(factors, seen, rows[met], scores[met], factors.stage2.features)
+    learned = factors.stage2.score(table)
+    best_first = np.argsort(-learned, kind="stable")
+    ordered = rows.copy()
+    ordered[met] = rows[met][best_first]
+    before = np.maximum(np.cumsum(met) - 1, 0)
+    return ordered, learned[best_first][before]
 
 
 def baseline_order(pool: Sequence[Candidate]) -> list[Ranked]:

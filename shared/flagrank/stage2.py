@@ -103,23 +103,28 @@ class TreeEnsemble:
     def __init__(self, trees: Sequence[Tree]) -> None:
         shape = (max(1, *(len(tree.feature) for tree in trees)), len(trees))
         self._feature = np.zeros(shape, np.intp)
-        self._threshold = np.full(shape, np.inf)
-        self._kept = np.full(shape, ALL_LEAVES, np.uint8)
-        self._leaves = np.zeros((len(trees), MAX_LEAVES))
+        threshold = np.full(shape, np.inf)
+        self._kept = np.full((*shape, 1), ALL_LEAVES, np.uint8)
+        leaves = np.zeros((len(trees), MAX_LEAVES))
         for number, tree in enumerate(trees):
             nodes = len(tree.feature)
             self._feature[:nodes, number] = tree.feature
-            self._threshold[:nodes, number] = tree.threshold
-            self._kept[:nodes, number] = tree.kept
-            self._leaves[number, : len(tree.leaves)] = tree.leaves
-        self._number = np.arange(len(trees))
+            threshold[:nodes, number] = tree.threshold
+            self._kept[:nodes, number, 0] = tree.kept
+            leaves[number, : len(tree.leaves)] = tree.leaves
+        self._threshold = _rounded_down(threshold)[:, :, None]
+        self._leaves = leaves.ravel()
+        self._first_leaf = np.arange(len(trees))[:, None] * MAX_LEAVES
 
     def score(self, table: Table) -> Vector:
         """Sums of the leaves (c,) that the rows of a table (c, features) reach."""
-        alive = np.full((len(table), len(self._number)), ALL_LEAVES, np.uint8)
+        columns = np.ascontiguousarray(table.T)
+        alive = np.full((len(self._first_leaf), len(table)), ALL_LEAVES, np.uint8)
         for feature, threshold, kept in zip(self._feature, self._threshold, self._kept, strict=True):
-            alive &= np.where(table[:, feature] <= threshold, np.uint8(ALL_LEAVES), kept)
-        scores: Vector = self._leaves[self._number, _LOWEST_BIT[alive]].sum(axis=1)
+            # all bits where the node holds, none where it does not: cheaper than a choice
+            holds = -(columns[feature] <= threshold).view(np.uint8)
+            alive &= kept | holds
+        scores: Vector = self._leaves[self._first_leaf + _LOWEST_BIT[alive]].sum(axis=0)
         return scores
 
 
@@ -159,3 +164,10 @@ def standardised[F: np.floating](scores: npt.NDArray[F]) -> npt.NDArray[F]:
         return np.zeros_like(scores)
     result: npt.NDArray[F] = (scores - scores.mean()) / deviation
     return result
+
+
+def _rounded_down(thresholds: Vector) -> Table:
+    # a float32 is at most a threshold exactly if it is at most the largest float32 that is
+    nearest = thresholds.astype(np.float32)
+    below = np.nextafter(nearest, np.float32(-np.inf))
+    return np.where(nearest > thresholds, below, nearest)

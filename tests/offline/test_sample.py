@@ -24,7 +24,7 @@ def test_the_sample_answers_the_readmes_request() -> None:
     """User 123 is known and gets five distinct unseen items."""
     factors = artifact_folder.load(SAMPLE)
     user = resolve_user(factors, 123, NO_ROWS)
-    rows = [candidate.row for candidate in retrieve(factors, user, 5, NO_ROWS)]
+    rows = retrieve(factors, user, 5, NO_ROWS)[0].tolist()
     assert len(set(rows)) == 5
     assert not np.isin(rows, user.seen).any()
 

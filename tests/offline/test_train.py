@@ -34,7 +34,7 @@ def trained(shop: Dataset) -> Factors:
 
 
 def top_ids(factors: Factors, user: User, k: int) -> list[int | str]:
-    return [candidate.item_id for candidate in retrieve(factors, user, k, NO_ROWS)]
+    return [factors.item_id(row) for row in retrieve(factors, user, k, NO_ROWS)[0].tolist()]
 
 
 def test_every_user_gets_the_item_that_was_left_out(board: Factors) -> None:

@@ -62,7 +62,7 @@ def test_a_known_user_is_served_from_the_published_row_with_the_seen_items_maske
     factors = make_factors()
     user = resolve_user(factors, 3, NO_ROWS)
     assert user.kind is UserKind.KNOWN
-    served = {candidate.row for candidate in retrieve(factors, user, 50, NO_ROWS)}
+    served = {*retrieve(factors, user, 50, NO_ROWS)[0].tolist()}
     assert served == set(range(50)) - set(factors.seen(2).tolist())
 
 
@@ -70,7 +70,7 @@ def test_a_known_user_s_fresh_history_is_masked_too() -> None:
     """What the caller says was seen is not recommended."""
     factors = make_factors()
     user = resolve_user(factors, 3, np.array([7, 8], np.int64))
-    served = {candidate.row for candidate in retrieve(factors, user, 50, NO_ROWS)}
+    served = {*retrieve(factors, user, 50, NO_ROWS)[0].tolist()}
     assert not served & {7, 8}
 
 
@@ -121,10 +121,10 @@ def test_a_cold_user_gets_the_most_popular_items_of_the_category() -> None:
     """Without a vector popularity decides, within the requested category."""
     factors = make_factors()
     eligible = factors.catalog.in_category("audio")
-    found = retrieve(factors, resolve_user(factors, 999, NO_ROWS), 5, NO_ROWS, eligible)
+    found, _ = retrieve(factors, resolve_user(factors, 999, NO_ROWS), 5, NO_ROWS, eligible)
     audio = [row for row in range(50) if row % 3 == 0]
     expected = sorted(audio, key=lambda row: (-factors.popularity[row], row))[:5]
-    assert [candidate.row for candidate in found] == expected
+    assert found.tolist() == expected
 
 
 @pytest.mark.parametrize("user_id", [3, 999])
@@ -132,11 +132,11 @@ def test_pins_are_candidates_unless_they_are_seen_or_excluded(user_id: int) -> N
     """A pinned item joins the pool behind the retrieved ones; a masked or filtered one does not."""
     factors = make_factors()
     user = resolve_user(factors, user_id, np.array([40], np.int64))
-    first = [candidate.row for candidate in retrieve(factors, user, 5, NO_ROWS)]
+    first = retrieve(factors, user, 5, NO_ROWS)[0].tolist()
     pins = [row for row in range(50) if row not in first and row not in user.seen.tolist()][:3]
     always = np.array([*pins, 40], np.int64)
-    found = retrieve(factors, user, 5, np.array(pins[:1], np.int64), always=always)
-    assert [candidate.row for candidate in found] == [*first, *pins[1:]]
+    found, _ = retrieve(factors, user, 5, np.array(pins[:1], np.int64), always=always)
+    assert found.tolist() == [*first, *pins[1:]]
 
 
 def test_the_scan_covers_several_blocks(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from flagrank.domain import UserKind
 from flagrank.factors import Factors, Neighbours
 from flagrank.features import FEATURES, GROUPS, feature_table
-from flagrank.retrieval import NO_ROWS, resolve_user, retrieve
+from flagrank.retrieval import NO_ROWS, candidates, resolve_user, retrieve
 from flagrank.scoring import learned_order
 from flagrank.stage2 import ALL_LEAVES, MAX_LEAVES, Linear, Stage2, Stage2Document, Tree, TreeEnsemble
 from tests.factories import make_factors
@@ -148,26 +148,35 @@ def test_stage_2_reorders_and_loses_nothing(popularity: list[int]) -> None:
     counts = np.array(popularity, np.float32) + 1
     factors = make_factors(items=8, users=2, popularity=counts, stage2=linear(log_popularity=1.0))
     user = resolve_user(factors, 1, NO_ROWS)
-    pool = retrieve(factors, user, 8, NO_ROWS)
-    ordered = learned_order(factors, user.seen, pool)
-    assert {candidate.row for candidate in ordered} == {candidate.row for candidate in pool}
-    assert [candidate.rank for candidate in ordered] == list(range(len(pool)))
-    found = [counts[candidate.row] for candidate in ordered]
-    assert found == sorted(found, reverse=True)
+    rows, scores = retrieve(factors, user, 8, NO_ROWS)
+    ordered, learned = learned_order(factors, user.seen, rows, scores)
+    assert {*ordered.tolist()} == {*rows.tolist()}
+    assert (np.diff(learned) <= 0).all()
+    assert (np.diff(counts[ordered]) <= 0).all()
 
 
 def test_a_new_item_keeps_its_place() -> None:
     """The model learned from interactions, and a new item has none: it stays where its text put it."""
     plain = make_factors(items=12, users=2)
     user = resolve_user(plain, 1, NO_ROWS)
-    pool = retrieve(plain, user, 9, NO_ROWS)
+    rows, scores = retrieve(plain, user, 9, NO_ROWS)
     popularity = plain.popularity.copy()
-    popularity[pool[4].row] = 0
+    popularity[rows[4]] = 0
     factors = make_factors(items=12, users=2, popularity=popularity, stage2=linear(log_popularity=1.0))
-    ordered = learned_order(factors, user.seen, retrieve(factors, user, 9, NO_ROWS))
-    assert ordered[4].row == pool[4].row
-    assert ordered[4].is_new
-    assert ordered[4].score == ordered[3].score
+    ordered, learned = learned_order(factors, user.seen, rows, scores)
+    assert ordered[4] == rows[4]
+    assert learned[4] == learned[3]
+    assert candidates(factors, ordered, learned)[4].is_new
+
+
+def test_a_pin_below_the_pool_is_still_listed() -> None:
+    """Stage 2 orders more candidates than are listed, and what it puts last is left out unless it is pinned."""
+    factors = make_factors(items=300, users=2, stage2=linear(log_popularity=1.0))
+    open_rows = [row for row in factors.popular_rows.tolist() if row not in factors.seen(0).tolist()]
+    last = factors.item_id(open_rows[-1])
+    pinned = Wired(flag=None, factors=factors, environment={"FLAGRANK_RULES": f'{{"pin": [{last}]}}'})
+    assert ids(pinned.recommend(1, top_k=5))[0] == last
+    assert last not in ids(Wired(flag=None, factors=factors).recommend(1, top_k=100))
 
 
 def test_the_served_baseline_is_stage_2s_order() -> None:

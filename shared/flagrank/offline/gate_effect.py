@@ -15,8 +15,7 @@ from flagrank.offline.llm_effect import FLAG
 from flagrank.offline.metrics import bootstrap, ndcg_at_k
 from flagrank.offline.query_ranking import QueryRequest
 from flagrank.offline.stage_report import Trained
-from flagrank.retrieval import NO_ROWS, resolve_user, retrieve
-from flagrank.scoring import learned_order
+from flagrank.retrieval import NO_ROWS, resolve_user
 
 CUTOFF = 10
 KEPT = 0.95
@@ -47,22 +46,18 @@ class Asked:
 
 def observe(trained: Trained, requests: Sequence[QueryRequest], judge: Judge) -> Asked:
     """Requests with a query, and one without for each user with held-out items, which are what counts there."""
-    asked = [RecommendQuery(request.user_id, CUTOFF, query=request.query) for request in requests]
-    asked += [RecommendQuery(user_id, CUTOFF) for user_id in trained.users.ids]
+    asked = [RecommendQuery(request.user_id, replay.LIST_LENGTH, query=request.query) for request in requests]
+    asked += [RecommendQuery(user_id, replay.LIST_LENGTH) for user_id in trained.users.ids]
     relevant = [set(request.clicked) for request in requests] + trained.users.relevant
     before, after = replay.baseline(trained.factors), replay.reranking(trained.factors, InProcessLLM(judge), FLAG)
-    plain, reranked = (
-        ndcg_at_k(replay.item_ids([recommender.recommend(query) for query in asked]), relevant, CUTOFF)
-        for recommender in (before, after)
-    )
-    factors = trained.factors
-    pool = factors.stage2.pool if factors.stage2 else replay.LIST_LENGTH
-    users = [resolve_user(factors, query.user_id, NO_ROWS) for query in asked]
-    orders = [learned_order(factors, user.seen, retrieve(factors, user, pool, NO_ROWS)) for user in users]
+    served = [before.recommend(query) for query in asked]
+    plain = ndcg_at_k(replay.item_ids(served), relevant, CUTOFF)
+    reranked = ndcg_at_k(replay.item_ids([after.recommend(query) for query in asked]), relevant, CUTOFF)
+    users = [resolve_user(trained.factors, query.user_id, NO_ROWS) for query in asked]
     return Asked(
         has_query=np.array([query.query is not None for query in asked]),
         interactions=np.array([len(user.seen) for user in users]),
-        margins=np.array([margin_at_cut(order, CUTOFF) for order in orders]),
+        margins=np.array([margin_at_cut([entry.candidate for entry in answer.items], CUTOFF) for answer in served]),
         gain=reranked - plain,
     )
 

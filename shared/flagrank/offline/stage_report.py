@@ -109,13 +109,13 @@ def _pool(trained: Trained, user_id: UserId) -> list[ItemId]:
     user = resolve_user(trained.factors, user_id, NO_ROWS)
     stage2 = trained.factors.stage2
     size = max(stage2.pool if stage2 else 0, replay.LIST_LENGTH)
-    return [candidate.item_id for candidate in retrieve(trained.factors, user, size, NO_ROWS)]
+    return [trained.factors.item_id(row) for row in retrieve(trained.factors, user, size, NO_ROWS)[0].tolist()]
 
 
 def _popular(factors: Factors, user_id: UserId) -> list[ItemId]:
     user = resolve_user(factors, user_id, NO_ROWS)
     stranger = User(user.kind, None, user.seen)
-    return [candidate.item_id for candidate in retrieve(factors, stranger, replay.LIST_LENGTH, NO_ROWS)]
+    return [factors.item_id(row) for row in retrieve(factors, stranger, replay.LIST_LENGTH, NO_ROWS)[0].tolist()]
 
 
 def _best_first(pools: Lists, relevant: Sequence[set[ItemId]]) -> Lists:
