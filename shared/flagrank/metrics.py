@@ -43,6 +43,13 @@ class Metric(StrEnum):
         return "Milliseconds" if self in (Metric.RECOMMEND_LATENCY, Metric.RERANK_LATENCY) else "Count"
 
 
+class FeedbackMetric(StrEnum):
+    """What a caller publishes of its users, with the dimensions of `Metric`: nothing here emits them."""
+
+    SHOWN = "Shown"
+    CLICKED = "Clicked"
+
+
 class GuardMetric(StrEnum):
     """Every metric of the guard, one of them for each event; the only dimension is `service`."""
 

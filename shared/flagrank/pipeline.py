@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -19,6 +20,7 @@ from flagrank.domain import (
     Recommendation,
     RecommendQuery,
     RerankTally,
+    UserId,
     UserKind,
     Versions,
 )
@@ -98,23 +100,33 @@ class Recommender:
             decision = decide(flag.document, user_id)
         with watch.step("rerank"):
             if decision.arm is Arm.TREATMENT and flag.document is not None:
-                intent = user_intent(factors, user, query.query)
                 deadline = Deadline(self.clock, started_s + flag.document.request_budget_ms / 1000)
-                useless = _why_useless(pool, intent, flag.document, user, query)
-                reranked = (
-                    Reranked(baseline_order(pool), useless, intent=intent)
-                    if useless
-                    else self._rerank(pool, intent, flag.document, decision, deadline, tally)
-                )
+                try:
+                    intent = user_intent(factors, user, query.query)
+                    useless = _why_useless(pool, intent, flag.document, user, query)
+                    reranked = (
+                        Reranked(baseline_order(pool), useless, intent=intent)
+                        if useless
+                        else self._rerank(pool, intent, flag.document, decision, deadline, tally)
+                    )
+                except Exception:
+                    reranked = _failed(pool)
             else:
                 reranked = Reranked(baseline_order(pool), decision.reason)
         with watch.step("rules"):
             never = {*user.seen.tolist(), *unwanted.tolist()}
-            items = self._listed(reranked.pool, factors, never, pins.tolist(), query.top_k)
+            listed = partial(self._listed, factors=factors, never=never, pins=pins.tolist(), top_k=query.top_k)
             shadow = None
-            if reranked.shadow is not None:
-                would = self._listed(reranked.shadow, factors, never, pins.tolist(), query.top_k)
-                shadow = compare(items, would, reranked.pool[: reranked.head], reranked.shadow[: reranked.head])
+            try:
+                items = listed(reranked.pool)
+                if reranked.shadow is not None:
+                    head = slice(reranked.head)
+                    shadow = compare(items, listed(reranked.shadow), reranked.pool[head], reranked.shadow[head])
+            except Exception:
+                if not reranked.attempted:
+                    raise
+                reranked = _failed(pool)
+                items = listed(reranked.pool)
         watch.elapsed_ms["total"] = (self.clock.monotonic() - started_s) * 1000
         return Recommendation(
             user_id=user_id,
@@ -136,6 +148,11 @@ class Recommender:
             ),
         )
 
+    def assigned(self, query: RecommendQuery) -> tuple[UserId, RolloutDecision]:
+        """Whose request it is, and its arm; raises InvalidRequest and FactorsUnavailable."""
+        user_id = self.factors.current().parse_id("user_id", query.user_id)
+        return user_id, decide(self.flags.current(FLAG_WAIT_MS).document, user_id)
+
     def _rerank(
         self,
         pool: Sequence[Candidate],
@@ -150,10 +167,6 @@ class Recommender:
             relevance = self.reranker.rerank(head, intent.text, flag, deadline, tally)
         except RerankError as error:
             return Reranked(baseline, error.reason, Mode.FALLBACK_BASELINE, intent, attempted=True)
-        except Exception:
-            # the promise is that the baseline always answers, so even a bug here may cost only the rerank
-            logger.exception("the rerank failed in a way nobody foresaw")
-            return Reranked(baseline, Reason.UNKNOWN, Mode.FALLBACK_BASELINE, intent, attempted=True)
         hybrid = hybrid_order(pool, relevance, flag.alpha)
         if flag.mode == "shadow":
             return Reranked(baseline, Reason.SHADOW, intent=intent, attempted=True, shadow=hybrid, head=len(head))
@@ -207,6 +220,12 @@ def _kept(factors: Factors, rows: Rows, scores: Scores, size: int, pins: Rows) -
     if len(pins):
         kept |= np.isin(rows, pins)
     return candidates(factors, rows[kept], scores[kept])
+
+
+def _failed(pool: Sequence[Candidate]) -> Reranked:
+    # the promise is that the baseline always answers, so even a bug may cost only the rerank
+    logger.exception("the rerank failed in a way nobody foresaw")
+    return Reranked(baseline_order(pool), Reason.UNKNOWN, Mode.FALLBACK_BASELINE, attempted=True)
 
 
 def _why_useless(

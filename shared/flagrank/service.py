@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from flagrank.domain import Recommendation, RecommendQuery
+from flagrank.errors import FactorsUnavailable, InvalidRequest
 from flagrank.pipeline import Recommender
 from flagrank.telemetry import Telemetry
 
@@ -15,8 +16,17 @@ class Service:
     telemetry: Telemetry
 
     def recommend(self, query: RecommendQuery) -> Recommendation:
-        """The answer; raises InvalidRequest or FactorsUnavailable, which are not recorded: the gateway counts them."""
-        answer = self.recommender.recommend(query)
+        """The answer; raises InvalidRequest or FactorsUnavailable, which are not recorded: the gateway counts them.
+
+        Whatever else goes wrong is recorded with the user's arm, and raised.
+        """
+        try:
+            answer = self.recommender.recommend(query)
+        except (InvalidRequest, FactorsUnavailable):
+            raise
+        except Exception:
+            self.telemetry.record_failure(*self.recommender.assigned(query))
+            raise
         self.telemetry.record(answer)
         return answer
 

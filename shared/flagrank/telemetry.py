@@ -2,9 +2,10 @@
 
 from dataclasses import dataclass, field
 
-from flagrank.domain import Mode, Reason, Recommendation
+from flagrank.domain import Mode, Reason, Recommendation, UserId
 from flagrank.metrics import Metric
 from flagrank.ports import FactorStore, MetricsSink
+from flagrank.rollout import RolloutDecision
 
 
 @dataclass(slots=True)
@@ -36,6 +37,11 @@ class Telemetry:
             metadata["shadow_items"] = ",".join(map(str, answer.diagnostics.shadow.items))
         self.sink.emit(answer.arm, {name: float(value) for name, value in values.items()}, metadata)
 
+    def record_failure(self, user_id: UserId, decision: RolloutDecision) -> None:
+        """Emits a request that got no answer: without it, the arm that fails would look like one that nobody asks."""
+        metadata = {"user_id": str(user_id), "assignment": decision.reason}
+        self.sink.emit(decision.arm, {Metric.REQUESTS: 1.0, Metric.FAILURE: 1.0}, metadata)
+
 
 def measured(answer: Recommendation) -> dict[str, float]:
     """A request's values by metric name. Timeout, ParseFailure and Throttled count LLM calls, cache hits items."""
@@ -59,6 +65,7 @@ def measured(answer: Recommendation) -> dict[str, float]:
         Metric.COST_MICRO_USD: tally.cost_micro_usd,
         Metric.FLAG_STALE: diagnostics.flag_stale,
         Metric.UNKNOWN_FAILURE: answer.reason is Reason.UNKNOWN,
+        Metric.FAILURE: 0,
     }
     if diagnostics.rerank_attempted:
         values[Metric.RERANK_LATENCY] = diagnostics.elapsed_ms["rerank"]

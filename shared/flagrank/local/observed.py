@@ -71,15 +71,15 @@ def _figures(document: dict[str, Any]) -> Row:
 
     cost = value(Metric.COST_MICRO_USD)
     met = (
-        Metric.REQUESTS,
-        Metric.UNKNOWN_FAILURE,
-        Metric.RERANK_ELIGIBLE,
-        Metric.FALLBACK,
-        Metric.TIMEOUT,
-        Metric.PARSE_FAILURE,
-        Metric.FLAG_STALE,
+        value(Metric.REQUESTS),
+        value(Metric.FAILURE) + value(Metric.UNKNOWN_FAILURE),
+        value(Metric.RERANK_ELIGIBLE),
+        value(Metric.FALLBACK),
+        value(Metric.TIMEOUT),
+        value(Metric.PARSE_FAILURE),
+        value(Metric.FLAG_STALE),
     )
-    counts = [float(value(metric) > 0) for metric in met]
+    counts = [float(values > 0) for values in met]
     return np.concatenate([counts, [cost, cost**2], value(Metric.RECOMMEND_LATENCY) > LADDER])
 
 
