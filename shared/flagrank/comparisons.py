@@ -68,7 +68,8 @@ def compare(treatment: ArmFigures, control: ArmFigures | None, limits: Limits) -
     found = []
     for measure in _measures(limits):
         if control is not None and measure.limit.absolute is not None:
-            other = control if measure.has_any(control) else None
+            # a control that nobody clicked in is not one that lost no click
+            other = control if measure.is_gain or measure.has_any(control) else None
             found.append(_comparison(measure, treatment, other, measure.limit.absolute, is_ceiling=False))
         if measure.limit.ceiling is not None:
             found.append(_comparison(measure, treatment, None, measure.limit.ceiling, is_ceiling=True))
@@ -128,7 +129,7 @@ def _measures(limits: Limits) -> tuple[_Measure[Any], ...]:
             lambda arm: Share(arm.shown - min(arm.clicked, arm.shown), arm.shown),
             lambda arm: arm.shown,
             lambda mine, theirs, slope: ShareExcess(mine, theirs, slope, offset=1 - slope),
-            lambda sample: 1 - float(sample.rate),
+            lambda sample: float((sample.trials - sample.successes) / max(sample.trials, 1)),
             _percent,
             is_gain=True,
         ),

@@ -14,10 +14,10 @@ class ArmFigures:
 
     `errors`: requests that were not answered, or failed for an unknown reason. `attempted`: requests that asked for a
     rerank; of these `fallbacks` got the baseline, `timeouts` had a call that was late, and `malformed` one whose answer
-    could not be read. `slower`: requests slower
-    than each of LATENCY_LADDER_MS. The sum of squared costs may be overstated as the largest cost times the sum.
-    `clicked` of `shown` requests, where feedback exists. `stale`: answered on a flag that could not be refreshed, which
-    an operator wants to know and nothing judges. Raises ValueError for what is no count.
+    could not be read. `slower`: requests slower than each of LATENCY_LADDER_MS. The sum of squared costs may be
+    overstated as the largest cost times the sum. `clicked` of `shown` requests, where feedback exists. `stale`:
+    answered on a flag that could not be refreshed, which an operator wants to know and nothing judges. Raises
+    ValueError for what is no count.
     """
 
     requests: int = 0

@@ -7,7 +7,7 @@ and what comes back is counted from the lines by the published definitions of th
 import datetime as dt
 import re
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import boto3
@@ -23,10 +23,14 @@ TRIMMED_COUNT = re.compile(r"TC\(([0-9.]+):\)")
 
 
 class CloudWatchOfLines:
-    """An account whose functions printed these EMF documents."""
+    """An account whose functions printed these EMF documents.
 
-    def __init__(self, lines: Lines) -> None:
+    `statuses`: by the id of a query on the first page, the StatusCodes of an answer that has no values, page by page.
+    """
+
+    def __init__(self, lines: Lines, statuses: Mapping[str, Sequence[str]] | None = None) -> None:
         self._lines = lines
+        self._statuses = statuses or {}
         self._queries: list[dict[str, Any]] = []
         self._asked_before: set[str] = set()
         self.cloudwatch = self._client("cloudwatch", {"GetMetricData": self._metric_data})
@@ -51,6 +55,10 @@ class CloudWatchOfLines:
         first = int(asked.get("NextToken", "0"))
         queries = asked["MetricDataQueries"]
         results = [self._series(query, asked) for query in queries[first : first + PAGE]]
+        for told, pages in self._statuses.items():
+            status = pages[first // PAGE : first // PAGE + 1]
+            results = [entry for entry in results if not status or entry["Id"] != told]
+            results += [{"Id": told, "Timestamps": [], "Values": [], "StatusCode": code} for code in status]
         more = {"NextToken": str(first + PAGE)} if first + PAGE < len(queries) else {}
         return {"MetricDataResults": results, **more}
 
@@ -68,6 +76,7 @@ class CloudWatchOfLines:
             "Id": query["Id"],
             "Timestamps": [dt.datetime.fromtimestamp(minute, dt.UTC) for minute in newest_first],
             "Values": [values[minute] for minute in newest_first],
+            "StatusCode": "Complete",
         }
 
     def _start_query(self, asked: dict[str, Any]) -> dict[str, Any]:

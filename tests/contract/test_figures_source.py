@@ -8,13 +8,17 @@ import pytest
 
 from flagrank.adapters.cloudwatch_figures import CloudWatchFigures
 from flagrank.adapters.emf_metrics import EmfMetrics
+from flagrank.adapters.in_memory import InMemoryFactorStore
 from flagrank.domain import Arm, Diagnostics, Mode, Reason, Recommendation, RerankTally, UserKind, Versions
+from flagrank.errors import CloudError
 from flagrank.figures import LATENCY_LADDER_MS, ArmFigures, Arms, FiguresSource
 from flagrank.local.figures import LocalFigures
 from flagrank.local.gateway import create_app
 from flagrank.local.observed import Observed
 from flagrank.local.pool import Pool
-from flagrank.telemetry import measured
+from flagrank.metrics import SERVICE, FeedbackMetric
+from flagrank.rollout import RolloutDecision
+from flagrank.telemetry import Telemetry, measured
 from tests.adapters.cloudwatch import CloudWatchOfLines
 from tests.local.conftest import served
 
@@ -109,6 +113,18 @@ def test_every_figure_is_counted(open_source: OpenSource, answer: Answer) -> Non
     assert dict(zip(LATENCY_LADDER_MS, control.slower, strict=True))[10] == 1
 
 
+def test_a_request_without_an_answer_is_an_error(
+    open_source: OpenSource, answer: Answer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It counts in its arm beside those that failed for an unknown reason, and so does who asked."""
+    answered = answer(1, 1, reason=Reason.UNKNOWN)
+    Telemetry(EmfMetrics(), InMemoryFactorStore()).record_failure(2, RolloutDecision(Arm.TREATMENT, Reason.SPLIT))
+    failed = json.loads(capsys.readouterr().out)
+    failed["_aws"]["Timestamp"] = int(1000 * (BEGIN_S + 2))
+    treatment = open_source([answered, failed]).read(BEGIN_S, BEGIN_S + 60).treatment
+    assert (treatment.requests, treatment.errors, treatment.users) == (2, 2, 2)
+
+
 def test_only_the_asked_time_counts(open_source: OpenSource, answer: Answer) -> None:
     """From the first moment on, up to but not with the last; in whole minutes."""
     lines = [answer(second, second) for second in (0, 59, 60, 119, 120)]
@@ -133,3 +149,36 @@ def test_a_user_counts_once_and_who_is_listed_not_at_all(open_source: OpenSource
     arms = open_source(lines).read(BEGIN_S, BEGIN_S + 60)
     assert (arms.treatment.users, arms.control.users) == (1, 1)
     assert (arms.treatment.requests, arms.control.requests) == (6, 2)
+
+
+@pytest.mark.parametrize("status", ["InternalError", "PartialData", "Forbidden"])
+def test_figures_that_cloudwatch_does_not_have_are_not_noughts(answer: Answer, status: str) -> None:
+    """A metric without an answer is nobody's pass: the reader hears that nobody knows."""
+    account = CloudWatchOfLines([answer(1, 1)], {"control_fallbacks": [status]})
+    with pytest.raises(CloudError, match=status):
+        CloudWatchFigures(account.cloudwatch, account.logs, "recommend").read(BEGIN_S, BEGIN_S + 60)
+
+
+def test_an_answer_may_take_several_pages(answer: Answer) -> None:
+    """Only its last page has to be complete."""
+    account = CloudWatchOfLines([answer(1, 1)], {"control_fallbacks": ["PartialData", "InternalError", "Complete"]})
+    arms = CloudWatchFigures(account.cloudwatch, account.logs, "recommend").read(BEGIN_S, BEGIN_S + 60)
+    assert arms.treatment.requests == 1
+
+
+def test_clicks_are_what_callers_publish(answer: Answer) -> None:
+    """Both metrics are read by arm where they exist, with the dimensions that the function's own have."""
+    published = [
+        {
+            "_aws": {"Timestamp": 1000 * (BEGIN_S + 1)},
+            "service": SERVICE,
+            "arm": arm,
+            FeedbackMetric.SHOWN: [shown],
+            FeedbackMetric.CLICKED: [clicked],
+        }
+        for arm, shown, clicked in ((Arm.TREATMENT, 40.0, 3.0), (Arm.CONTROL, 60.0, 7.0), (Arm.CONTROL, 20.0, 1.0))
+    ]
+    account = CloudWatchOfLines([answer(1, 1), *published])
+    arms = CloudWatchFigures(account.cloudwatch, account.logs, "recommend").read(BEGIN_S, BEGIN_S + 60)
+    assert (arms.treatment.shown, arms.treatment.clicked) == (40, 3)
+    assert (arms.control.shown, arms.control.clicked) == (80, 8)

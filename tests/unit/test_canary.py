@@ -176,6 +176,14 @@ def test_a_limit_of_nothing_is_not_compared() -> None:
     assert not {finding.figure for finding in verdict.findings} & {Figure.CLICKS, Figure.COST}
 
 
+def test_clicks_are_not_compared_with_nothing() -> None:
+    """Where control shows nothing, nobody knows what it would have been clicked: no loss, and no pass either."""
+    treatment, control = arms()
+    verdict = judge(treatment, replace(control, shown=0, clicked=0), LIMITS, 25)
+    assert verdict.outcome is Outcome.HOLD
+    assert {finding.figure for finding in verdict.reasons} == {Figure.CLICKS}
+
+
 def test_overstated_squares_make_nobody_surer() -> None:
     """Without the squares, the largest cost times the sum stands in: a fail may become a hold, no hold a verdict."""
     treatment, control = arms(Traffic(cost_micro_usd=2000.0))

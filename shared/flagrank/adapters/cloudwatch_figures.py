@@ -10,7 +10,7 @@ from flagrank.adapters.aws_errors import aws_errors
 from flagrank.domain import Arm, Reason
 from flagrank.errors import CloudError
 from flagrank.figures import LATENCY_LADDER_MS, ArmFigures, Arms
-from flagrank.metrics import NAMESPACE, SERVICE, Metric
+from flagrank.metrics import NAMESPACE, SERVICE, FeedbackMetric, Metric
 
 PERIOD_S = 60
 QUERY_POLL_S = 0.5
@@ -37,7 +37,7 @@ class CloudWatchFigures:
         self._log_group = log_group
 
     def read(self, since_s: float, until_s: float) -> Arms:
-        """See FiguresSource; begins with the first whole minute."""
+        """See FiguresSource; begins with the first whole minute. Raises CloudError for figures that are incomplete."""
         first_s = math.ceil(since_s / PERIOD_S) * PERIOD_S
         if until_s <= first_s:
             return Arms()
@@ -48,13 +48,20 @@ class CloudWatchFigures:
 
     def _minutes(self, since_s: float, until_s: float) -> dict[str, Minutes]:
         found: dict[str, Minutes] = {}
+        ended: dict[str, str] = {}
+        queries = list(_queries())
         pages = self._cloudwatch.get_paginator("get_metric_data").paginate(
-            MetricDataQueries=list(_queries()), StartTime=since_s, EndTime=until_s
+            MetricDataQueries=queries, StartTime=since_s, EndTime=until_s
         )
         for page in pages:
             for result in page["MetricDataResults"]:
                 minutes = found.setdefault(result["Id"], {})
                 minutes.update(zip(result["Timestamps"], result["Values"], strict=True))
+                # PartialData is usual on a page that another one follows: the last word counts
+                ended[result["Id"]] = result["StatusCode"]
+        untold = sorted({ended.get(query["Id"], "missing") for query in queries} - {"Complete"})
+        if untold:
+            raise CloudError(f"CloudWatch does not have all the figures: {', '.join(untold)}")
         return found
 
     def _users(self, since_s: float, until_s: float) -> dict[str, int]:
@@ -75,7 +82,8 @@ class CloudWatchFigures:
 def _queries() -> Iterator[dict[str, Any]]:
     statistics = {
         "requests": (Metric.REQUESTS, "Sum"),
-        "errors": (Metric.UNKNOWN_FAILURE, "Sum"),
+        "unanswered": (Metric.FAILURE, "Sum"),
+        "unknown": (Metric.UNKNOWN_FAILURE, "Sum"),
         "attempted": (Metric.RERANK_ELIGIBLE, "Sum"),
         "fallbacks": (Metric.FALLBACK, "Sum"),
         "timeouts": (Metric.TIMEOUT, "TC(0.5:)"),
@@ -83,6 +91,8 @@ def _queries() -> Iterator[dict[str, Any]]:
         "stale": (Metric.FLAG_STALE, "Sum"),
         "cost": (Metric.COST_MICRO_USD, "Sum"),
         "largest": (Metric.COST_MICRO_USD, "Maximum"),
+        "shown": (FeedbackMetric.SHOWN, "Sum"),
+        "clicked": (FeedbackMetric.CLICKED, "Sum"),
         **{f"slower{rung}": (Metric.RECOMMEND_LATENCY, f"TC({rung}:)") for rung in LATENCY_LADDER_MS},
     }
     for arm in Arm:
@@ -106,7 +116,7 @@ def _arm_figures(arm: Arm, found: dict[str, Minutes], users: int) -> ArmFigures:
     return ArmFigures(
         requests=total("requests"),
         users=users,
-        errors=total("errors"),
+        errors=total("unanswered") + total("unknown"),
         attempted=total("attempted"),
         fallbacks=total("fallbacks"),
         timeouts=total("timeouts"),
@@ -116,4 +126,6 @@ def _arm_figures(arm: Arm, found: dict[str, Minutes], users: int) -> ArmFigures:
         cost_micro_usd=sum(minutes("cost").values()),
         # CloudWatch keeps no squares: no minute's can be above its largest cost times its sum
         cost_micro_usd_squared=sum(cost * largest.get(minute, 0.0) for minute, cost in minutes("cost").items()),
+        shown=total("shown"),
+        clicked=total("clicked"),
     )
