@@ -33,7 +33,7 @@ class Finding:
     """One figure judged. `low` and `high` bound the excess over control, or the treated value against a ceiling.
 
     Shares are 0..1, p95 ms (rungs of the ladder), cost micro-USD a request; of clicks the excess is what was lost.
-    `more_requests`: about so many treated ones end a hold, None where nobody can tell.
+    `excess` says how far, in words. `more_requests`: about so many treated ones end a hold, None where nobody can tell.
     """
 
     figure: Figure
@@ -44,6 +44,8 @@ class Finding:
     low: float | None = None
     high: float | None = None
     limit: float | None = None
+    is_ceiling: bool = False
+    excess: str = ""
     more_requests: int | None = None
 
 
@@ -134,16 +136,19 @@ def _judge_split(treatment: ArmFigures, control: ArmFigures, limits: Limits, spl
 def _judge_comparison(comparison: Comparison, limits: Limits, requests: int) -> Finding:
     outcome = _decide(comparison, limits)
     low, high = bounds(comparison.evidence, comparison.span, limits.fail_log, limits.pass_log)
+    excess = _amount(comparison, low, high)
     more = _more_requests(comparison, limits, requests) if outcome is Outcome.HOLD else None
     return Finding(
         figure=comparison.figure,
         outcome=outcome,
-        sentence=_sentence(comparison, outcome, low, high, more),
+        sentence=_sentence(comparison, outcome, excess, more),
         treatment=comparison.treatment,
         control=comparison.control,
         low=low,
         high=high,
         limit=comparison.limit,
+        is_ceiling=comparison.is_ceiling,
+        excess=excess,
         more_requests=more,
     )
 
@@ -160,20 +165,20 @@ def _more_requests(comparison: Comparison, limits: Limits, requests: int) -> int
     return math.ceil((HORIZON[told.argmax()] - 1) * requests) if requests and told.any() else None
 
 
-def _sentence(comparison: Comparison, outcome: Outcome, low: float, high: float, more: int | None) -> str:
+def _sentence(comparison: Comparison, outcome: Outcome, excess: str, more: int | None) -> str:
     show = comparison.show
     end = {
         Outcome.FAIL: "too much",
         Outcome.PASS: "within the limit",
         Outcome.HOLD: "nobody can tell yet" if more is None else f"about {more} more treated requests will tell",
     }[outcome]
-    figure, amount = f"{comparison.figure}: {show(comparison.treatment)} treated", _amount(comparison, low, high)
+    figure = f"{comparison.figure.said}: {show(comparison.treatment)} treated"
     if comparison.is_ceiling:
-        return f"{figure}, in truth {amount}; {show(comparison.limit)} allowed: {end}"
+        return f"{figure}, in truth {excess}; {show(comparison.limit)} allowed: {end}"
     against = "none in control" if comparison.control is None else f"{show(comparison.control)} in control"
     base = "control" if comparison.slope == 1 else f"{comparison.slope:g} times control"
     side = "below" if comparison.figure is Figure.CLICKS else "above"
-    return f"{figure}, {against}; {side} {base} by {amount}, {show(comparison.limit)} tolerated: {end}"
+    return f"{figure}, {against}; {side} {base} by {excess}, {show(comparison.limit)} tolerated: {end}"
 
 
 def _amount(comparison: Comparison, low: float, high: float) -> str:

@@ -28,6 +28,11 @@ class Figure(StrEnum):
     COST = "cost"
     CLICKS = "clicks"
 
+    @property
+    def said(self) -> str:
+        """As people read it."""
+        return "cost per 1,000" if self is Figure.COST else self.value
+
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
@@ -119,7 +124,7 @@ def _measures(limits: Limits) -> tuple[_Measure[Any], ...]:
             _requests,
             MeanExcess,
             lambda sample: float(sample.mean),
-            lambda cost: f"{cost:.0f} micro-USD",
+            lambda cost: f"{cost / 1000:.3f} USD",
             top=None,
         ),
         _Measure(

@@ -4,93 +4,54 @@ Pure but for its ports. The deployments are its memory: a ramp that was killed g
 as does one that somebody else begins again with the same percentages (infra/decisions/0053).
 """
 
+import itertools
+import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from flagrank.canary import Outcome, Verdict, judge
+from flagrank.canary import Outcome
 from flagrank.deployments import DeployedFlag, Deployment, RolloutControl
-from flagrank.errors import CloudError, ConfigurationError, RolloutRefused
-from flagrank.figures import Arms, FiguresSource, Limits
+from flagrank.errors import CloudError, RolloutRefused
+from flagrank.figures import FiguresSource
+from flagrank.guard import ACTOR as GUARD
+from flagrank.guard import share
 from flagrank.ports import Clock
+from flagrank.ramp_plan import RampPlan, changed, named
 from flagrank.rollout import FlagDocument
+from flagrank.standing import Look, Standing, found, look
 
-# CloudWatch keeps its minutes for 15 days
-LONGEST_LOOK_BACK_S = 14 * 86_400.0
-
-
-@dataclass(frozen=True, slots=True)
-class RampPlan:
-    """The steps' percentages, rising, and how each is judged; raises ConfigurationError for what is no ramp.
-
-    A step counts from `flip_s` after its deployment, when every environment has it, and passes at the earliest after
-    `bake_s` more. One that cannot be told within `patience_s` is left as it is. With `shadow` the first step asks the
-    LLM and serves the baseline. Times in seconds.
-    """
-
-    percents: tuple[float, ...]
-    bake_s: float = 600.0
-    look_every_s: float = 60.0
-    patience_s: float = 7200.0
-    flip_s: float = 15.0
-    shadow: bool = True
-    limits: Limits = field(default_factory=Limits)
-
-    def __post_init__(self) -> None:
-        rising = all(lower < higher for lower, higher in zip(self.percents, self.percents[1:], strict=False))
-        if not self.percents or not rising or not 0 < self.percents[0] <= self.percents[-1] <= 100:
-            raise ConfigurationError("a ramp's percentages rise, above 0 and up to 100: 1,5,25,50,100")
-        if self.bake_s < 0 or self.look_every_s <= 0 or self.flip_s < 0:
-            raise ConfigurationError("times are positive")
-
-    def steps(self, document: FlagDocument) -> list[FlagDocument]:
-        """The documents that are still to be judged, the one in force first if it is a step of this ramp.
-
-        Raises RolloutRefused where more users are treated than the last step would.
-        """
-        serving = [
-            _changed(document, {"enabled": True, "mode": "serve", "percent": percent}) for percent in self.percents
-        ]
-        if document.enabled and document.mode == "serve" and document.percent > 0:
-            remaining = [step for step in serving if step.percent >= document.percent]
-            if not remaining:
-                raise RolloutRefused(f"{document.percent:g} % are treated already; go down with `percent`")
-            return remaining
-        return [_changed(serving[0], {"mode": "shadow"}), *serving] if self.shadow else serving
-
-
-@dataclass(frozen=True, slots=True)
-class Look:
-    """A step as it was seen once: how long it had stood (s), both arms since it reached everyone, and the verdict.
-
-    `blocked` says what keeps it from passing beside the verdict.
-    """
-
-    document: FlagDocument
-    stood_s: float
-    arms: Arms
-    verdict: Verdict
-    blocked: str | None = None
+# deployments that may lie between a ramp's steps and its end, each try at switching off being one
+HISTORY_BEYOND = 10
 
 
 class Ending(StrEnum):
-    """How a ramp ended: at its last step, switched off, left for want of data, or since somebody else took over."""
+    """How a ramp ended.
+
+    At its last step; at a step that failed and is no longer in force; at one that fails, and nobody waited for the
+    switch-off; left for want of data or of a deployment; or since somebody else took over.
+    """
 
     DONE = "done"
     FAILED = "failed"
+    FAILING = "failing"
     HELD = "held"
     OVERTAKEN = "overtaken"
 
 
 @dataclass(frozen=True, slots=True)
 class RampReport:
-    """What became of a ramp, and the last look at it. `exposed` counts the failed step's treated requests so far."""
+    """What became of a ramp, the document that it left in force, and the last look at it.
+
+    Treated requests so far, None where nobody knows: `exposed` of the failed step, `exposed_by_ramp` of all its steps.
+    """
 
     ending: Ending
     sentence: str
     document: FlagDocument
     look: Look | None = None
     exposed: int | None = None
+    exposed_by_ramp: int | None = None
 
 
 class _Ended(Exception):
@@ -103,7 +64,7 @@ class _Ended(Exception):
 class Ramp:
     """A ramp over its ports. `wait` sleeps for seconds; `told` hears every look and what else is worth saying.
 
-    `is_unhealthy`: whether the alarm that pages for the reranker is on, and so nobody should go up.
+    `ringing` names the alarm that is on, during which nobody should go up; raises CloudError where nobody knows.
     """
 
     plan: RampPlan
@@ -114,7 +75,7 @@ class Ramp:
     actor: str
     reason: str
     told: Callable[[Look | str], None]
-    is_unhealthy: Callable[[], bool] = lambda: False
+    ringing: Callable[[], str | None] = lambda: None
 
     def run(self) -> RampReport:
         """Climbs until the ramp ends.
@@ -122,41 +83,52 @@ class Ramp:
         Raises RolloutRefused if it may not begin. Whatever interrupts it leaves the flag as it is.
         """
         deployed = self.control.deployed()
-        if deployed.document is None:
-            raise RolloutRefused("nothing is deployed yet; see `flagrank rollout init`")
-        if deployed.in_flight is not None:
-            busy = deployed.in_flight
-            raise RolloutRefused(f"deployment {busy.number} is {busy.state}: {busy.description}")
-        steps = self.plan.steps(deployed.document)
-        report = RampReport(Ending.DONE, f"{steps[-1].percent:g} % are treated, and all is well", steps[-1])
+        steps = self.plan.begun(deployed)
+        standing, seen = None, None
         try:
             for step in steps:
-                standing = self._stand(step, deployed)
-                deployed, look = self._bake(step, standing)
-                report = RampReport(report.ending, report.sentence, step, look)
+                standing = self._stand(step, standing, deployed)
+                deployed, seen = self._bake(standing)
         except _Ended as ended:
             return ended.report
-        return report
+        return RampReport(Ending.DONE, f"{steps[-1].percent:g} % are treated, and all is well", steps[-1], seen)
 
-    def _stand(self, step: FlagDocument, deployed: DeployedFlag) -> Deployment:
+    def _stand(self, step: FlagDocument, below: Standing | None, deployed: DeployedFlag) -> Standing:
+        plan, begun_s = self.plan, self.clock.now()
         if deployed.document == step and deployed.deployment is not None:
             self.told(f"{named(step)} stands since {deployed.deployment.started_at}: going on from there")
-            return deployed.deployment
-        steps = ",".join(f"{percent:g}" for percent in self.plan.percents)
-        what = f"ramp {named(step)} of {steps} ({self.reason})"
-        try:
-            standing = self.control.deploy(step, actor=self.actor, reason=what, since=deployed)
-        except RolloutRefused as refused:
-            raise _Ended(RampReport(Ending.OVERTAKEN, f"{named(step)} was refused: {refused}", step)) from refused
-        self.told(f"{named(step)}: {standing.label} is deployed, judged from {self.plan.flip_s:g} s on")
-        return standing
+            return found(step, deployed.deployment, plan.flip_s, begun_s, plan.bake_s)
+        what = f"ramp {named(step)} of {plan.named} ({self.reason})"
+        while True:
+            try:
+                standing = self.control.deploy(step, actor=self.actor, reason=what, since=deployed)
+                break
+            except (CloudError, RolloutRefused) as error:
+                why = f"{named(step)} was not deployed: {error}"
+                self.told(why)
+            now = self._deployed(why, deployed.document or step, until_s=begun_s + plan.patience_s)
+            own = self._own(now, deployed, step, what)
+            if own is not None:
+                standing = own
+                break
+            if _numbers(now) != _numbers(deployed):
+                raise _Ended(self._left(step, now, is_own=now.newest is not None and self._wrote(now.newest, what)))
+            if self.clock.now() >= begun_s + plan.patience_s:
+                raise _Ended(RampReport(Ending.HELD, why, now.document or step))
+            self.wait(plan.look_every_s)
+            # what passed then may fail by now
+            deployed = now if below is None else self._bake(below)[0]
+        self.told(f"{named(step)}: {standing.label} is deployed, judged from {plan.flip_s:g} s on")
+        return found(step, standing, plan.flip_s, self.clock.now(), plan.bake_s)
 
-    def _bake(self, step: FlagDocument, standing: Deployment) -> tuple[DeployedFlag, Look]:
+    def _bake(self, standing: Standing) -> tuple[DeployedFlag, Look]:
+        plan, step = self.plan, standing.document
         while True:
             why, seen = "nobody knew", None
             try:
-                deployed = self._still(step, standing)
-                seen = look(step, standing, self.plan, self.figures, self.clock.now(), self.is_unhealthy)
+                deployed = self._still(standing)
+                blocked = self._blocked(deployed)
+                seen = look(standing, plan.limits, self.figures, self.clock.now(), blocked)
             except CloudError as error:
                 # an outage is no verdict: environments keep what they have, and so does the ramp
                 self.told(f"nobody knows how {named(step)} does, looking again: {error}")
@@ -164,72 +136,119 @@ class Ramp:
                 self.told(seen)
                 if seen.verdict.outcome is Outcome.FAIL:
                     raise _Ended(self._switched_off(seen, standing, deployed))
-                baked = seen.stood_s >= self.plan.flip_s + self.plan.bake_s
-                if baked and seen.verdict.outcome is Outcome.PASS and seen.blocked is None:
+                baked = self.clock.now() - standing.watched_s >= plan.bake_s
+                if baked and seen.verdict.outcome is Outcome.PASS and blocked is None:
                     return deployed, seen
-                why = seen.blocked or seen.verdict.said
-            stood_s = self.clock.now() - standing.started_at_s
-            if stood_s >= self.plan.flip_s + max(self.plan.patience_s, self.plan.bake_s):
-                sentence = f"{named(step)} cannot be told after {stood_s:.0f} s and stays as it is: {why}"
+                why = blocked or seen.verdict.said
+            watched_s = self.clock.now() - standing.watched_s
+            if watched_s >= max(plan.patience_s, plan.bake_s):
+                sentence = f"{named(step)} cannot be told in {watched_s:.0f} s and stays as it is: {why}"
                 raise _Ended(RampReport(Ending.HELD, sentence, step, seen))
-            self.wait(self.plan.look_every_s)
+            self.wait(plan.look_every_s)
 
-    def _still(self, step: FlagDocument, standing: Deployment) -> DeployedFlag:
-        deployed = self.control.deployed()
-        newest = deployed.newest
-        if newest is None or (newest.number == standing.number and newest == deployed.deployment):
+    def _still(self, standing: Standing) -> DeployedFlag:
+        deployed, number = self.control.deployed(), standing.deployment.number
+        if _numbers(deployed) == (number, number):
             return deployed
-        changed = f"{newest.actor} changed the flag: {newest.change}"
-        why = "AppConfig undid it" if newest.number == standing.number else changed
-        sentence = f"stopped at {named(step)}, since {why}"
-        raise _Ended(RampReport(Ending.OVERTAKEN, sentence, deployed.document or step))
+        report = self._left(standing.document, deployed, is_own=_numbers(deployed)[1] == number)
+        raise _Ended(self._counted(report, standing) if report.ending is Ending.FAILED else report)
 
-    def _switched_off(self, seen: Look, standing: Deployment, deployed: DeployedFlag) -> RampReport:
+    def _blocked(self, deployed: DeployedFlag) -> str | None:
+        if deployed.in_flight is not None:
+            return f"AppConfig still watches deployment {deployed.in_flight.number}"
+        try:
+            alarm = self.ringing()
+        except CloudError as error:
+            return f"nobody knows whether an alarm is on: {error}"
+        return f"the alarm {alarm} is on" if alarm else None
+
+    def _switched_off(self, seen: Look, standing: Standing, deployed: DeployedFlag) -> RampReport:
         step, figures = seen.document, seen.verdict.said
-        off = _changed(step, {"enabled": False})
-        reason = f"off, ramp {named(step)}: {figures}"
+        off = changed(step, {"enabled": False})
+        try:
+            first = self._off(off, f"off, ramp {named(step)}: {figures}", standing, deployed)
+        except KeyboardInterrupt:
+            sentence = f"{named(step)} FAILS and may still be on, say `flagrank rollout off`: {figures}"
+            return RampReport(Ending.FAILING, sentence, step, seen)
+        if first is not None:
+            sentence = f"{named(step)} fails ({figures}), and somebody else was first: {first.description}"
+            return RampReport(Ending.OVERTAKEN, sentence, step, seen)
+        report = self._counted(RampReport(Ending.FAILED, "", off, seen), standing)
+        told = "an unknown number of" if report.exposed is None else str(report.exposed)
+        in_all = "" if report.exposed_by_ramp is None else f" ({report.exposed_by_ramp} since the ramp began)"
+        sentence = f"{named(step)} failed and is off, after {told} treated requests{in_all}: {figures}"
+        return replace(report, sentence=sentence)
+
+    def _off(self, off: FlagDocument, what: str, standing: Standing, before: DeployedFlag) -> Deployment | None:
+        # returns the deployment of somebody who was first
+        failing = f"{named(standing.document)} FAILS and cannot be switched off yet, trying again"
+        own, why = None, ""
+        while True:
+            if own is None:
+                try:
+                    own = self.control.deploy(off, actor=self.actor, reason=what, urgent=True, since=before)
+                except (CloudError, RolloutRefused) as error:
+                    why = str(error)
+            if own is not None and not own.in_flight:
+                return None
+            now = self._deployed(failing, off)
+            own, stands = self._own(now, before, off, what), now.deployment
+            if own is None:
+                if stands is not None and stands.number > standing.deployment.number:
+                    return stands
+                before = now
+            if own is None or own.in_flight:
+                self.told(f"{failing}: {why or 'AppConfig is at it'}")
+                self.wait(min(self.plan.look_every_s, self.plan.flip_s))
+
+    def _deployed(self, doing: str, document: FlagDocument, until_s: float = math.inf) -> DeployedFlag:
         while True:
             try:
-                self.control.deploy(off, actor=self.actor, reason=reason, urgent=True, since=deployed)
-                break
-            except RolloutRefused as refused:
-                sentence = f"{named(step)} fails ({figures}), and somebody else was first: {refused}"
-                return RampReport(Ending.OVERTAKEN, sentence, step, seen)
+                return self.control.deployed()
             except CloudError as error:
-                self.told(f"{named(step)} FAILS and cannot be switched off yet, trying again: {error}")
-                self.wait(min(self.plan.look_every_s, self.plan.flip_s))
-        exposed = self._exposed(standing)
-        told = "an unknown number of" if exposed is None else str(exposed)
-        sentence = f"{named(step)} failed and is off, after {told} treated requests: {figures}"
-        return RampReport(Ending.FAILED, sentence, off, seen, exposed)
+                self.told(f"{doing}: {error}")
+                if self.clock.now() >= until_s:
+                    raise _Ended(RampReport(Ending.HELD, doing, document)) from error
+            self.wait(min(self.plan.look_every_s, self.plan.flip_s))
 
-    def _exposed(self, standing: Deployment) -> int | None:
-        try:
-            return self.figures.read(standing.started_at_s, self.clock.now()).treatment.requests
-        except CloudError:
+    def _own(self, now: DeployedFlag, before: DeployedFlag, document: FlagDocument, what: str) -> Deployment | None:
+        # an answer may get lost where the deployment did not
+        stands = now.deployment
+        if stands is None or stands.number <= before.latest_number or now.document != document:
             return None
+        return stands if self._wrote(stands, what) else None
+
+    def _wrote(self, deployment: Deployment, what: str) -> bool:
+        # the record is cut where AppConfig has no more room
+        return deployment.actor == self.actor and bool(deployment.change) and what.startswith(deployment.change)
+
+    def _left(self, step: FlagDocument, deployed: DeployedFlag, *, is_own: bool) -> RampReport:
+        newest, document = deployed.newest, deployed.document or step
+        if newest is None or is_own:
+            is_alarm = newest is not None and newest.state == "ROLLED_BACK"
+            who, ending = ("AppConfig", Ending.FAILED) if is_alarm else ("somebody", Ending.OVERTAKEN)
+            why = f"{who} undid it" + (", as it does when an alarm rings" if is_alarm else "")
+        else:
+            ending = Ending.FAILED if newest.actor == GUARD else Ending.OVERTAKEN
+            why = f"{newest.actor} changed the flag: {newest.change}"
+        sentence = f"stopped at {named(step)}, since {why}; {share(document):g} % are treated now"
+        return RampReport(ending, sentence, document)
+
+    def _counted(self, report: RampReport, standing: Standing) -> RampReport:
+        deployment, now_s = standing.deployment, self.clock.now()
+        try:
+            # the steps of this ramp down from the one that failed
+            recent = self.control.history(HISTORY_BEYOND + len(self.plan.percents))
+            until = itertools.dropwhile(lambda entry: entry.number > deployment.number, recent)
+            steps = itertools.takewhile(lambda entry: f" of {self.plan.named} (" in entry.change, until)
+            begun_s = min((entry.started_at_s for entry in steps), default=deployment.started_at_s)
+            read = (self.figures.read(since_s, now_s) for since_s in (deployment.started_at_s, begun_s))
+            exposed, by_ramp = (arms.treatment.requests for arms in read)
+        except CloudError:
+            return report
+        return replace(report, exposed=exposed, exposed_by_ramp=by_ramp)
 
 
-def look(
-    document: FlagDocument,
-    standing: Deployment,
-    plan: RampPlan,
-    figures: FiguresSource,
-    now_s: float,
-    is_unhealthy: Callable[[], bool],
-) -> Look:
-    """The step in force, judged now; raises CloudError where there are no figures."""
-    begin_s = max(standing.started_at_s + plan.flip_s, now_s - LONGEST_LOOK_BACK_S)
-    arms = figures.read(begin_s, now_s) if now_s > begin_s else Arms()
-    verdict = judge(arms.treatment, arms.control, plan.limits, document.percent)
-    blocked = "the alarm RerankUnhealthy is on" if is_unhealthy() else None
-    return Look(document, now_s - standing.started_at_s, arms, verdict, blocked)
-
-
-def named(step: FlagDocument) -> str:
-    """A step as people call it."""
-    return f"{step.percent:g} %" + (" in shadow" if step.mode == "shadow" else "")
-
-
-def _changed(document: FlagDocument, change: dict[str, object]) -> FlagDocument:
-    return FlagDocument.model_validate({**document.model_dump(by_alias=True), **change})
+def _numbers(deployed: DeployedFlag) -> tuple[int, int]:
+    standing, newest = deployed.deployment, deployed.newest
+    return standing.number if standing else 0, newest.number if newest else 0

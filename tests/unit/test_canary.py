@@ -192,6 +192,7 @@ def test_overstated_squares_make_nobody_surer() -> None:
     assert Figure.COST not in failed(vague, control)
 
 
+@settings(deadline=None)
 @given(treatment=figures(), control=figures(), more=st.integers(1, 4000), percent=st.sampled_from([1.0, 25.0, 100.0]))
 def test_more_failures_never_help(treatment: ArmFigures, control: ArmFigures, more: int, percent: float) -> None:
     """More treated errors, fallbacks, timeouts, slow requests or fewer clicks never make a verdict better."""
@@ -207,6 +208,7 @@ def test_more_failures_never_help(treatment: ArmFigures, control: ArmFigures, mo
     assert RANK[after] >= RANK[before]
 
 
+@settings(deadline=None)
 @given(arm=figures())
 def test_equal_arms_never_differ(arm: ArmFigures) -> None:
     """Two arms with the same counts fail no comparison, even where nothing is tolerated."""
@@ -215,7 +217,7 @@ def test_equal_arms_never_differ(arm: ArmFigures) -> None:
     assert failed(arm, arm, limits, 50) == set()
 
 
-@settings(max_examples=50)
+@settings(max_examples=50, deadline=None)
 @given(treatment=figures(), control=figures(), percent=st.floats(0, 100))
 def test_every_verdict_has_its_reasons(treatment: ArmFigures, control: ArmFigures, percent: float) -> None:
     """Whatever the counts: a verdict, at least one finding behind it, and nothing passes beyond a limit."""

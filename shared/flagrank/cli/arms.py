@@ -3,27 +3,33 @@
 from dataclasses import asdict
 from typing import Any
 
-from rich.markup import escape
+from rich.console import Group, RenderableType
 from rich.table import Table
+from rich.text import Text
 
-from flagrank.canary import Figure, Outcome, Verdict
+from flagrank.canary import Figure, Finding, Outcome, Verdict
 from flagrank.figures import Arms
 
 COLOURS = {Outcome.PASS: "green", Outcome.FAIL: "bold red", Outcome.HOLD: "yellow"}
 
 
-def arms_table(arms: Arms, verdict: Verdict, title: str) -> Table:
-    """A row for each count and each judged figure, a column for each arm, and the verdict in words."""
-    table = Table("", "treatment", "control", "verdict", "", title=title, title_justify="left", box=None)
+def arms_shown(arms: Arms, verdict: Verdict, title: str) -> RenderableType:
+    """A row for each count and each judged figure, a column for each arm, and what is not well in words.
+
+    It fits a terminal of 80 columns.
+    """
+    if not (arms.treatment.requests or arms.control.requests):
+        return Text(f"{title}\nno data yet")
+    table = Table("", "treatment", "control", "excess", "tolerated", "verdict", box=None, pad_edge=False)
     for name in ("requests", "users", "stale"):
-        counts = (str(getattr(arm, name)) for arm in (arms.treatment, arms.control))
-        table.add_row(name, *counts, "", "")
-    for finding in verdict.findings:
-        told = finding.sentence.partition(": ")[2]
-        shown = (_shown(finding.figure, value) for value in (finding.treatment, finding.control))
-        colour = COLOURS[finding.outcome]
-        table.add_row(finding.figure, *shown, f"[{colour}]{finding.outcome}[/]", escape(told))
-    return table
+        table.add_row(name, *(str(getattr(arm, name)) for arm in (arms.treatment, arms.control)), "", "", "")
+    # without a treated request nothing but that can be said of any figure
+    told = [entry for entry in verdict.findings if arms.treatment.requests or entry.figure is Figure.REQUESTS]
+    for finding in told:
+        if finding.figure is not Figure.REQUESTS:
+            table.add_row(*_cells(finding), Text(finding.outcome, COLOURS[finding.outcome]))
+    reasons = [Text(finding.sentence, COLOURS[finding.outcome]) for finding in told if finding.outcome != "pass"]
+    return Group(Text(title), table, *reasons)
 
 
 def arms_document(arms: Arms, verdict: Verdict) -> dict[str, Any]:
@@ -36,11 +42,18 @@ def arms_document(arms: Arms, verdict: Verdict) -> dict[str, Any]:
     }
 
 
+def _cells(finding: Finding) -> tuple[str, str, str, str, str]:
+    shown = [_shown(finding.figure, value) for value in (finding.treatment, finding.control, finding.limit)]
+    treatment, control, limit = shown
+    tolerated = f"{limit} in all" if finding.is_ceiling else limit
+    return finding.figure.said, treatment, control, finding.excess, tolerated
+
+
 def _shown(figure: Figure, value: float | None) -> str:
     if value is None:
         return ""
     if figure is Figure.P95:
         return f"{value:.0f} ms"
     if figure is Figure.COST:
-        return f"{value / 1000:.3f} USD per 1,000"
+        return f"{value / 1000:.3f} USD"
     return f"{100 * value:.1f} %"

@@ -7,12 +7,12 @@ from typing import Annotated, Any
 import typer
 
 from flagrank.canary import Verdict, judge
-from flagrank.cli.arms import arms_document, arms_table
+from flagrank.cli.arms import arms_document, arms_shown
 from flagrank.cli.change import ActorOption, Asked, DryRunFlag, ReasonOption, differences, label, who
 from flagrank.cli.flag_file import read_flag
 from flagrank.cli.output import JsonFlag, emit_json, stderr, stdout
 from flagrank.cli.target import Target, targeted
-from flagrank.deployments import Deployment, way_back
+from flagrank.deployments import DeployedFlag, Deployment, way_back
 from flagrank.errors import CloudError, RolloutRefused
 from flagrank.figures import Arms, Limits
 from flagrank.guard import share
@@ -34,7 +34,7 @@ def status(
     """Show what is deployed and in flight, both arms' last minutes, and how long a change takes at most."""
     deployed = target.control().deployed()
     document, busy, flip_s = deployed.document, deployed.in_flight, target.flip_s
-    arms = _figures(target, 60 * window, share(document)) if document else None
+    arms, window_s = _figures(target, 60 * window, deployed)
     shown: dict[str, Any] = {
         "document": document.model_dump(mode="json", by_alias=True) if document else None,
         "version": deployed.deployment and label(deployed),
@@ -42,7 +42,7 @@ def status(
         "change": deployed.deployment and deployed.deployment.description,
         "in_flight": f"deployment {busy.number}: {busy.state} ({busy.description})" if busy else None,
         "worst_case_flip_s": flip_s,
-        "figures": {"window_s": 60 * window, **arms_document(*arms)} if arms else None,
+        "figures": {"window_s": window_s, **arms_document(*arms)} if arms else None,
     }
     if json:
         emit_json(shown)
@@ -56,7 +56,7 @@ def status(
     if busy:
         stdout.print(f"in flight: {shown['in_flight']}", markup=False)
     if arms:
-        stdout.print(arms_table(*arms, f"the last {window:g} minutes"))
+        stdout.print(arms_shown(*arms, f"the last {window_s / 60:.1f} minutes"))
     stdout.print(f"a change reaches every environment within {flip_s:g} s and its next request")
 
 
@@ -182,15 +182,19 @@ def diff(
     stdout.print("\n".join(f"{name}: {old} -> {new}" for name, (old, new) in differing.items()) or "no difference")
 
 
-def _figures(target: Target, window_s: float, percent: float) -> tuple[Arms, Verdict] | None:
-    now_s = time.time()
+def _figures(target: Target, window_s: float, deployed: DeployedFlag) -> tuple[tuple[Arms, Verdict] | None, float]:
+    document, deployment, now_s = deployed.document, deployed.deployment, time.time()
+    if document is None or deployment is None:
+        return None, 0.0
+    # before everybody had it, another share was treated
+    window_s = max(0.0, min(window_s, now_s - deployment.started_at_s - target.flip_s))
     try:
-        arms = target.figures().read(now_s - window_s, now_s)
+        arms = target.figures().read(now_s - window_s, now_s) if window_s else Arms()
     except CloudError as error:
         # what is deployed is worth knowing even then
         stderr.print(f"no figures: {error}", markup=False)
-        return None
-    return arms, judge(arms.treatment, arms.control, Limits(), percent)
+        return None, window_s
+    return (arms, judge(arms.treatment, arms.control, Limits(), share(document))), window_s
 
 
 def _entry(entry: Deployment) -> dict[str, Any]:
