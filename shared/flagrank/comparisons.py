@@ -124,7 +124,7 @@ def _measures(limits: Limits) -> tuple[_Measure[Any], ...]:
             _requests,
             MeanExcess,
             lambda sample: float(sample.mean),
-            lambda cost: f"{cost / 1000:.3g} USD",
+            lambda cost: f"{round(cost / 1000, 3):g} USD",
             top=None,
         ),
         _Measure(

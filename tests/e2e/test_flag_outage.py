@@ -1,5 +1,6 @@
 """AppConfig goes away in the middle of a ramp, for ten minutes on a clock that is ours."""
 
+import math
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -17,11 +18,15 @@ from flagrank.adapters.in_memory import (
 )
 from flagrank.bootstrap import wire
 from flagrank.domain import Arm, Reason, Recommendation, RecommendQuery
+from flagrank.figures import LATENCY_LADDER_MS, ArmFigures, Arms
 from flagrank.local.appconfig import create_app
 from flagrank.local.seed import create_flag_profile
 from flagrank.metrics import Metric
-from flagrank.rollout import FLAG_POLL_S, FlagDocument
+from flagrank.ramp import Ending, Ramp
+from flagrank.ramp_plan import RampPlan
+from flagrank.rollout import FLAG_POLL_S, FlagDocument, decide
 from flagrank.settings import Settings
+from flagrank.standing import Look
 from tests.adapters.loopback import client
 from tests.factories import make_factors
 from tests.local.conftest import served
@@ -37,16 +42,28 @@ RAMPING = FlagDocument(enabled=True, percent=25, alpha=0.5)
 
 @dataclass
 class Account:
-    """AppConfig's stand-in, which can be taken down, and function environments that read their flag from it."""
+    """AppConfig's stand-in, which can be taken down and up, and function environments that read their flag from it."""
 
     clock: ManualClock = field(default_factory=ManualClock)
     stack: ExitStack = field(default_factory=ExitStack)
+    is_down: bool = False
 
     def __post_init__(self) -> None:
-        self.url = self.stack.enter_context(served(create_app(self.clock)))
+        self.app = create_app(self.clock)
+        self.url = self.stack.enter_context(served(self.app))
         appconfig = client("appconfig", self.url)
         create_flag_profile(appconfig, "flagrank", "test", "rerank")
         self.control = FlagControl(appconfig, "flagrank", "test", "rerank")
+
+    def take_down(self) -> None:
+        """From now on connections are refused."""
+        self.stack.close()
+        self.is_down = True
+
+    def bring_up(self) -> None:
+        """The same account at the same address again."""
+        self.stack.enter_context(served(self.app, int(self.url.rpartition(":")[2])))
+        self.is_down = False
 
     def environment(self) -> "Environment":
         """A new execution environment, with its own flag session, cache and metrics."""
@@ -87,7 +104,7 @@ def test_ten_minutes_without_appconfig_change_nobody_s_arm(account: Account) -> 
     before, *others = (environment.arms() for environment in environments)
     assert {*before} == {Arm.TREATMENT, Arm.CONTROL}
     assert others == [before] * (ENVIRONMENTS - 1)
-    account.stack.close()
+    account.take_down()
     for second in range(10, OUTAGE_S + 1, 10):
         account.clock.advance(10)
         user = second // 10 % len(USERS)
@@ -111,3 +128,74 @@ def test_a_fresh_environment_without_any_document_is_off(account: Account) -> No
     account.control.deploy(RAMPING, actor="test", reason="first document")
     account.clock.advance(FLAG_POLL_S + 1)
     assert {*environment.arms()} == {Arm.TREATMENT, Arm.CONTROL}
+
+
+@dataclass
+class Day:
+    """Traffic on eight environments while a ramp waits, and AppConfig's ten minutes of absence in the midst of a step.
+
+    A request here stands for a thousand, none of which goes wrong.
+    """
+
+    account: Account
+    answers: list[tuple[float, Recommendation]] = field(default_factory=list)
+    outage_s: tuple[float, float] = (math.inf, math.inf)
+
+    def __post_init__(self) -> None:
+        self.environments = [self.account.environment() for _ in range(ENVIRONMENTS)]
+
+    def wait(self, seconds: float) -> None:
+        """A request to every environment each ten seconds."""
+        end_s = self.account.clock.now() + seconds
+        while self.account.clock.now() < end_s:
+            self.account.clock.advance(min(10, end_s - self.account.clock.now()))
+            self._come_and_go(self.account.clock.now())
+            for environment in self.environments:
+                user = USERS[len(self.answers) % len(USERS)]
+                self.answers.append((self.account.clock.now(), environment.recommend(user)))
+
+    def read(self, since_s: float, until_s: float) -> Arms:
+        """See FiguresSource."""
+        seen = [answer.arm for at_s, answer in self.answers if since_s <= at_s < until_s]
+        return Arms(*(healthy(1000 * seen.count(arm)) for arm in (Arm.TREATMENT, Arm.CONTROL)))
+
+    def _come_and_go(self, now_s: float) -> None:
+        is_due = self.outage_s[0] <= now_s < self.outage_s[1]
+        if is_due and not self.account.is_down:
+            self.account.take_down()
+        elif self.account.is_down and not is_due:
+            self.account.bring_up()
+
+
+def healthy(requests: int) -> ArmFigures:
+    """So many requests of which none went wrong."""
+    slower = tuple(requests * (rung < 100) for rung in LATENCY_LADDER_MS)
+    return ArmFigures(requests=requests, attempted=requests, slower=slower)
+
+
+def test_a_ramp_in_progress_outlives_the_outage(account: Account) -> None:
+    """It has climbed to 25 percent when AppConfig goes, moves nobody meanwhile, and goes on by itself afterwards."""
+    account.control.deploy(RAMPING.model_copy(update={"enabled": False}), actor="test", reason="first document")
+    day = Day(account)
+    told: list[Look | str] = []
+
+    def tell(heard: Look | str) -> None:
+        told.append(heard)
+        if isinstance(heard, str) and heard.startswith("25 %: "):
+            begins_s = account.clock.now() + 2 * FLAG_POLL_S
+            day.outage_s = (begins_s, begins_s + OUTAGE_S)
+
+    plan = RampPlan((10, 25, 50), bake_s=120, look_every_s=30, patience_s=3600, shadow=False)
+    report = Ramp(plan, account.control, day, account.clock, day.wait, "test", "outage", tell).run()
+    assert report.ending is Ending.DONE, report.sentence
+    changes = [account.control.document(entry.version) for entry in account.control.history(9)]
+    assert [document.percent for document in changes if document.enabled] == [50, 25, 10]
+    unknown = [line for line in told if isinstance(line, str) and "nobody knows how 25 % does" in line]
+    assert len(unknown) >= OUTAGE_S / plan.look_every_s - 1
+    meanwhile = [answer for at_s, answer in day.answers if day.outage_s[0] <= at_s < day.outage_s[1]]
+    assert len(meanwhile) >= ENVIRONMENTS * (OUTAGE_S / 10 - 1)
+    assert all(answer.arm is decide(RAMPING, answer.user_id).arm for answer in meanwhile)
+    assert {answer.arm for answer in meanwhile} == {Arm.TREATMENT, Arm.CONTROL}
+    stale = [answer.diagnostics.flag_stale for answer in meanwhile]
+    assert 0.9 < sum(stale) / len(stale) < 1
+    assert not any(answer.diagnostics.flag_stale for _, answer in day.answers[-ENVIRONMENTS:])

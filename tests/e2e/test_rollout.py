@@ -16,7 +16,7 @@ import pytest
 
 from flagrank.local.cloud import LOCAL_FLAG, LocalCloud
 from flagrank.metrics import Metric
-from flagrank.rollout import FLAG_POLL_S
+from flagrank.rollout import FLAG_POLL_S, decide
 from tests.e2e.conftest import StartCloud, command
 from tests.e2e.load import Answer, Load
 
@@ -24,6 +24,7 @@ pytestmark = [pytest.mark.rollout, pytest.mark.slow, pytest.mark.timeout(200)]
 
 ENVIRONMENTS = 8
 COMPRESSED_POLL_S = 1
+AWAY_S = 6
 # budgets for a model of 300 ms on a machine that also carries the load and the cloud
 FLAG = LOCAL_FLAG.model_copy(
     update={"percent": 5.0, "request_budget_ms": 3000, "call_budget_ms": 2000, "daily_usd_cap": 1000.0}
@@ -155,6 +156,35 @@ def test_a_healthy_ramp_reaches_the_top_and_takes_nobody_back(start_cloud: Start
     assert all(untreated_to[user] < treated_from[user] for user in both)
 
 
+def test_a_ramp_goes_on_after_appconfig_was_away(start_cloud: StartCloud) -> None:
+    """Its process is frozen in mid-ramp and thawed: nobody's arm changes, no request fails, and the ramp climbs on."""
+    cloud = start_cloud(
+        FLAG.model_copy(update={"enabled": False}),
+        behaviour={**WELL, "latency_ms": 20.0},
+        environments=4,
+        flag_poll_s=COMPRESSED_POLL_S,
+    )
+    appconfig = cloud._stand_ins["appconfig"]._process
+    with Load(cloud.url) as load:
+        climbing = begin(cloud, "ramp", "50,75", "--no-shadow", *PACE, *LIMITS)
+        await_percent(cloud, 50.0, 60)
+        time.sleep(COMPRESSED_POLL_S + 1)
+        gone_s = time.monotonic()
+        appconfig.send_signal(signal.SIGSTOP)
+        time.sleep(AWAY_S)
+        back_s = time.monotonic()
+        appconfig.send_signal(signal.SIGCONT)
+        code, said, told = end(climbing, 90)
+    assert (code, said["ending"]) == (0, "done"), told
+    assert list(shares(cloud))[1:] == [50.0, 75.0]
+    assert load.statuses() == {200}
+    ramping = FLAG.model_copy(update={"percent": 50.0})
+    meanwhile = [answer for answer in load.since(gone_s) if answer.answered_s < back_s]
+    assert all(answer.arm == decide(ramping, answer.user).arm for answer in meanwhile)
+    print(f"{len(meanwhile)} of {len(load.answers)} requests while AppConfig was away")
+    assert {answer.arm for answer in meanwhile} == {"treatment", "control"}
+
+
 def test_a_ramp_begins_in_shadow(start_cloud: StartCloud) -> None:
     """The LLM is asked for the treated share, the baseline is served, and what would have changed is in CloudWatch."""
     cloud = start_cloud(
@@ -187,14 +217,15 @@ def test_a_fault_rolls_back_by_itself(start_cloud: StartCloud, fault: str) -> No
         climbing = begin(cloud, "ramp", "25,50,100", *PACE, *LIMITS)
         await_percent(cloud, 25.0, 60)
         behave(cloud, FAULTS[fault])
+        bad_s = time.monotonic()
         code, said, told = end(climbing, 120)
         off_s = time.monotonic()
         time.sleep(COMPRESSED_POLL_S + 2)
-    print(f"{fault}: {said['sentence']}")
+    print(f"{fault}: off after {off_s - bad_s:.1f} s; {said['sentence']}")
     assert (code, said["ending"]) == (1, "failed"), told
     failed = {finding["figure"] for finding in said["look"]["findings"] if finding["outcome"] == "fail"}
     assert fault.partition(":")[0] in failed
-    assert said["exposed"] > 0
+    assert said["exposed_by_ramp"] >= said["exposed"] > 0
     assert said["document"] == {**json.loads(FLAG.model_dump_json(by_alias=True)), "percent": 25.0, "enabled": False}
     assert load.statuses() == {200}
     assert {answer.arm for answer in load.since(off_s + COMPRESSED_POLL_S + 1)} == {"control"}

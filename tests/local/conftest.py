@@ -14,9 +14,9 @@ type Serve = Callable[[Starlette], str]
 
 
 @contextmanager
-def served(app: Starlette) -> Iterator[str]:
-    """The address of an application that runs until the block ends."""
-    listener = bound_listener(HOST, 0)
+def served(app: Starlette, port: int = 0) -> Iterator[str]:
+    """The address of an application that runs until the block ends; port 0 lets the system choose."""
+    listener = bound_listener(HOST, port)
     listener.listen()
     server = uvicorn.Server(uvicorn.Config(app, log_level="error", lifespan="off", timeout_graceful_shutdown=1))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)

@@ -55,5 +55,5 @@ def _shown(figure: Figure, value: float | None) -> str:
     if figure is Figure.P95:
         return f"{value:.0f} ms"
     if figure is Figure.COST:
-        return f"{value / 1000:.3g} USD"
+        return f"{round(value / 1000, 3):g} USD"
     return f"{100 * value:.1f} %"
