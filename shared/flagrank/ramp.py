@@ -151,7 +151,7 @@ class Ramp:
         if _numbers(deployed) == (number, number):
             return deployed
         report = self._left(standing.document, deployed, is_own=_numbers(deployed)[1] == number)
-        raise _Ended(self._counted(report, standing) if report.ending is Ending.FAILED else report)
+        raise _Ended(self._counted(report, standing, "") if report.ending is Ending.FAILED else report)
 
     def _blocked(self, deployed: DeployedFlag) -> str | None:
         if deployed.in_flight is not None:
@@ -173,11 +173,8 @@ class Ramp:
         if first is not None:
             sentence = f"{named(step)} fails ({figures}), and somebody else was first: {first.description}"
             return RampReport(Ending.OVERTAKEN, sentence, step, seen)
-        report = self._counted(RampReport(Ending.FAILED, "", off, seen), standing)
-        told = "an unknown number of" if report.exposed is None else str(report.exposed)
-        in_all = "" if report.exposed_by_ramp is None else f" ({report.exposed_by_ramp} since the ramp began)"
-        sentence = f"{named(step)} failed and is off, after {told} treated requests{in_all}: {figures}"
-        return replace(report, sentence=sentence)
+        failed = RampReport(Ending.FAILED, f"{named(step)} failed and is off", off, seen)
+        return self._counted(failed, standing, f": {figures}")
 
     def _off(self, off: FlagDocument, what: str, standing: Standing, before: DeployedFlag) -> Deployment | None:
         # returns the deployment of somebody who was first
@@ -234,7 +231,7 @@ class Ramp:
         sentence = f"stopped at {named(step)}, since {why}; {share(document):g} % are treated now"
         return RampReport(ending, sentence, document)
 
-    def _counted(self, report: RampReport, standing: Standing) -> RampReport:
+    def _counted(self, report: RampReport, standing: Standing, why: str) -> RampReport:
         deployment, now_s = standing.deployment, self.clock.now()
         try:
             # the steps of this ramp down from the one that failed
@@ -245,8 +242,10 @@ class Ramp:
             read = (self.figures.read(since_s, now_s) for since_s in (deployment.started_at_s, begun_s))
             exposed, by_ramp = (arms.treatment.requests for arms in read)
         except CloudError:
-            return report
-        return replace(report, exposed=exposed, exposed_by_ramp=by_ramp)
+            return replace(report, sentence=f"{report.sentence}, after an unknown number of treated requests{why}")
+        told = f"after {exposed} treated requests ({by_ramp} since the ramp began)"
+        sentence = f"{report.sentence}, {told}{why}"
+        return replace(report, sentence=sentence, exposed=exposed, exposed_by_ramp=by_ramp)
 
 
 def _numbers(deployed: DeployedFlag) -> tuple[int, int]:
