@@ -179,11 +179,16 @@ class Ramp:
     def _off(self, off: FlagDocument, what: str, standing: Standing, before: DeployedFlag) -> Deployment | None:
         # returns the deployment of somebody who was first
         failing = f"{named(standing.document)} FAILS and cannot be switched off yet, trying again"
-        own, why = None, ""
+        own, made, why = None, None, ""
         while True:
             if own is None:
                 try:
-                    own = self.control.deploy(off, actor=self.actor, reason=what, urgent=True, since=before)
+                    # a profile holds so many versions: one that was undone is deployed again
+                    own = (
+                        self.control.redeploy(made, actor=self.actor, reason=what, since=before)
+                        if made
+                        else self.control.deploy(off, actor=self.actor, reason=what, urgent=True, since=before)
+                    )
                 except (CloudError, RolloutRefused) as error:
                     why = str(error)
             if own is not None and not own.in_flight:
@@ -194,6 +199,7 @@ class Ramp:
                 if stands is not None and stands.number > standing.deployment.number:
                     return stands
                 before = now
+                made = now.newest.version if now.newest is not None and self._wrote(now.newest, what) else made
             if own is None or own.in_flight:
                 self.told(f"{failing}: {why or 'AppConfig is at it'}")
                 self.wait(min(self.plan.look_every_s, self.plan.flip_s))

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import pytest
@@ -286,16 +287,21 @@ class Hindrance:
     state: str = "COMPLETE"
 
     def __post_init__(self) -> None:
-        self.deploy = self.world.control.deploy
-        self.world.control.deploy = self  # type: ignore[method-assign]
+        control = self.world.control
+        deploy, redeploy = control.deploy, control.redeploy
+        control.deploy = partial(self.hinder, deploy)  # type: ignore[method-assign]
+        control.redeploy = partial(self.hinder, redeploy, urgent=True)  # type: ignore[method-assign]
 
-    def __call__(self, document: FlagDocument, **options: Any) -> Deployment:
+    def hinder(self, deploy: Callable[..., Deployment], what: FlagDocument | str, **options: Any) -> Deployment:
+        document = what if isinstance(what, FlagDocument) else self.world.control.document(what)
         hindered = self.hinders({"percent": document.percent, **options}) and self.times > 0
         if hindered:
             self.times -= 1
         if hindered and not self.lost:
             raise self.error
-        deployment = self.deploy(document, **options)
+        if isinstance(what, str):
+            options.pop("urgent")
+        deployment = deploy(what, **options)
         if hindered:
             self.world.control.become(self.state)
             raise self.error
@@ -327,6 +333,15 @@ def test_a_failing_step_is_switched_off_whatever_comes_between(error: Exception,
     assert world.ramp().ending is Ending.FAILED
     assert not world.in_force().enabled
     assert world.said("cannot be switched off yet") == 3
+
+
+def test_a_switch_off_that_is_undone_again_and_again_makes_one_version() -> None:
+    """A profile holds so many, and the last of them must not be what keeps the failing share on."""
+    world = World()
+    world.traffic.fallbacks = lambda treated: 0.6
+    Hindrance(world, UNDONE_AT_ONCE, switching_off, times=40, lost=True, state="ROLLED_BACK")
+    assert world.ramp().ending is Ending.FAILED
+    assert world.control.history(1)[0].version == "3"
 
 
 def test_a_switch_off_whose_answer_was_lost_is_not_repeated() -> None:
