@@ -1,22 +1,28 @@
 """The flag's deployments: what is in force, what came before, and the hand that changes it."""
 
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
-from flagrank.guard import ACTOR
+from pydantic import ValidationError
+
+from flagrank.errors import ConfigurationError
+from flagrank.guard import exposure
 from flagrank.rollout import FlagDocument
 
 IN_FLIGHT = frozenset({"DEPLOYING", "BAKING", "VALIDATING", "ROLLING_BACK"})
-UNDONE = frozenset({"ROLLED_BACK", "REVERTED"})
-# what a change begins with, after its actor, that leaves the document before it for bad
-RETREATS = ("rollback", "off")
+UNDONE = frozenset({"ROLLING_BACK", "ROLLED_BACK", "REVERTED"})
+# what AppConfig takes of a description
+DESCRIPTION_CHARS = 1024
 
 
 @dataclass(frozen=True, slots=True)
 class Deployment:
-    """One deployment of a flag document; `description` is who, a colon, and what with why."""
+    """One deployment of a flag document; `description` is who, a colon, and what with why.
+
+    `ends_at` is when its strategy has it done, bake and all, unless something ends it before.
+    """
 
     number: int
     version: str
@@ -24,6 +30,12 @@ class Deployment:
     state: str
     description: str
     started_at: str
+    ends_at: str = ""
+
+    @property
+    def name(self) -> str:
+        """Its version, as people call it."""
+        return self.label or f"v{self.version}"
 
     @property
     def in_flight(self) -> bool:
@@ -31,9 +43,19 @@ class Deployment:
         return self.state in IN_FLIGHT
 
     @property
+    def arriving(self) -> bool:
+        """Whether some users may still be without it: one that bakes is with everyone."""
+        return self.state in ("DEPLOYING", "VALIDATING")
+
+    @property
     def started_at_s(self) -> float:
         """When it began, in epoch seconds."""
         return dt.datetime.fromisoformat(self.started_at).timestamp()
+
+    @property
+    def ends_at_s(self) -> float:
+        """When its strategy has it done, in epoch seconds; 0 where nobody knows."""
+        return dt.datetime.fromisoformat(self.ends_at).timestamp() if self.ends_at else 0.0
 
     @property
     def actor(self) -> str:
@@ -45,28 +67,41 @@ class Deployment:
         """What was changed, and why."""
         return self.description.partition(": ")[2]
 
-    @property
-    def is_retreat(self) -> bool:
-        """Whether it left the document before it because that was bad."""
-        return self.actor == ACTOR or self.change.startswith(RETREATS)
+    def doing(self, now_s: float) -> str:
+        """What it is about, and for how much longer where that is known: in words, for whoever has to wait."""
+        left_s = self.ends_at_s - now_s
+        longer = f", for at most {left_s:.0f} s more" if left_s > 0 and self.state != "ROLLING_BACK" else ""
+        return f"deployment {self.number} is {self.state}{longer}: {self.description}"
 
 
 @dataclass(frozen=True, slots=True)
 class DeployedFlag:
     """The document in force with its deployment (None: nothing was ever deployed), and the newest deployment.
 
-    `latest_number` counts every deployment of the environment, another profile's as well.
+    `latest_number` counts every deployment of the environment, another profile's as well. `before` is the document that
+    stopping what is in flight would bring back. `unreadable` says why there is a deployment and no document: somebody
+    deployed one that this release cannot read, and environments of this release keep the last one that they could.
     """
 
     document: FlagDocument | None
     deployment: Deployment | None
     newest: Deployment | None
     latest_number: int = 0
+    before: FlagDocument | None = None
+    unreadable: str | None = None
 
     @property
     def in_flight(self) -> Deployment | None:
         """The deployment that is not yet done, if any."""
         return self.newest if self.newest is not None and self.newest.in_flight else None
+
+    @property
+    def must_end(self) -> bool:
+        """Whether what is in flight lowers exposure, so that stopping it would bring the larger share back."""
+        if self.in_flight is None:
+            return False
+        lowers = self.document and self.before and exposure(self.document) < exposure(self.before)
+        return self.in_flight.state == "ROLLING_BACK" or bool(lowers)
 
 
 class RolloutControl(Protocol):
@@ -75,11 +110,17 @@ class RolloutControl(Protocol):
     def deployed(self) -> DeployedFlag:
         """What is in force now: the newest deployment that was not undone."""
 
+    def deployments(self) -> Iterator[Deployment]:
+        """Every deployment, whatever became of it, newest first, each read when it is asked for."""
+
     def history(self, limit: int) -> list[Deployment]:
-        """The newest deployments, whatever became of them, newest first."""
+        """The newest of them."""
 
     def document(self, version: str) -> FlagDocument:
-        """The document of a version, by number or label (`v3`); raises ConfigurationError if there is none."""
+        """The document of a version, by number or label (`v3`).
+
+        Raises ConfigurationError if there is none, or none that this release can read.
+        """
 
     def deploy(
         self,
@@ -90,30 +131,40 @@ class RolloutControl(Protocol):
         urgent: bool = False,
         since: DeployedFlag | None = None,
     ) -> Deployment:
-        """Puts the document into force for everyone at once.
+        """Puts the document into force for everyone at once; one that `raises` exposure bakes.
 
         Raises RolloutRefused while another deployment is in flight, or if the flag changed `since` then (None: now). An
-        `urgent` one stops what is in flight, and no alarm undoes it.
+        `urgent` one stops what is in flight, or waits where that lowers exposure, and no alarm undoes it. One that is
+        slow is given back in flight.
         """
 
     def redeploy(self, version: str, *, actor: str, reason: str, since: DeployedFlag) -> Deployment:
         """Puts a version that exists into force for everyone at once: urgent, and refused as a deploy is."""
 
 
-def way_back(history: Sequence[Deployment]) -> Deployment | None:
-    """The newest deployment before the one in force that nobody ever retreated from; `history` is newest first.
+def raises(before: FlagDocument | None, after: FlagDocument) -> bool:
+    """Whether more users are treated than before, or served what was in shadow; there is no before a first document."""
+    if before is None or not after.enabled:
+        return False
+    served = (before.mode, after.mode) == ("shadow", "serve")
+    return served or exposure(after) > exposure(before)
 
-    A version that was undone, or that a rollback, an `off` or the guard left, stays bad however often it is deployed,
-    and even if that retreat was undone: so going back twice goes back twice (infra/decisions/0051).
-    """
-    standing: list[Deployment] = []
-    bad = set()
-    for entry in reversed(history):
-        if standing and entry.is_retreat:
-            bad.add(standing[-1].version)
-        if entry.state in UNDONE:
-            bad.add(entry.version)
-        else:
-            standing.append(entry)
-    bad |= {entry.version for entry in standing[-1:]}
-    return next((entry for entry in reversed(standing) if entry.version not in bad), None)
+
+def read_document(content: bytes, version: str) -> FlagDocument:
+    """The document; raises ConfigurationError, with the field, if this release cannot read it."""
+    try:
+        return FlagDocument.model_validate_json(content)
+    except ValidationError as error:
+        raise ConfigurationError(f"version {version} is not readable: {problem(error)}") from error
+
+
+def problem(error: ValidationError) -> str:
+    """The first thing that is wrong with a document: its field, a colon, and why."""
+    first = error.errors()[0]
+    field, why = ".".join(map(str, first["loc"])), first["msg"].removeprefix("Value error, ")
+    return f"{field}: {why}" if field else why
+
+
+def described(actor: str, reason: str) -> str:
+    """Who, a colon, and what with why, in one line that AppConfig takes."""
+    return " ".join(f"{actor}: {reason}".split())[:DESCRIPTION_CHARS]

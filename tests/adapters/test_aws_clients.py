@@ -59,3 +59,18 @@ def test_there_are_as_many_connections_as_parallel_calls() -> None:
     clients = made()
     assert clients["bedrock-runtime"].meta.config.max_pool_connections == 20
     assert clients["dynamodb"].meta.config.max_pool_connections == 20
+
+
+def test_an_operator_does_not_wait_for_a_silent_service() -> None:
+    """At most a second to connect and five to read, once, or twice where that is asked for."""
+    once, twice = aws_clients.operator_client("cloudwatch"), aws_clients.operator_client("appconfig", attempts=2)
+    assert (once.meta.config.read_timeout, once.meta.config.connect_timeout) == (5, 1)
+    assert [made.meta.config.retries["total_max_attempts"] for made in (once, twice)] == [1, 2]
+
+
+def test_the_region_may_have_either_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    """botocore itself reads AWS_DEFAULT_REGION alone."""
+    monkeypatch.setenv("AWS_REGION", "eu-north-1")
+    assert aws_clients.operator_client("appconfig").meta.region_name == "eu-north-1"
+    monkeypatch.delenv("AWS_REGION")
+    assert aws_clients.operator_client("appconfig").meta.region_name == "eu-west-1"

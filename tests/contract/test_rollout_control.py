@@ -1,8 +1,9 @@
 """What every RolloutControl promises."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 
 import pytest
 
@@ -13,26 +14,57 @@ from flagrank.deployments import RolloutControl
 from flagrank.errors import ConfigurationError, RolloutRefused
 from flagrank.local.appconfig import create_app
 from flagrank.local.seed import create_flag_profile
+from flagrank.retreat import switch_off, way_back
 from flagrank.rollout import FlagDocument
 from tests.adapters.loopback import client
 from tests.local.conftest import served
 
 OPERATORS = 6
+BAKE_S = 300.0
+# valid JSON Schema, and not a share that the function would take
+TOO_FINE = b'{"enabled": true, "percent": 12.345}'
 
 
 def on(percent: float) -> FlagDocument:
     return FlagDocument(enabled=True, percent=percent)
 
 
+@dataclass(frozen=True)
+class Console:
+    """Somebody at AppConfig's console, where only a schema checks a document."""
+
+    control: RolloutControl
+    create_version: Callable[[bytes], int]
+
+    def deploy(self, content: bytes) -> None:
+        version = str(self.create_version(content))
+        self.control.redeploy(version, actor="console", reason="by hand", since=self.control.deployed())
+
+
 @pytest.fixture(params=["in_memory", "appconfig"])
-def control(request: pytest.FixtureRequest, clock: ManualClock) -> Iterator[RolloutControl]:
+def console(request: pytest.FixtureRequest, clock: ManualClock) -> Iterator[Console]:
     if request.param == "in_memory":
-        yield InMemoryControl(clock)
+        in_memory = InMemoryControl(clock, bake_s=BAKE_S)
+        yield Console(in_memory, in_memory.create_version)
         return
     with served(create_app(clock)) as url:
         appconfig = client("appconfig", url)
         create_flag_profile(appconfig, "flagrank", "test", "rerank")
-        yield FlagControl(appconfig, "flagrank", "test", "rerank")
+        application = appconfig.list_applications()["Items"][0]["Id"]
+        profile = appconfig.list_configuration_profiles(ApplicationId=application)["Items"][0]["Id"]
+        ids = {"ApplicationId": application, "ConfigurationProfileId": profile}
+
+        def create_version(content: bytes) -> int:
+            made = appconfig.create_hosted_configuration_version(**ids, Content=content, ContentType="application/json")
+            number: int = made["VersionNumber"]
+            return number
+
+        yield Console(FlagControl(appconfig, "flagrank", "test", "rerank"), create_version)
+
+
+@pytest.fixture
+def control(console: Console) -> RolloutControl:
+    return console.control
 
 
 def test_nothing_is_in_force_at_first(control: RolloutControl) -> None:
@@ -51,12 +83,21 @@ def test_a_deployment_is_in_force_with_who_and_why(control: RolloutControl, cloc
     assert made.started_at_s == pytest.approx(clock.now(), abs=1)
 
 
-def test_history_is_newest_first_and_as_long_as_asked(control: RolloutControl) -> None:
+def test_history_is_newest_first_and_as_long_as_asked(control: RolloutControl, clock: ManualClock) -> None:
     """Every change is in it."""
     for percent in (1, 5, 25):
         control.deploy(on(percent), actor="me", reason=f"percent {percent}")
+        clock.advance(BAKE_S)
     assert [entry.change for entry in control.history(2)] == ["percent 25", "percent 5"]
+    assert list(control.deployments()) == control.history(9)
     assert len(control.history(9)) == 3
+
+
+def test_a_change_is_recorded_in_one_line_whatever_its_letters(control: RolloutControl) -> None:
+    """A reason of several lines and of other alphabets breaks nothing."""
+    made = control.deploy(on(5), actor="Jürgen", reason="percent 5 (LLM hängt — 3 Uhr\n\tžluť\x00)")
+    assert made.description.startswith("Jürgen: percent 5 (LLM hängt — 3 Uhr žluť")
+    assert control.deployed().document == on(5)
 
 
 def test_a_version_is_found_by_number_and_by_label(control: RolloutControl) -> None:
@@ -80,11 +121,53 @@ def test_a_version_can_come_back(control: RolloutControl) -> None:
     assert deployed.deployment.version == first.version
 
 
+def test_a_rise_bakes_and_a_lowering_does_not_wait_for_it(control: RolloutControl, clock: ManualClock) -> None:
+    """Another rise is refused and hears for how long; whatever lowers exposure stops what bakes."""
+    assert control.deploy(on(1), actor="me", reason="init").state == "COMPLETE"
+    rise = control.deploy(on(25), actor="me", reason="percent 25")
+    assert (rise.state, rise.ends_at_s - rise.started_at_s) == ("BAKING", BAKE_S)
+    with pytest.raises(RolloutRefused, match=r"deployment 2 is BAKING.*me: percent 25"):
+        control.deploy(on(50), actor="you", reason="percent 50")
+    assert control.deploy(on(5), actor="you", reason="percent 5", urgent=True).state == "COMPLETE"
+    assert [entry.state for entry in control.history(3)] == ["COMPLETE", "ROLLED_BACK", "COMPLETE"]
+    control.deploy(on(50), actor="me", reason="percent 50")
+    clock.advance(BAKE_S)
+    assert control.deployed().in_flight is None
+    assert control.deploy(on(100), actor="me", reason="percent 100").state == "BAKING"
+
+
+def test_what_no_release_can_read_is_told_and_replaced(console: Console) -> None:
+    """The deployment stands, its document is none, and why is said; `off` and another version replace it."""
+    control = console.control
+    control.deploy(on(25), actor="me", reason="percent 25")
+    console.deploy(TOO_FINE)
+    deployed = control.deployed()
+    assert (deployed.document, deployed.deployment) == (None, deployed.newest)
+    assert "percent has at most two decimals" in (deployed.unreadable or "")
+    with pytest.raises(ConfigurationError, match="at most two decimals"):
+        control.document("2")
+    assert switch_off(control, actor="me", reason="off") is not None
+    assert control.deployed().document == FlagDocument(percent=25)
+    console.deploy(TOO_FINE)
+    back = way_back(control.deployments(), control.document)
+    assert back is not None
+    control.redeploy(back[0].version, actor="me", reason="rollback", since=control.deployed())
+    assert control.deployed().document == back[1] == FlagDocument(percent=25)
+
+
+def test_a_version_without_a_label_is_named_like_others(console: Console) -> None:
+    """As the console makes them."""
+    console.deploy(b'{"percent": 5}')
+    (entry,) = console.control.history(1)
+    assert (entry.name, console.control.document(entry.name)) == ("v1", FlagDocument(percent=5))
+
+
 @pytest.mark.rollout
-def test_of_operators_who_saw_the_same_one_is_let_through(control: RolloutControl) -> None:
+def test_of_operators_who_saw_the_same_one_is_let_through(control: RolloutControl, clock: ManualClock) -> None:
     """However close they are; the others are told what another one does, and nothing of theirs is in force."""
     control.deploy(on(1), actor="me", reason="percent 1")
     for start in range(3):
+        clock.advance(BAKE_S)
         seen = [control.deployed() for _ in range(OPERATORS)]
         barrier = threading.Barrier(OPERATORS)
 

@@ -1,16 +1,23 @@
 """`flagrank rollout` at its edge: arguments, words and exit codes, over a control plane in memory."""
 
 import json
+import os
+import re
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import boto3
 import pytest
+from botocore.exceptions import EndpointConnectionError
 
 from flagrank.adapters.in_memory import ManualClock
 from flagrank.adapters.in_memory_control import InMemoryControl
+from flagrank.adapters.system_clock import SystemClock
 from flagrank.cli import main
 from flagrank.cli.target import Target, with_default_port
+from flagrank.deployments import Deployment
 from flagrank.local.observed import Observed
 from flagrank.rollout import FlagDocument
 
@@ -27,6 +34,7 @@ def use(monkeypatch: pytest.MonkeyPatch, control: InMemoryControl) -> None:
     monkeypatch.setattr(Target, "control", lambda self: control)
     monkeypatch.setattr(Target, "figures", lambda self: Observed())
     monkeypatch.setattr(Target, "is_unhealthy", lambda self: False)
+    monkeypatch.setattr(Target, "flip_s", 15.0)
     monkeypatch.setenv("USER", "night-shift")
 
 
@@ -77,7 +85,7 @@ def test_off_works_while_another_deployment_is_in_flight(
     assert "percent 25" in capsys.readouterr().err
     assert flagrank(monkeypatch, "off") == 0
     assert in_force(control) == FlagDocument(enabled=False, percent=25)
-    assert control.history(2)[1].state == "REVERTED"
+    assert control.history(2)[1].state == "ROLLED_BACK"
 
 
 def test_status_tells_people_and_programs_the_same(
@@ -155,6 +163,149 @@ def test_a_rollback_goes_back_and_says_why(
     assert "rollout off" in capsys.readouterr().err
 
 
+def test_every_change_says_who_is_treated_before_and_after(
+    control: InMemoryControl, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """In percent of the users; switching on says how many that are at once."""
+    for arguments, told in (
+        (["percent", "50"], "percent 50, 5 % -> 50 %: v2 is deployed"),
+        (["rollback"], "rollback to v1, 50 % -> 5 %: v1 is deployed"),
+        (["percent", "80"], "percent 80, 5 % -> 80 %: v3"),
+        (["off"], "off, 80 % -> off: v4"),
+        (["percent", "70"], "percent 70, still off, 70 % once it is on: v5"),
+        (["on"], "on, off -> 70 % of the users at once: v6"),
+    ):
+        assert flagrank(monkeypatch, *arguments) == 0
+        assert told in capsys.readouterr().out
+    assert flagrank(monkeypatch, "percent", "7", "--json") == 0
+    told_programs = json.loads(capsys.readouterr().out)
+    assert (told_programs["before"], told_programs["after"]) == (70.0, 7.0)
+
+
+def test_what_lowers_exposure_goes_through_while_a_rise_bakes(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A rise says for how long it is watched, and another one for how long it has to wait."""
+    control = InMemoryControl(SystemClock(), FlagDocument(enabled=True, percent=5), bake_s=300)
+    use(monkeypatch, control)
+    assert flagrank(monkeypatch, "percent", "50") == 0
+    assert "monitors watch it for" in capsys.readouterr().out
+    assert flagrank(monkeypatch, "percent", "60") == 1
+    assert re.search(r"BAKING, for at most (29\d|300) s more: night-shift: percent 50", capsys.readouterr().err)
+    assert flagrank(monkeypatch, "percent", "60", "--dry-run") == 1
+    assert flagrank(monkeypatch, "percent", "10") == 0
+    assert [entry.state for entry in control.history(2)] == ["COMPLETE", "ROLLED_BACK"]
+
+
+def test_after_off_a_rollback_is_refused_and_says_what_there_is(
+    control: InMemoryControl, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Too slow at 50 %, then 5 %, then off: nothing that a rollback could do lowers exposure."""
+    for arguments in (["percent", "50"], ["percent", "5"], ["off"]):
+        assert flagrank(monkeypatch, *arguments) == 0
+    capsys.readouterr()
+    assert flagrank(monkeypatch, "rollback") == 1
+    assert "everyone gets the baseline already: go up with `on` or `ramp`" in capsys.readouterr().err
+    assert not in_force(control).enabled
+
+
+def test_a_start_that_is_not_confirmed_is_told_as_one(
+    control: InMemoryControl, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It is no failure, and no promise."""
+    real_deploy = control.deploy
+
+    def slow(*arguments: Any, **options: Any) -> Deployment:
+        return replace(real_deploy(*arguments, **options), state="DEPLOYING")
+
+    monkeypatch.setattr(control, "deploy", slow)
+    assert flagrank(monkeypatch, "off") == 0
+    assert "v2 was started and is not confirmed yet (DEPLOYING)" in capsys.readouterr().out
+
+
+def unreadable(control: InMemoryControl) -> None:
+    """A share that AppConfig's schema lets through and no environment takes is put there by the console."""
+    version = str(control.create_version(b'{"enabled": true, "percent": 12.345}'))
+    control.redeploy(version, actor="console", reason="", since=control.deployed())
+
+
+@pytest.mark.parametrize(("command", "left"), [("off", False), ("rollback", True)])
+def test_what_cannot_be_read_is_told_and_can_be_left(
+    control: InMemoryControl,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    command: str,
+    left: bool,
+) -> None:
+    """By the kill switch and by a rollback, each as a plan as well; what would change it says so, exit code 2."""
+    unreadable(control)
+    assert flagrank(monkeypatch, "status") == 0
+    words = capsys.readouterr().out
+    assert all(part in words for part in ("unreadable", "two decimals", "keep the last", "v2 since"))
+    assert flagrank(monkeypatch, "status", "--json") == 0
+    assert "two decimals" in json.loads(capsys.readouterr().out)["unreadable"]
+    for change in (["percent", "5"], ["on"], ["ramp", "5,50", "--dry-run"]):
+        assert flagrank(monkeypatch, *change) == 2
+        assert "`flagrank rollout off` and `rollback` replace it" in capsys.readouterr().err
+    assert flagrank(monkeypatch, "init") == 1
+    assert flagrank(monkeypatch, command, "--dry-run") == 0
+    assert flagrank(monkeypatch, command) == 0
+    assert "unreadable -> " in capsys.readouterr().out
+    assert in_force(control) == FlagDocument(enabled=left, percent=5)
+
+
+@pytest.mark.parametrize("actor", ["guard", " Guard:", ":"])
+def test_nobody_passes_for_the_guard_or_for_nobody(
+    control: InMemoryControl, monkeypatch: pytest.MonkeyPatch, actor: str
+) -> None:
+    """The record is what operators and the guard go by."""
+    assert flagrank(monkeypatch, "off", "--actor", actor) == 2
+    assert len(control.history(9)) == 1
+
+
+def test_a_failure_is_one_object_for_programs(
+    control: InMemoryControl, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its words and its exit code; people have the same line as ever."""
+    assert flagrank(monkeypatch, "percent", "0.001", "--json") == 2
+    told = capsys.readouterr()
+    assert json.loads(told.out) == {"error": "percent: percent has at most two decimals", "exit": 2}
+    assert told.err.strip() == "error: percent: percent has at most two decimals"
+
+
+@pytest.mark.parametrize(("variable", "value"), [("AWS_REGION", ""), ("AWS_PROFILE", "no-such-profile")])
+def test_what_aws_s_clients_lack_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], variable: str, value: str
+) -> None:
+    """No region, or an unknown profile."""
+    for name in ("AWS_DEFAULT_REGION", "AWS_PROFILE", "AWS_DEFAULT_PROFILE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_CONFIG_FILE", os.devnull)
+    monkeypatch.setenv(variable, value)
+    monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)
+    assert flagrank(monkeypatch, "status") == 1
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_the_worst_case_is_what_the_stack_says(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Asked once; where CloudFormation does not answer it is the template's default, with a note."""
+    answers = iter([[{"ParameterKey": "FlagPollSeconds", "ParameterValue": "120"}], None])
+
+    class CloudFormation:
+        def describe_stacks(self, StackName: str) -> dict[str, Any]:  # noqa: N803 - boto3's name
+            parameters = next(answers)
+            if parameters is None:
+                raise EndpointConnectionError(endpoint_url=StackName)
+            return {"Stacks": [{"Parameters": parameters}]}
+
+    monkeypatch.setattr("flagrank.adapters.aws_clients.operator_client", lambda service: CloudFormation())
+    slow, silent = Target(stack="slow"), Target(stack="silent")
+    assert [slow.flip_s, slow.flip_s, silent.flip_s, silent.flip_s] == [120, 120, 15, 15]
+    assert capsys.readouterr().err.count("FlagPollSeconds") == 1
+
+
 def test_history_tells_who_when_what_and_why(
     control: InMemoryControl, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -214,8 +365,18 @@ def test_a_ramp_that_is_none_is_bad_usage(
         (["status", "--local=9000"], ["status", "--local=9000"]),
         (["percent", "--local", "5"], ["percent", "--local=8080", "5"]),
         (["percent", "5", "--local", "--json"], ["percent", "5", "--local=8080", "--json"]),
+        (["status", "--local", "9"], ["status", "--local", "9"]),
     ],
 )
 def test_local_needs_no_port(arguments: list[str], filled: list[str]) -> None:
     """A bare `--local` means 8080, and a number that can be no port is left to the command."""
     assert with_default_port(arguments) == filled
+
+
+@pytest.mark.parametrize("arguments", [["status", "--local", "9"], ["percent", "5", "--local=70000"]])
+def test_a_number_that_can_be_no_port_is_told_so(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], arguments: list[str]
+) -> None:
+    """With those that can be."""
+    assert flagrank(monkeypatch, *arguments) == 2
+    assert "ports are 1024 to 65535" in capsys.readouterr().err

@@ -1,80 +1,66 @@
-"""The way back: which version a rollback returns to."""
+"""What is in flight, what bakes, and what a description may hold."""
 
-from hypothesis import given
-from hypothesis import strategies as st
+import pytest
 
 from flagrank.adapters.in_memory import ManualClock
 from flagrank.adapters.in_memory_control import InMemoryControl
-from flagrank.deployments import way_back
-from flagrank.guard import ACTOR
+from flagrank.deployments import Deployment, described, raises
 from flagrank.rollout import FlagDocument
 
-PERCENTS = (1.0, 5.0, 25.0, 50.0)
+OFF = FlagDocument(percent=50)
+FIVE, FIFTY = (FlagDocument(enabled=True, percent=percent) for percent in (5, 50))
+SHADOW = FlagDocument(enabled=True, percent=50, mode="shadow")
 
 
-def ramped(*percents: float) -> InMemoryControl:
-    """A flag that was raised step by step."""
-    control = InMemoryControl(ManualClock())
-    for percent in percents:
-        control.deploy(FlagDocument(enabled=True, percent=percent), actor="me", reason=f"percent {percent:g}")
-    return control
+@pytest.mark.parametrize(
+    ("before", "after", "rises"),
+    [
+        (FIVE, FIFTY, True),
+        (FIFTY, FIVE, False),
+        (OFF, FIVE, True),
+        (FIFTY, OFF, False),
+        (SHADOW, FIVE, True),
+        (SHADOW, OFF, False),
+        (FIFTY, SHADOW, False),
+        (FIFTY, FIFTY.model_copy(update={"alpha": 0.1}), False),
+        (None, FIFTY, False),
+    ],
+)
+def test_a_rise_treats_more_users_or_serves_what_was_in_shadow(
+    before: FlagDocument | None, after: FlagDocument, rises: bool
+) -> None:
+    """And nothing is before a first document, so it cannot be one."""
+    assert raises(before, after) is rises
 
 
-def go_back(control: InMemoryControl) -> float | None:
-    """The share after a rollback, None where there is no way back."""
-    good = way_back(control.history(50))
-    if good is None:
-        return None
-    control.redeploy(good.version, actor="me", reason=f"rollback to {good.label}", since=control.deployed())
-    return control.document(good.version).percent
+def test_what_is_in_flight_says_for_how_long() -> None:
+    """Where the strategy says so, and until then; a rollback has no such time."""
+    baking = Deployment(
+        3, "3", "v3", "BAKING", "me: percent 5", "2026-11-25T12:00:00+00:00", "2026-11-25T12:05:00+00:00"
+    )
+    began_s = baking.started_at_s
+    assert baking.doing(began_s + 60) == "deployment 3 is BAKING, for at most 240 s more: me: percent 5"
+    assert baking.doing(began_s + 301) == "deployment 3 is BAKING: me: percent 5"
+    assert Deployment(3, "3", "", "DEPLOYING", "x", "", "").doing(began_s) == "deployment 3 is DEPLOYING: x"
 
 
-def test_going_back_twice_goes_back_twice() -> None:
-    """And not to what was left the first time; at the beginning there is no way back."""
-    control = ramped(1, 5, 25)
-    assert [go_back(control) for _ in range(3)] == [5, 1, None]
+def test_a_description_is_one_line_of_limited_length() -> None:
+    """Whatever white space a reason has."""
+    assert described("me", "off (hangs\n\t at 3)") == "me: off (hangs at 3)"
+    assert len(described("me", "x" * 2000)) == 1024
 
 
-def test_what_was_undone_is_never_returned_to() -> None:
-    """AppConfig rolled 25 back: the way back from 5 is 1."""
-    control = ramped(1, 5, 25)
-    control.become("ROLLED_BACK")
-    assert go_back(control) == 1
-
-
-def test_after_a_kill_the_way_back_leads_below_what_was_killed() -> None:
-    """`off` left 25 for bad, and so did the guard."""
-    for actor, reason in (("me", "off (it hurts)"), (ACTOR, "flagrank-RerankUnhealthy in ALARM")):
-        control = ramped(1, 5, 25)
-        control.deploy(FlagDocument(percent=25), actor=actor, reason=reason)
-        assert go_back(control) == 5
-
-
-def test_a_new_climb_is_a_new_way_back() -> None:
-    """What was left is bad, and what was deployed since and stood is not."""
-    control = ramped(1, 25)
-    assert go_back(control) == 1
-    control.deploy(FlagDocument(enabled=True, percent=5), actor="me", reason="percent 5")
-    control.deploy(FlagDocument(enabled=True, percent=50), actor="me", reason="percent 50")
-    assert [go_back(control) for _ in range(2)] == [5, 1]
-
-
-@given(st.lists(st.sampled_from([*PERCENTS, "rollback", "undo"]), max_size=25))
-def test_a_rollback_never_returns_to_what_was_left(story: list[float | str]) -> None:
-    """However the flag came to where it is, and it always ends."""
-    control = ramped(1)
-    left = set()
-    for step in story:
-        standing = control.deployed().deployment
-        assert standing is not None
-        if step == "undo" and control.deployed().latest_number > 1:
-            left.add(control.history(1)[0].version)
-            control.become("ROLLED_BACK")
-        elif step == "rollback":
-            good = way_back(control.history(1000))
-            if good is not None:
-                left.add(standing.version)
-                assert good.version not in left
-                control.redeploy(good.version, actor="me", reason="rollback", since=control.deployed())
-        elif isinstance(step, float):
-            control.deploy(FlagDocument(enabled=True, percent=step), actor="me", reason=f"percent {step:g}")
+def test_only_what_lowers_exposure_has_to_end_by_itself() -> None:
+    """Stopping it would bring the larger share back; a rise may be stopped, and a rollback runs already."""
+    control = InMemoryControl(ManualClock(), FIVE)
+    assert not control.deployed().must_end
+    control.deploy(FIFTY, actor="me", reason="percent 50")
+    control.become("BAKING")
+    assert not control.deployed().must_end
+    control.become("ROLLING_BACK")
+    assert control.deployed().must_end
+    assert control.deployed().document == FIVE
+    control.become("COMPLETE")
+    control.deploy(FIVE, actor="me", reason="percent 5")
+    control.become("DEPLOYING")
+    assert control.deployed().must_end

@@ -1,8 +1,9 @@
-"""How each AWS client waits: one attempt, explicit timeouts, warm connections.
+"""How each AWS client waits: few attempts, explicit timeouts, warm connections.
 
 botocore multiplies a timeout by its attempts, and `max_attempts=1` still allows a retry, hence `total_max_attempts`.
 """
 
+import os
 from typing import Any
 
 import boto3
@@ -17,6 +18,7 @@ FACTORS_CONNECTIONS = 8
 EMBEDDING_READ_TIMEOUT_S = 60.0
 EMBEDDING_ATTEMPTS = 8
 EMBEDDING_CONNECTIONS = 8
+OPERATOR_READ_TIMEOUT_S = 5.0
 
 
 def s3_client() -> Any:
@@ -44,6 +46,11 @@ def bedrock_embedding_client() -> Any:
     return _client("bedrock-runtime", EMBEDDING_READ_TIMEOUT_S, EMBEDDING_CONNECTIONS, EMBEDDING_ATTEMPTS)
 
 
+def operator_client(service: str, attempts: int = 1) -> Any:
+    """For an operator's commands: somebody waits, and has to hear within seconds that a service is silent."""
+    return _client(service, OPERATOR_READ_TIMEOUT_S, 1, attempts)
+
+
 def _client(
     service: str,
     read_timeout_s: float,
@@ -58,4 +65,5 @@ def _client(
         max_pool_connections=connections,
         tcp_keepalive=True,
     )
-    return boto3.client(service, config=config)
+    # botocore reads AWS_DEFAULT_REGION alone, and a shell may have set the name that every other SDK reads
+    return boto3.client(service, region_name=os.environ.get("AWS_REGION") or None, config=config)

@@ -6,7 +6,9 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
+from flagrank.adapters.aws_errors import aws_errors
 from flagrank.cli import evaluate, factors, local, publish, ramp, rollout, train
+from flagrank.cli.output import emit_json
 from flagrank.cli.target import with_default_port
 from flagrank.errors import ConfigurationError, DataError, FlagrankError
 
@@ -27,11 +29,17 @@ app.add_typer(rollout.app, name="rollout")
 
 
 def main() -> None:
-    """Runs the command; a known failure is one line on standard error."""
+    """Runs the command; a known failure is one line on standard error, and with --json an object on standard output."""
+    arguments = with_default_port(sys.argv[1:])
     try:
-        app(with_default_port(sys.argv[1:]))
+        with aws_errors():
+            app(arguments)
     except FlagrankError as error:
-        sys.exit(report(error))
+        code = report(error)
+        # `evaluate --json` names a file
+        if "--json" in arguments and arguments[0] != "evaluate":
+            emit_json({"error": str(error), "exit": code})
+        sys.exit(code)
 
 
 def report(error: FlagrankError) -> int:

@@ -2,6 +2,7 @@
 
 import getpass
 import os
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any
@@ -11,8 +12,9 @@ from pydantic import ValidationError
 
 from flagrank.cli.output import emit_json, stdout
 from flagrank.cli.target import Target
-from flagrank.deployments import DeployedFlag, Deployment
+from flagrank.deployments import DeployedFlag, Deployment, problem
 from flagrank.errors import ConfigurationError, RolloutRefused
+from flagrank.guard import ACTOR, exposure, share
 from flagrank.rollout import FlagDocument
 
 ActorOption = Annotated[str | None, typer.Option(help="Who changes it, for the record. [default: the user's name]")]
@@ -30,48 +32,66 @@ class Asked:
     dry_run: bool
     json: bool
 
-    def apply(self, change: Mapping[str, Any], what: str, *, urgent: bool = False) -> None:
-        """Changes fields of the document in force; an urgent one stops what is in flight."""
+    def apply(self, change: Mapping[str, Any], what: str) -> None:
+        """Changes fields of the document in force; where that lowers exposure, whatever else is in flight."""
         control = self.target.control()
         deployed = control.deployed()
         before, _ = in_force(deployed)
         after = changed(before, change)
-        if after == before and not (urgent and deployed.in_flight):
-            self.say({"changed": False, "version": label(deployed)}, f"already so: {what}")
+        urgent = exposure(after) < exposure(before)
+        if after == before:
+            self.unchanged(deployed, what)
         elif self.dry_run:
             self.plan(deployed, after, what, urgent=urgent)
         else:
             reason = f"{what} ({self.reason})"
-            self.done(control.deploy(after, actor=who(self.actor), reason=reason, urgent=urgent, since=deployed), what)
+            made = control.deploy(after, actor=who(self.actor), reason=reason, urgent=urgent, since=deployed)
+            self.done(made, what, before, after)
 
     def plan(self, deployed: DeployedFlag, after: FlagDocument, what: str, *, urgent: bool) -> None:
         """Says what would change; raises RolloutRefused where it would be refused."""
         busy = deployed.in_flight
         if busy and not urgent:
-            raise RolloutRefused(f"deployment {busy.number} is {busy.state}: {busy.description}")
-        differing = differences(in_force(deployed)[0], after)
+            raise RolloutRefused(busy.doing(time.time()))
+        before = deployed.document
+        differing = differences(before, after)
         lines = [f"{name}: {old} -> {new}" for name, (old, new) in differing.items()]
         if busy:
-            lines.append(f"deployment {busy.number} would be stopped: {busy.description}")
+            fate = "waited for" if deployed.must_end else "stopped"
+            lines.append(f"deployment {busy.number} would be {fate}: {busy.description}")
         plan = {
             "changed": False,
             "version": label(deployed),
             "plan": differing,
-            "stops": busy.number if busy else None,
+            "stops": busy.number if busy and not deployed.must_end else None,
             "worst_case_flip_s": self.target.flip_s,
         }
-        self.say(plan, "\n".join([f"{what} would change {label(deployed)}, within {self.target.flip_s:g} s:", *lines]))
+        told = f"{what}, {moved(before, after)}, would change {label(deployed)}, within {self.target.flip_s:g} s:"
+        self.say(plan, "\n".join([told, *lines]))
 
-    def done(self, deployment: Deployment, what: str) -> None:
+    def unchanged(self, deployed: DeployedFlag, what: str) -> None:
+        """Says that there is nothing to do."""
+        self.say({"changed": False, "version": label(deployed)}, f"already so: {what}")
+
+    def done(self, deployment: Deployment, what: str, before: FlagDocument | None, after: FlagDocument) -> None:
         """Says what was deployed, and when everybody has it."""
         flip_s = self.target.flip_s
         told = {
             "changed": True,
-            "version": deployment.label or deployment.version,
+            "version": deployment.name,
             "deployment": deployment.number,
+            "state": deployment.state,
+            "before": share(before) if before else None,
+            "after": share(after),
             "worst_case_flip_s": flip_s,
         }
-        self.say(told, f"{what}: {told['version']} is deployed; every environment has it within {flip_s:g} s")
+        arrives = f"is deployed; every environment has it within {flip_s:g} s"
+        if deployment.arriving:
+            arrives = f"was started and is not confirmed yet ({deployment.state}); see `flagrank rollout status`"
+        elif deployment.in_flight:
+            left_s = max(0.0, deployment.ends_at_s - time.time())
+            arrives += f", and AppConfig's monitors watch it for {left_s:.0f} s"
+        self.say(told, f"{what}, {moved(before, after)}: {deployment.name} {arrives}")
 
     def say(self, document: dict[str, Any], line: str) -> None:
         """The outcome, for a program or for a person."""
@@ -82,18 +102,26 @@ class Asked:
 
 
 def who(actor: str | None) -> str:
-    """The name for the record."""
-    return (actor or os.environ.get("USER") or getpass.getuser()).replace(":", "")
+    """The name for the record, without the colon that ends it; raises ConfigurationError for the guard's."""
+    name = " ".join((actor or _user()).replace(":", "").split())
+    if not name or name.casefold() == ACTOR:
+        raise ConfigurationError(f"--actor {name or repr(actor)}: say who you are, for the record")
+    return name
 
 
 def label(deployed: DeployedFlag) -> str:
     """The version in force."""
-    deployment = deployed.deployment
-    return (deployment.label or deployment.version) if deployment else ""
+    return deployed.deployment.name if deployed.deployment else ""
 
 
 def in_force(deployed: DeployedFlag) -> tuple[FlagDocument, Deployment]:
-    """The document in force and its deployment; raises RolloutRefused if there is none."""
+    """The document in force and its deployment.
+
+    Raises RolloutRefused if there is none, and ConfigurationError if there is none that can be read.
+    """
+    if deployed.unreadable:
+        ways = "`flagrank rollout off` and `rollback` replace it"
+        raise ConfigurationError(f"what is deployed cannot be changed: {deployed.unreadable}; {ways}")
     if deployed.document is None or deployed.deployment is None:
         raise RolloutRefused("nothing is deployed yet; see `flagrank rollout init`")
     return deployed.document, deployed.deployment
@@ -104,11 +132,35 @@ def changed(before: FlagDocument, change: Mapping[str, Any]) -> FlagDocument:
     try:
         return FlagDocument.model_validate({**before.model_dump(by_alias=True), **change})
     except ValidationError as error:
-        problem = error.errors()[0]
-        raise ConfigurationError(f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}") from error
+        raise ConfigurationError(problem(error)) from error
 
 
-def differences(before: FlagDocument, after: FlagDocument) -> dict[str, tuple[Any, Any]]:
-    """Field by field, what it was and what it is."""
-    old, new = (document.model_dump(mode="json", by_alias=True) for document in (before, after))
+def differences(before: FlagDocument | None, after: FlagDocument) -> dict[str, tuple[Any, Any]]:
+    """Field by field, what it was and what it is; every field where nobody knows what was."""
+    new = after.model_dump(mode="json", by_alias=True)
+    old = before.model_dump(mode="json", by_alias=True) if before else dict.fromkeys(new)
     return {name: (old[name], new[name]) for name in new if old[name] != new[name]}
+
+
+def moved(before: FlagDocument | None, after: FlagDocument) -> str:
+    """Who is treated, before and after, as people say it."""
+    if before is not None and not before.enabled and not after.enabled:
+        return f"still off, {after.percent:g} % once it is on"
+    told = f"{shown(before) if before else 'unreadable'} -> {shown(after)}"
+    if before is not None and not before.enabled and share(after) > 0:
+        told += " of the users at once"
+    return told
+
+
+def shown(document: FlagDocument) -> str:
+    """Who is treated, as people say it."""
+    if not document.enabled:
+        return "off"
+    return f"{document.percent:g} %" + (" in shadow" if document.mode == "shadow" else "")
+
+
+def _user() -> str:
+    try:
+        return os.environ.get("USER") or getpass.getuser()
+    except OSError:  # a container's user may have no name
+        return "unknown"

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+from flagrank.deployments import problem
 from flagrank.errors import DataError
 from flagrank.rollout import FlagDocument
 
@@ -15,5 +16,4 @@ def read_flag(path: Path) -> FlagDocument:
     except OSError as error:
         raise DataError(str(path), None, f"cannot be read: {error.strerror}") from error
     except ValidationError as error:
-        problem = error.errors()[0]
-        raise DataError(str(path), None, f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}") from error
+        raise DataError(str(path), None, problem(error)) from error

@@ -1,10 +1,12 @@
 """`flagrank rollout`: the flag, from the command line."""
 
+import itertools
 import time
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from rich.markup import escape
 
 from flagrank.canary import Verdict, judge
 from flagrank.cli.arms import arms_document, arms_shown
@@ -12,13 +14,14 @@ from flagrank.cli.change import ActorOption, Asked, DryRunFlag, ReasonOption, di
 from flagrank.cli.flag_file import read_flag
 from flagrank.cli.output import JsonFlag, emit_json, stderr, stdout
 from flagrank.cli.target import Target, targeted
-from flagrank.deployments import DeployedFlag, Deployment, way_back
+from flagrank.deployments import DeployedFlag, Deployment
 from flagrank.errors import CloudError, RolloutRefused
 from flagrank.figures import Arms, Limits
 from flagrank.guard import share
+from flagrank.retreat import is_off, switch_off, switched_off, way_back
 from flagrank.rollout import FlagDocument
 
-# deployments, each a call: a day of a busy operator
+# deployments, each a call if it comes to that: a day of a busy operator
 LOOKED_BACK = 50
 
 app = typer.Typer(help="Look at the flag and change it.", no_args_is_help=True)
@@ -40,18 +43,24 @@ def status(
         "version": deployed.deployment and label(deployed),
         "deployed_at": deployed.deployment and deployed.deployment.started_at,
         "change": deployed.deployment and deployed.deployment.description,
-        "in_flight": f"deployment {busy.number}: {busy.state} ({busy.description})" if busy else None,
+        "unreadable": deployed.unreadable,
+        "in_flight": busy.doing(time.time()) if busy else None,
         "worst_case_flip_s": flip_s,
         "figures": {"window_s": window_s, **arms_document(*arms)} if arms else None,
     }
     if json:
         emit_json(shown)
         return
-    if document is None:
+    if deployed.unreadable:
+        stdout.print(f"[bold red]unreadable[/]: {escape(deployed.unreadable)}")
+        stdout.print("environments keep the last document that they could read, and new ones treat nobody:")
+        stdout.print("replace it with `flagrank rollout off` or `rollback`")
+    elif document is None:
         stdout.print("nothing is deployed: every user is in control")
     else:
         state = f"{document.percent:g} % treated" if document.enabled else "off"
         stdout.print(f"[bold]{state}[/], mode {document.mode}, alpha {document.alpha:g}, model {document.model_id}")
+    if deployed.deployment:
         stdout.print(f"{shown['version']} since {shown['deployed_at']}: {shown['change']}", markup=False)
     if busy:
         stdout.print(f"in flight: {shown['in_flight']}", markup=False)
@@ -75,12 +84,13 @@ def init(
     first = read_flag(document) if document else FlagDocument()
     control = target.control()
     deployed = control.deployed()
-    if deployed.document is not None:
+    if deployed.deployment is not None:
         raise RolloutRefused(f"{label(deployed)} is deployed; change it with percent, on or off")
     if dry_run:
         asked.say({"changed": False, "plan": first.model_dump(mode="json", by_alias=True)}, "it would be deployed")
     else:
-        asked.done(control.deploy(first, actor=who(actor), reason=f"init ({reason})", since=deployed), "init")
+        made = control.deploy(first, actor=who(actor), reason=f"init ({reason})", since=deployed)
+        asked.done(made, "init", FlagDocument(), first)
 
 
 @app.command()
@@ -120,7 +130,18 @@ def off(
     json: JsonFlag = False,
 ) -> None:
     """The kill switch: everyone gets the baseline, whatever else is in flight, and whichever alarm rings."""
-    Asked(target, actor, reason, dry_run, json).apply({"enabled": False}, "off", urgent=True)
+    asked = Asked(target, actor, reason, dry_run, json)
+    control = target.control()
+    deployed = control.deployed()
+    if dry_run and not is_off(deployed):
+        asked.plan(deployed, switched_off(control, deployed), "off", urgent=True)
+        return
+    made = None if dry_run else switch_off(control, actor=who(actor), reason=f"off ({reason})", since=deployed)
+    if made is None:
+        asked.unchanged(deployed, "off")
+    else:
+        off = (deployed.document or FlagDocument()).model_copy(update={"enabled": False})
+        asked.done(made, "off", deployed.document, off)
 
 
 @app.command()
@@ -132,19 +153,24 @@ def rollback(
     dry_run: DryRunFlag = False,
     json: JsonFlag = False,
 ) -> None:
-    """Go back to the last version that nobody retreated from, whatever else is in flight."""
+    """Go back to the last version that nobody retreated from, whatever else is in flight; exposure never rises."""
     asked = Asked(target, actor, reason, dry_run, json)
     control = target.control()
     deployed = control.deployed()
-    good = way_back(control.history(LOOKED_BACK))
-    if good is None:
-        raise RolloutRefused("there is no good version to go back to; switch it off with `flagrank rollout off`")
-    what = f"rollback to {good.label or good.version}"
+    back = way_back(itertools.islice(control.deployments(), LOOKED_BACK), control.document)
+    if back is None:
+        treats = deployed.document is None or deployed.document.enabled
+        why = "no good version treats fewer users" if treats else "everyone gets the baseline already"
+        down = "switch it off with `flagrank rollout off`, or " if treats else ""
+        raise RolloutRefused(f"nothing to go back to, {why}: {down}go up with `on` or `ramp`")
+    good, document = back
+    what = f"rollback to {good.name}"
     if dry_run:
-        asked.plan(deployed, control.document(good.version), what, urgent=True)
+        asked.plan(deployed, document, what, urgent=True)
     else:
         reason = f"{what} ({reason})"
-        asked.done(control.redeploy(good.version, actor=who(actor), reason=reason, since=deployed), what)
+        made = control.redeploy(good.version, actor=who(actor), reason=reason, since=deployed)
+        asked.done(made, what, deployed.document, document)
 
 
 @app.command()
@@ -161,7 +187,7 @@ def history(
         return
     for entry in deployments:
         state = "" if entry.state == "COMPLETE" else f"  [{entry.state}]"
-        told = f"{entry.number:>4}  {entry.label or entry.version:<6} {entry.started_at}  {entry.actor}: {entry.change}"
+        told = f"{entry.number:>4}  {entry.name:<6} {entry.started_at}  {entry.actor}: {entry.change}"
         stdout.print(told + state, markup=False)
 
 
@@ -200,7 +226,7 @@ def _figures(target: Target, window_s: float, deployed: DeployedFlag) -> tuple[t
 def _entry(entry: Deployment) -> dict[str, Any]:
     return {
         "deployment": entry.number,
-        "version": entry.label or entry.version,
+        "version": entry.name,
         "at": entry.started_at,
         "actor": entry.actor,
         "change": entry.change,

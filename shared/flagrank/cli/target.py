@@ -11,13 +11,16 @@ from typing import Annotated, Any
 import orjson
 import typer
 
+from flagrank.cli.output import stderr
 from flagrank.deployments import RolloutControl
-from flagrank.errors import CloudError
+from flagrank.errors import CloudError, ConfigurationError
 from flagrank.figures import FiguresSource
 from flagrank.rollout import FLAG_POLL_S
 
 DEFAULT_PORT = 8080
 PORTS = range(1024, 65536)
+# what may stand behind a bare `--local`
+TAKING_NUMBERS = frozenset({"percent", "ramp", "diff", "activate"})
 
 
 LocalOption = Annotated[
@@ -55,27 +58,25 @@ class Target:
     @property
     def flip_s(self) -> float:
         """The longest that a change takes to reach an environment that is asked."""
-        return FLAG_POLL_S if self.local is None else float(local_cloud(self.local)["flag_poll_s"])
+        return _stack_poll_s(self.stack) if self.local is None else float(local_cloud(self.local)["flag_poll_s"])
 
     def control(self) -> RolloutControl:
         """The flag's control plane, in AWS or in the local cloud."""
-        import boto3
-
         from flagrank.adapters.appconfig_control import FlagControl
+        from flagrank.adapters.aws_clients import operator_client
         from flagrank.adapters.cloudwatch_alarms import AlarmActions
 
         if self.local is None:
-            monitor = AlarmActions(boto3.client("cloudwatch"), f"{self.stack}-FlagMonitor")
+            monitor = AlarmActions(operator_client("cloudwatch"), f"{self.stack}-FlagMonitor")
             names = (self.application or self.stack, self.environment, self.profile)
-            return FlagControl(boto3.client("appconfig"), *names, monitor)
+            return FlagControl(operator_client("appconfig", attempts=2), *names, monitor)
         variables = local_cloud(self.local)["environment"]
         names = tuple(variables[f"FLAGRANK_APPCONFIG_{name}"] for name in ("APPLICATION", "ENVIRONMENT", "PROFILE"))
         return FlagControl(local_client("appconfig", variables), *names)
 
     def figures(self) -> FiguresSource:
         """Both arms' figures."""
-        import boto3
-
+        from flagrank.adapters.aws_clients import operator_client
         from flagrank.adapters.aws_errors import aws_errors
         from flagrank.adapters.cloudwatch_figures import CloudWatchFigures
         from flagrank.local.figures import LocalFigures
@@ -83,22 +84,22 @@ class Target:
         if self.local is not None:
             return LocalFigures(self.local)
         with aws_errors():
-            logs = boto3.client("cloudformation").describe_stack_resource(
+            logs = operator_client("cloudformation", attempts=2).describe_stack_resource(
                 StackName=self.stack, LogicalResourceId="RecommendLogs"
             )["StackResourceDetail"]["PhysicalResourceId"]
-            return CloudWatchFigures(boto3.client("cloudwatch"), boto3.client("logs"), logs)
+            cloudwatch, queries = (operator_client(service, attempts=2) for service in ("cloudwatch", "logs"))
+            return CloudWatchFigures(cloudwatch, queries, logs)
 
     def is_unhealthy(self) -> bool:
         """Whether the alarm that pages for the reranker is on."""
-        import boto3
-
+        from flagrank.adapters.aws_clients import operator_client
         from flagrank.adapters.aws_errors import aws_errors
         from flagrank.adapters.cloudwatch_alarms import is_on
 
         if self.local is not None:
             return False
         with aws_errors():
-            return is_on(boto3.client("cloudwatch"), f"{self.stack}-RerankUnhealthy")
+            return is_on(operator_client("cloudwatch", attempts=2), f"{self.stack}-RerankUnhealthy")
 
 
 def targeted(command: Callable[..., None]) -> Callable[..., None]:
@@ -117,8 +118,28 @@ def targeted(command: Callable[..., None]) -> Callable[..., None]:
     return run
 
 
+@functools.cache
+def _stack_poll_s(stack: str) -> float:
+    from flagrank.adapters.aws_clients import operator_client
+    from flagrank.adapters.aws_errors import aws_errors
+
+    try:
+        with aws_errors():
+            (described,) = operator_client("cloudformation").describe_stacks(StackName=stack)["Stacks"]
+    except CloudError as error:
+        stderr.print(f"taking the default for FlagPollSeconds, which nobody can tell: {error}", markup=False)
+        return FLAG_POLL_S
+    parameters = {entry["ParameterKey"]: entry["ParameterValue"] for entry in described.get("Parameters", ())}
+    return float(parameters.get("FlagPollSeconds", FLAG_POLL_S))
+
+
 def local_cloud(port: int) -> dict[str, Any]:
-    """What the local cloud that serves a port says of itself; raises CloudError if none does."""
+    """What the local cloud that serves a port says of itself.
+
+    Raises CloudError if none does, and ConfigurationError if none can.
+    """
+    if port not in PORTS:
+        raise ConfigurationError(f"--local {port}: ports are {PORTS[0]} to {PORTS[-1]}")
     try:
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/_local", timeout=5) as answer:
             told: dict[str, Any] = orjson.loads(answer.read())
@@ -129,25 +150,20 @@ def local_cloud(port: int) -> dict[str, Any]:
 
 def local_client(service: str, variables: Mapping[str, str]) -> Any:
     """A boto3 client for a service of the local cloud that these variables describe."""
-    import boto3
+    from flagrank.local.clients import client
 
-    return boto3.client(
-        service,
-        endpoint_url=variables.get(f"AWS_ENDPOINT_URL_{service.upper()}", variables["AWS_ENDPOINT_URL"]),
-        region_name=variables["AWS_REGION"],
-        aws_access_key_id=variables["AWS_ACCESS_KEY_ID"],
-        aws_secret_access_key=variables["AWS_SECRET_ACCESS_KEY"],
-    )
+    return client(service, variables)
 
 
 def with_default_port(arguments: list[str]) -> list[str]:
-    """The arguments with a bare `--local` given its default port: a number that can be no port is not one.
+    """The arguments with a bare `--local` given its default port: a number that is for the command is not one.
 
     Typer knows no options whose value may be left out.
     """
+    takes_numbers = TAKING_NUMBERS.intersection(arguments)
     filled = []
     for place, argument in enumerate(arguments):
         following = arguments[place + 1] if place + 1 < len(arguments) else ""
-        is_bare = argument == "--local" and not (following.isdecimal() and int(following) in PORTS)
-        filled.append(f"--local={DEFAULT_PORT}" if is_bare else argument)
+        is_port = following.isdecimal() and (int(following) in PORTS or not takes_numbers)
+        filled.append(f"--local={DEFAULT_PORT}" if argument == "--local" and not is_port else argument)
     return filled
