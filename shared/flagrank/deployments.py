@@ -100,8 +100,8 @@ class DeployedFlag:
         """Whether what is in flight lowers exposure, so that stopping it would bring the larger share back."""
         if self.in_flight is None:
             return False
-        lowers = self.document and self.before and exposure(self.document) < exposure(self.before)
-        return self.in_flight.state == "ROLLING_BACK" or bool(lowers)
+        lowering = self.document is not None and lowers(self.before, self.document)
+        return lowering or self.in_flight.state == "ROLLING_BACK"
 
 
 class RolloutControl(Protocol):
@@ -131,11 +131,11 @@ class RolloutControl(Protocol):
         urgent: bool = False,
         since: DeployedFlag | None = None,
     ) -> Deployment:
-        """Puts the document into force for everyone at once; one that `raises` exposure bakes.
+        """Puts the document into force for everyone at once; one that raises exposure bakes.
 
         Raises RolloutRefused while another deployment is in flight, or if the flag changed `since` then (None: now). An
-        `urgent` one stops what is in flight, or waits where that lowers exposure, and no alarm undoes it. One that is
-        slow is given back in flight.
+        `urgent` one, as each is that lowers exposure, stops what is in flight, or waits where that lowers exposure as
+        well, and no alarm undoes it. One that is slow is given back in flight.
         """
 
     def redeploy(self, version: str, *, actor: str, reason: str, since: DeployedFlag) -> Deployment:
@@ -148,6 +148,11 @@ def raises(before: FlagDocument | None, after: FlagDocument) -> bool:
         return False
     served = (before.mode, after.mode) == ("shadow", "serve")
     return served or exposure(after) > exposure(before)
+
+
+def lowers(before: FlagDocument | None, after: FlagDocument) -> bool:
+    """Whether fewer users are treated than before."""
+    return before is not None and exposure(after) < exposure(before)
 
 
 def read_document(content: bytes, version: str) -> FlagDocument:

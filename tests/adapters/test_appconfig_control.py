@@ -130,7 +130,7 @@ def test_a_start_that_is_slow_is_no_refusal(account: Account) -> None:
         return {**real_start(**parameters), "State": "DEPLOYING"}
 
     account.appconfig.client.start_deployment = slow_start
-    made = control.deploy(on(1), actor="me", reason="percent 1", urgent=True, since=deployed)
+    made = control.deploy(on(1), actor="me", reason="percent 1", since=deployed)
     assert (made.arriving, account.rival().deployed().document) == (True, on(1))
 
 
@@ -146,7 +146,7 @@ def test_a_start_that_is_heard_of_no_more_is_no_failure(account: Account) -> Non
         return started
 
     account.appconfig.client.start_deployment = start_and_fall_silent
-    made = control.deploy(on(1), actor="me", reason="percent 1", urgent=True, since=deployed)
+    made = control.deploy(on(1), actor="me", reason="percent 1", since=deployed)
     assert (made.arriving, account.rival().deployed().document) == (True, on(1))
 
 
@@ -157,12 +157,12 @@ def unreachable() -> None:
 def test_what_lowers_exposure_is_waited_for_and_not_stopped(account: Account) -> None:
     """Stopping a lowering brings the larger share back, for good if the next start fails."""
     account.clock.advance(300)
-    account.rival().deploy(on(5), actor="rival", reason="percent 5", urgent=True)
+    account.rival().deploy(on(5), actor="rival", reason="percent 5")
     account.appconfig.states = {3: ["DEPLOYING", "DEPLOYING"]}
     control = account.control()
     seen = control.deployed()
     assert seen.must_end
-    control.deploy(on(1), actor="me", reason="percent 1", urgent=True, since=seen)
+    control.deploy(on(1), actor="me", reason="percent 1", since=seen)
     assert "stop_deployment" not in account.appconfig.calls
     assert account.states() == ["COMPLETE"] * 4
 
@@ -170,10 +170,10 @@ def test_what_lowers_exposure_is_waited_for_and_not_stopped(account: Account) ->
 def test_a_lowering_that_does_not_end_is_stopped_by_off_alone(account: Account) -> None:
     """A smaller share hears what it waits for; nobody at all is worth the moment in between."""
     account.clock.advance(300)
-    account.rival().deploy(on(5), actor="rival", reason="percent 5", urgent=True)
+    account.rival().deploy(on(5), actor="rival", reason="percent 5")
     account.appconfig.states = {3: ["DEPLOYING"] * (appconfig_control.POLLS + 1)}
     with pytest.raises(RolloutRefused, match="exposure goes down already: deployment 3 is DEPLOYING"):
-        account.control().deploy(on(1), actor="me", reason="percent 1", urgent=True)
+        account.control().deploy(on(1), actor="me", reason="percent 1")
     account.appconfig.states = {3: ["DEPLOYING"] * (appconfig_control.POLLS + 1)}
     assert off(account) == FlagDocument(percent=5)
     assert account.states()[2:] == ["REVERTED", "COMPLETE"]
@@ -183,7 +183,7 @@ def test_off_takes_as_many_calls_as_it_needs(account: Account) -> None:
     """Of a long history it reads the newest deployment alone, and with it its document."""
     for _ in range(20):
         account.clock.advance(300)
-        account.rival().deploy(on(5), actor="rival", reason="percent 5", urgent=True)
+        account.rival().deploy(on(5), actor="rival", reason="percent 5")
         account.rival().deploy(on(50), actor="rival", reason="percent 50")
     account.clock.advance(300)
     off(account)
@@ -210,7 +210,7 @@ def test_a_listing_is_read_page_by_page() -> None:
 def test_a_version_is_described_in_ascii(account: Account) -> None:
     """It travels as an HTTP header; the deployment's own description keeps every letter."""
     account.clock.advance(300)
-    account.control().deploy(on(1), actor="Jürgen", reason="percent 1 (hängt — 3 Uhr\n\x00)", urgent=True)
+    account.control().deploy(on(1), actor="Jürgen", reason="percent 1 (hängt — 3 Uhr\n\x00)")
     application = account.environment["ApplicationId"]
     profile = account.rival()._profile["ConfigurationProfileId"]
     version = account.appconfig.client.get_hosted_configuration_version(

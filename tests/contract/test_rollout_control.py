@@ -128,7 +128,7 @@ def test_a_rise_bakes_and_a_lowering_does_not_wait_for_it(control: RolloutContro
     assert (rise.state, rise.ends_at_s - rise.started_at_s) == ("BAKING", BAKE_S)
     with pytest.raises(RolloutRefused, match=r"deployment 2 is BAKING.*me: percent 25"):
         control.deploy(on(50), actor="you", reason="percent 50")
-    assert control.deploy(on(5), actor="you", reason="percent 5", urgent=True).state == "COMPLETE"
+    assert control.deploy(on(5), actor="you", reason="percent 5").state == "COMPLETE"
     assert [entry.state for entry in control.history(3)] == ["COMPLETE", "ROLLED_BACK", "COMPLETE"]
     control.deploy(on(50), actor="me", reason="percent 50")
     clock.advance(BAKE_S)

@@ -13,7 +13,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from flagrank.adapters.appconfig_listing import deployment_of, found, items
 from flagrank.adapters.aws_errors import aws_errors
 from flagrank.adapters.cloudwatch_alarms import AlarmActions
-from flagrank.deployments import UNDONE, DeployedFlag, Deployment, described, raises, read_document
+from flagrank.deployments import UNDONE, DeployedFlag, Deployment, described, lowers, raises, read_document
 from flagrank.errors import ConfigurationError, RolloutRefused
 from flagrank.guard import exposure
 from flagrank.rollout import FlagDocument
@@ -94,6 +94,7 @@ class FlagControl:
         """See RolloutControl; without `since` what is in force is read now."""
         since = since or self.deployed()
         description = described(actor, reason)
+        urgent = urgent or lowers(since.document, document)
         with self._changing(since, urgent, patient=exposure(document) > 0):
             version = str(self._create_version(document, description))
             bake_minutes = BAKE_MINUTES if raises(since.document, document) else 0

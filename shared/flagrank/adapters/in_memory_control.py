@@ -6,7 +6,7 @@ import threading
 from collections.abc import Iterator
 from dataclasses import replace
 
-from flagrank.deployments import UNDONE, DeployedFlag, Deployment, described, raises, read_document
+from flagrank.deployments import UNDONE, DeployedFlag, Deployment, described, lowers, raises, read_document
 from flagrank.errors import ConfigurationError, RolloutRefused
 from flagrank.guard import exposure
 from flagrank.ports import Clock
@@ -46,6 +46,7 @@ class InMemoryControl:
         """See RolloutControl; without `since` whatever is in force is replaced."""
         with self._lock:
             since = since or self.deployed()
+            urgent = urgent or lowers(since.document, document)
             self._check(since, urgent, patient=exposure(document) > 0)
             bake_s = self._bake_s if raises(since.document, document) else 0.0
             return self._start(self.create_version(document.model_dump_json().encode()), actor, reason, bake_s)

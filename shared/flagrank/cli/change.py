@@ -12,9 +12,9 @@ from pydantic import ValidationError
 
 from flagrank.cli.output import emit_json, stdout
 from flagrank.cli.target import Target
-from flagrank.deployments import DeployedFlag, Deployment, problem
+from flagrank.deployments import DeployedFlag, Deployment, lowers, problem
 from flagrank.errors import ConfigurationError, RolloutRefused
-from flagrank.guard import ACTOR, exposure, share
+from flagrank.guard import ACTOR, share
 from flagrank.rollout import FlagDocument
 
 ActorOption = Annotated[str | None, typer.Option(help="Who changes it, for the record. [default: the user's name]")]
@@ -38,14 +38,13 @@ class Asked:
         deployed = control.deployed()
         before, _ = in_force(deployed)
         after = changed(before, change)
-        urgent = exposure(after) < exposure(before)
         if after == before:
             self.unchanged(deployed, what)
         elif self.dry_run:
-            self.plan(deployed, after, what, urgent=urgent)
+            self.plan(deployed, after, what, urgent=lowers(before, after))
         else:
             reason = f"{what} ({self.reason})"
-            made = control.deploy(after, actor=who(self.actor), reason=reason, urgent=urgent, since=deployed)
+            made = control.deploy(after, actor=who(self.actor), reason=reason, since=deployed)
             self.done(made, what, before, after)
 
     def plan(self, deployed: DeployedFlag, after: FlagDocument, what: str, *, urgent: bool) -> None:
