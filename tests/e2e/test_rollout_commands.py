@@ -52,6 +52,20 @@ def test_an_operator_ramps_and_kills(start_cloud: StartCloud) -> None:
     assert "off" in said["change"]
 
 
+def test_a_rise_is_watched_and_a_rollback_need_not_wait(start_cloud: StartCloud) -> None:
+    """Another rise is refused with what bakes; a rollback goes back at once, and never up."""
+    cloud = start_cloud(ARMS_ONLY.model_copy(update={"percent": 5.0}), environments=1, flag_poll_s=POLL_S)
+    code, said, _ = rollout(cloud, "percent", "50", "--reason", "hängt\num 3 Uhr")
+    assert (code, said["state"], said["before"], said["after"]) == (0, "BAKING", 5.0, 50.0)
+    code, said, _ = rollout(cloud, "percent", "60")
+    assert (code, "percent 50 (hängt um 3 Uhr)" in said["error"], said["exit"]) == (1, True, 1)
+    code, said, _ = rollout(cloud, "rollback")
+    assert (code, said["before"], said["after"]) == (0, 50.0, 5.0)
+    assert rollout(cloud, "off")[0] == 0
+    code, said, _ = rollout(cloud, "rollback")
+    assert (code, "baseline already" in said["error"]) == (1, True)
+
+
 def test_what_is_so_already_is_not_deployed_again(cloud: LocalCloud) -> None:
     """A change that changes nothing says so and succeeds."""
     code, said, _ = rollout(cloud, "on")

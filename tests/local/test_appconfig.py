@@ -299,9 +299,8 @@ def test_the_control_refuses_while_another_deployment_is_in_flight(account: Acco
     """The second operator hears what the first is doing."""
     account.flag().deploy(ON, actor="me", reason="first")
     account.start(account.version(MORE), "AppConfig.AllAtOnce")
-    off = ON.model_copy(update={"enabled": False})
     with pytest.raises(RolloutRefused, match="deployment 2 is BAKING"):
-        account.flag().deploy(off, actor="other", reason="off")
+        account.flag().deploy(ON.model_copy(update={"percent": 100.0}), actor="other", reason="percent 100")
 
 
 def test_the_kill_switch_stops_what_is_in_flight(serve: Serve) -> None:

@@ -189,7 +189,7 @@ def test_what_lowers_exposure_goes_through_while_a_rise_bakes(
     control = InMemoryControl(SystemClock(), FlagDocument(enabled=True, percent=5), bake_s=300)
     use(monkeypatch, control)
     assert flagrank(monkeypatch, "percent", "50") == 0
-    assert "monitors watch it for" in capsys.readouterr().out
+    assert "monitors watch it for up to" in capsys.readouterr().out
     assert flagrank(monkeypatch, "percent", "60") == 1
     assert re.search(r"BAKING, for at most (29\d|300) s more: night-shift: percent 50", capsys.readouterr().err)
     assert flagrank(monkeypatch, "percent", "60", "--dry-run") == 1

@@ -89,7 +89,7 @@ class Asked:
             arrives = f"was started and is not confirmed yet ({deployment.state}); see `flagrank rollout status`"
         elif deployment.in_flight:
             left_s = max(0.0, deployment.ends_at_s - time.time())
-            arrives += f", and AppConfig's monitors watch it for {left_s:.0f} s"
+            arrives += f", and AppConfig's monitors watch it for up to {left_s:.0f} s"
         self.say(told, f"{what}, {moved(before, after)}: {deployment.name} {arrives}")
 
     def say(self, document: dict[str, Any], line: str) -> None:
