@@ -7,7 +7,7 @@ from typing import Protocol
 
 from pydantic import ValidationError
 
-from flagrank.errors import ConfigurationError
+from flagrank.errors import ConfigurationError, RolloutRefused
 from flagrank.guard import exposure
 from flagrank.rollout import FlagDocument
 
@@ -153,6 +153,19 @@ def raises(before: FlagDocument | None, after: FlagDocument) -> bool:
 def lowers(before: FlagDocument | None, after: FlagDocument) -> bool:
     """Whether fewer users are treated than before."""
     return before is not None and exposure(after) < exposure(before)
+
+
+def in_force(deployed: DeployedFlag) -> tuple[FlagDocument, Deployment]:
+    """The document in force and its deployment.
+
+    Raises RolloutRefused if there is none, and ConfigurationError if there is none that can be read.
+    """
+    if deployed.unreadable:
+        ways = "`flagrank rollout off` and `rollback` replace it"
+        raise ConfigurationError(f"what is deployed cannot be changed: {deployed.unreadable}; {ways}")
+    if deployed.document is None or deployed.deployment is None:
+        raise RolloutRefused("nothing is deployed yet; see `flagrank rollout init`")
+    return deployed.document, deployed.deployment
 
 
 def read_document(content: bytes, version: str) -> FlagDocument:

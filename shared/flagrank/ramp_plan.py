@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from flagrank.deployments import DeployedFlag
+from flagrank.deployments import DeployedFlag, in_force
 from flagrank.errors import ConfigurationError, RolloutRefused
 from flagrank.figures import Limits
 from flagrank.rollout import FlagDocument
@@ -56,15 +56,14 @@ class RampPlan:
         return [changed(serving[0], {"mode": "shadow"}), *serving] if self.shadow else serving
 
     def begun(self, deployed: DeployedFlag) -> list[FlagDocument]:
-        """The steps from what is deployed on; raises RolloutRefused where a ramp may not begin.
+        """The steps from what is deployed on; raises RolloutRefused or ConfigurationError where a ramp may not begin.
 
         A step of its own that AppConfig still watches is no hindrance: that is where it goes on.
         """
-        if deployed.document is None or deployed.deployment is None:
-            raise RolloutRefused("nothing is deployed yet; see `flagrank rollout init`")
-        steps = self.steps(deployed.document)
+        document, deployment = in_force(deployed)
+        steps = self.steps(document)
         busy = deployed.in_flight
-        if busy is not None and (busy != deployed.deployment or steps[0] != deployed.document):
+        if busy is not None and (busy != deployment or steps[0] != document):
             raise RolloutRefused(f"deployment {busy.number} is {busy.state}: {busy.description}")
         return steps
 

@@ -24,7 +24,7 @@ LAYERS = (
     {"pipeline", "telemetry"},
     {"adapters", "retrieval", "reranking", "artifacts", "gating", "ramp"},
     {"scoring"},
-    {"judging", "retreat"},
+    {"judging", "retreat", "ramp_plan", "standing"},
     {"deployments"},
     {"breaker", "guard", "prompting", "parsing", "budget"},
     {"canary"},

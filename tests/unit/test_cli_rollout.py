@@ -33,7 +33,7 @@ def use(monkeypatch: pytest.MonkeyPatch, control: InMemoryControl) -> None:
     """Has every command work on this flag, with a quiet quarter of an hour behind it."""
     monkeypatch.setattr(Target, "control", lambda self: control)
     monkeypatch.setattr(Target, "figures", lambda self: Observed())
-    monkeypatch.setattr(Target, "is_unhealthy", lambda self: False)
+    monkeypatch.setattr(Target, "ringing", lambda self: None)
     monkeypatch.setattr(Target, "flip_s", 15.0)
     monkeypatch.setenv("USER", "night-shift")
 

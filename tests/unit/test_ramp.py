@@ -1,5 +1,6 @@
 """A ramp over an in-memory flag, a manual clock, and arms that do as they are told."""
 
+import itertools
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -581,3 +582,22 @@ def test_exposure_only_rises_while_all_is_well(fallbacks: float, from_percent: f
     assert climbed == list(PLAN.percents[: len(climbed)])
     assert (report.ending is Ending.DONE) == (world.in_force() == FlagDocument(enabled=True, percent=100))
     assert (report.ending is Ending.FAILED) == (not world.in_force().enabled)
+
+
+def test_a_ramp_does_not_begin_on_what_cannot_be_read() -> None:
+    """It says what is wrong, and the ways down."""
+    world = World()
+    version = world.control.create_version(b'{"percent": 12.345}')
+    world.control.redeploy(str(version), actor="console", reason="by hand", since=world.control.deployed())
+    with pytest.raises(ConfigurationError, match=r"two decimals.*rollout off"):
+        world.ramp()
+
+
+def test_each_step_waits_until_appconfig_has_watched_it() -> None:
+    """A step that bakes for longer than the ramp would wait is not overtaken by the next one."""
+    world = World()
+    world.control = world.traffic.control = InMemoryControl(world.clock, FlagDocument(), bake_s=900)
+    assert world.ramp(replace(PLAN, bake_s=60, look_every_s=30)).ending is Ending.DONE
+    started = [entry.started_at_s for entry in reversed(world.control.history(99))][1:]
+    assert len(started) == len(PLAN.percents)
+    assert all(later - earlier >= 900 for earlier, later in itertools.pairwise(started))

@@ -2,21 +2,28 @@
 
 import datetime as dt
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from flagrank.errors import CloudError
+
 LONG_AGO = dt.datetime.fromtimestamp(0, dt.UTC)
 
 logger = logging.getLogger(__name__)
 
 
-def is_on(cloudwatch: Any, name: str) -> bool:
-    """Whether a composite alarm is in ALARM; an alarm that does not exist is not."""
-    return on_since(cloudwatch, name) is not None
+def ringing(cloudwatch: Any, names: Sequence[str]) -> str | None:
+    """The first composite alarm that is in ALARM, None where none is; raises CloudError if one does not exist."""
+    described = cloudwatch.describe_alarms(AlarmNames=list(names), AlarmTypes=["CompositeAlarm"])["CompositeAlarms"]
+    states = {alarm["AlarmName"]: alarm["StateValue"] for alarm in described}
+    missing = [name for name in names if name not in states]
+    if missing:
+        raise CloudError(f"there is no alarm {' or '.join(missing)} here; is that the stack's name?")
+    return next((name for name in names if states[name] == "ALARM"), None)
 
 
 def on_since(cloudwatch: Any, name: str) -> dt.datetime | None:

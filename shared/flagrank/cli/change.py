@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from flagrank.cli.output import emit_json, stdout
 from flagrank.cli.target import Target
-from flagrank.deployments import DeployedFlag, Deployment, lowers, problem
+from flagrank.deployments import DeployedFlag, Deployment, in_force, lowers, problem
 from flagrank.errors import ConfigurationError, RolloutRefused
 from flagrank.guard import ACTOR, share
 from flagrank.rollout import FlagDocument
@@ -111,19 +111,6 @@ def who(actor: str | None) -> str:
 def label(deployed: DeployedFlag) -> str:
     """The version in force."""
     return deployed.deployment.name if deployed.deployment else ""
-
-
-def in_force(deployed: DeployedFlag) -> tuple[FlagDocument, Deployment]:
-    """The document in force and its deployment.
-
-    Raises RolloutRefused if there is none, and ConfigurationError if there is none that can be read.
-    """
-    if deployed.unreadable:
-        ways = "`flagrank rollout off` and `rollback` replace it"
-        raise ConfigurationError(f"what is deployed cannot be changed: {deployed.unreadable}; {ways}")
-    if deployed.document is None or deployed.deployment is None:
-        raise RolloutRefused("nothing is deployed yet; see `flagrank rollout init`")
-    return deployed.document, deployed.deployment
 
 
 def changed(before: FlagDocument, change: Mapping[str, Any]) -> FlagDocument:

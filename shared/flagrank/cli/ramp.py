@@ -10,7 +10,7 @@ from rich.live import Live
 
 from flagrank.adapters.system_clock import SystemClock
 from flagrank.cli.arms import arms_document, arms_shown
-from flagrank.cli.change import ActorOption, Asked, DryRunFlag, ReasonOption, in_force, label, who
+from flagrank.cli.change import ActorOption, Asked, DryRunFlag, ReasonOption, label, who
 from flagrank.cli.limits import (
     ERRORS,
     FALLBACKS,
@@ -29,7 +29,7 @@ from flagrank.cli.limits import (
 )
 from flagrank.cli.output import JsonFlag, emit_json, stderr, stdout
 from flagrank.cli.target import Target, targeted
-from flagrank.deployments import DeployedFlag, RolloutControl
+from flagrank.deployments import DeployedFlag, RolloutControl, in_force
 from flagrank.errors import CloudError
 from flagrank.ramp import Ending, Ramp, RampReport
 from flagrank.ramp_plan import RampPlan, named
@@ -76,7 +76,7 @@ def ramp(
         asked.say(*_planned(plan, deployed, plan.begun(deployed)))
         return
     climbing = Ramp(
-        plan, control, target.figures(), SystemClock(), time.sleep, who(actor), reason, _tell, lambda: _ringing(target)
+        plan, control, target.figures(), SystemClock(), time.sleep, who(actor), reason, _tell, target.ringing
     )
     try:
         report = climbing.run()
@@ -107,7 +107,7 @@ def watch(
 
     def seen() -> Look:
         standing = _found(control.deployed(), target.flip_s, begun_s)
-        alarm = _ringing(target)
+        alarm = target.ringing()
         return look(standing, limits, figures, time.time(), alarm and f"the alarm {alarm} is on")
 
     if json:
@@ -130,10 +130,6 @@ def watch(
                 time.sleep(every)
             except KeyboardInterrupt:
                 return
-
-
-def _ringing(target: Target) -> str | None:
-    return "RerankUnhealthy" if target.is_unhealthy() else None
 
 
 def _found(deployed: DeployedFlag, flip_s: float, begun_s: float) -> Standing:

@@ -17,6 +17,7 @@ from flagrank.errors import CloudError, ConfigurationError
 from flagrank.figures import FiguresSource
 from flagrank.rollout import FLAG_POLL_S
 
+ALARMS = ("RerankUnhealthy", "ServiceFailing")
 DEFAULT_PORT = 8080
 PORTS = range(1024, 65536)
 # what may stand behind a bare `--local`
@@ -90,16 +91,16 @@ class Target:
             cloudwatch, queries = (operator_client(service, attempts=2) for service in ("cloudwatch", "logs"))
             return CloudWatchFigures(cloudwatch, queries, logs)
 
-    def is_unhealthy(self) -> bool:
-        """Whether the alarm that pages for the reranker is on."""
+    def ringing(self) -> str | None:
+        """The alarm that is on, during which nobody should go up: the reranker's own, or that callers get errors."""
         from flagrank.adapters.aws_clients import operator_client
         from flagrank.adapters.aws_errors import aws_errors
-        from flagrank.adapters.cloudwatch_alarms import is_on
+        from flagrank.adapters.cloudwatch_alarms import ringing
 
         if self.local is not None:
-            return False
+            return None
         with aws_errors():
-            return is_on(operator_client("cloudwatch", attempts=2), f"{self.stack}-RerankUnhealthy")
+            return ringing(operator_client("cloudwatch", attempts=2), [f"{self.stack}-{name}" for name in ALARMS])
 
 
 def targeted(command: Callable[..., None]) -> Callable[..., None]:
