@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 
 from fastapi import FastAPI
 
@@ -76,12 +77,8 @@ def wire(
 def warm_up(factors: FactorStore, flags: FlagSource) -> None:
     """Loads what the first request needs while nobody waits; nothing here may keep an environment from starting."""
     flags.current(INIT_FLAG_WAIT_MS)
-    try:
-        version = factors.current()
-    except FactorsUnavailable:
-        return
-    version.item_rows([version.item_id(0)])
-    _ = (version.item_norms, version.popular_rows, version.category_popularity)
+    with suppress(FactorsUnavailable):
+        factors.current()
 
 
 def after_restore(flags: AppConfigFlagSource) -> None:

@@ -99,8 +99,8 @@ class Factors:
     item_factors (n, d) float32; item_ids (n,) int64 or str; user_factors (u, d) float32; user_ids (u,) ascending;
     seen_indptr (u + 1,) int64 and seen_indices int32: item rows by user, oldest first; item_gram (d, d) float32,
     Y'Y over the items that training met; popularity (n,) float32, interactions per item: 0 marks a new item, whose
-    factors are guessed from its text. Optional: `neighbours` and `item_embeddings` (n, e) float32, unit rows, which
-    `stage2` reads.
+    factors are guessed from its text. Optional: `neighbours` and `item_embeddings` (n, e) float32, unit rows or zeros
+    where an item has no text, which `stage2` reads.
     """
 
     version: str
@@ -142,6 +142,10 @@ class Factors:
         counts = np.bincount(self.catalog.category_codes, weights=self.popularity)
         shares: npt.NDArray[np.float64] = counts / max(1.0, counts.sum())
         return shares
+
+    def warm(self) -> None:
+        """Computes at once what is computed on first use, so that no request waits for it."""
+        _ = (self.item_norms, self.mean_user, self.popular_rows, self.category_popularity, self._item_order)
 
     def is_new(self, row: int) -> bool:
         """Whether training never met the item."""

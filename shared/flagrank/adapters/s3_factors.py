@@ -94,6 +94,7 @@ class S3FactorStore:
         if manifest.version != pointer.version:
             raise ArtifactError(f"the manifest under {pointer.version} is of {manifest.version}")
         loaded = decode(manifest, lambda name: self._file(f"{pointer.version}/{name}", manifest.files[name].size))
+        loaded.warm()
         with self._lock:
             self._reloads += self._factors is not None
             self._factors = loaded

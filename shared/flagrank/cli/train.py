@@ -9,12 +9,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from flagrank.adapters.aws_errors import aws_errors
-from flagrank.cli.output import JsonFlag, emit_json, progress_bar, stdout
+from flagrank.cli.output import JsonFlag, emit_json, progress_bar, stderr, stdout
 from flagrank.intent import ITEM_TEXT_TOKENS
 
 if TYPE_CHECKING:
     from flagrank.factors import Factors
+    from flagrank.offline.tune import Found
     from flagrank.offline.two_stage import TrainingPlan
+
+NO_STAGE2 = "no Stage 2: nobody has enough interactions to learn one from, and ALS's order is served"
+MIN_EFFECTIVE_RANK = 2.0
 
 DataOption = Annotated[
     str, typer.Option(help="synthetic, a MovieLens 100K folder, or CSV: user_id,item_id[,rating][,timestamp].")
@@ -67,7 +71,7 @@ def train(
     # imported here, so that `flagrank --help` does not wait for numpy and implicit
     from flagrank.offline import artifact_folder
     from flagrank.offline.neighbours import NeighbourParameters
-    from flagrank.offline.train import AlsParameters
+    from flagrank.offline.train import AlsParameters, effective_rank
     from flagrank.offline.two_stage import TrainingPlan
 
     given = {
@@ -83,17 +87,26 @@ def train(
     if neighbours is not None:
         plan = replace(plan, neighbours=NeighbourParameters(count=neighbours))
     artifact_folder.check_replaceable(out)
-    record: dict[str, Any] = {}
-    if tune:
-        plan, record = _tuned(data, split, plan, trials, study or out.with_name(f"{out.name}.tuning.jsonl"))
-    trained = train_into(out, data, split, plan, embedder, record)
+    found = _search(data, split, plan, trials, study or out.with_name(f"{out.name}.tuning.jsonl")) if tune else None
+    record: dict[str, Any] = {"tuning": found.document()} if found else {}
+    metrics = {"search": found.metrics()} if found else {}
+    if found:
+        plan = replace(plan, als=found.best.parameters)
+    trained = train_into(out, data, split, plan, embedder, record, metrics)
+    rank = effective_rank(trained)
+    if rank < min(MIN_EFFECTIVE_RANK, plan.als.factors):
+        stderr.print(f"warning: {_collapsed(rank, plan.als.factors)}", markup=False, soft_wrap=True)
     items, users = len(trained.item_ids), len(trained.user_ids)
+    learned = plan.kind if trained.stage2 else "none"
     if json:
-        emit_json({"version": trained.version, "folder": str(out), "items": items, "users": users, **record})
-    else:
-        stdout.print(
-            f"{trained.version}: {items} items, {users} users, {plan.als.factors} factors, in {out}", markup=False
-        )
+        sizes = {"items": items, "users": users}
+        emit_json({"version": trained.version, "folder": str(out), **sizes, "stage2": learned, **metrics, **record})
+        return
+    stdout.print(f"{trained.version}: {items} items, {users} users, {plan.als.factors} factors, in {out}", markup=False)
+    if found:
+        stdout.print(_best(found), markup=False)
+    if learned != plan.kind:
+        stdout.print(NO_STAGE2, markup=False)
 
 
 def train_into(
@@ -103,8 +116,12 @@ def train_into(
     plan: "TrainingPlan",
     embedder: str = "none",
     record: dict[str, Any] | None = None,
+    metrics: dict[str, Any] | None = None,
 ) -> "Factors":
-    """Trains on the data and saves the set in the folder, with `record`; gives the factors as they will be served."""
+    """Trains on the data and saves the set in the folder; gives the factors as they will be served.
+
+    The manifest keeps `record` in its `training`, and `metrics`.
+    """
     from flagrank.artifacts import encode
     from flagrank.offline import artifact_folder
     from flagrank.offline.item_embeddings import embed_items
@@ -117,16 +134,28 @@ def train_into(
         trained = train_two_stages(dataset, plan, embeddings, progress).factors
     created = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
     recorded = {"dataset": dataset.name, "embedder": embedder, **plan.recorded(), **(record or {})}
-    artifact_folder.save(encode(trained, created=created, training=recorded), out)
+    artifact_folder.save(encode(trained, created=created, training=recorded, metrics=metrics), out)
     return artifact_folder.load(out)
 
 
-def _tuned(
-    data: str, split: str, plan: "TrainingPlan", trials: int, study: Path
-) -> tuple["TrainingPlan", dict[str, Any]]:
+def _search(data: str, split: str, plan: "TrainingPlan", trials: int, study: Path) -> "Found":
     from flagrank.offline.sources import read_dataset
     from flagrank.offline.tune import search
 
     with progress_bar() as progress:
-        found = search(read_dataset(data, split), plan.als, trials, study, progress)
-    return replace(plan, als=found.best), {"tuning": found.document()}
+        return search(read_dataset(data, split), plan.als, trials, study, progress)
+
+
+def _best(found: "Found") -> str:
+    from flagrank.offline.tune import SPACE
+
+    chosen = ", ".join(f"{name} {getattr(found.best.parameters, name):g}" for name in SPACE)
+    reached = f"NDCG@10 {found.best.ndcg:.4f} on folds, seeds {found.seed_spread:.4f} apart"
+    return f"best of {len(found.trials)} trials: {chosen}: {reached}"
+
+
+def _collapsed(rank: float, factors: int) -> str:
+    return (
+        f"the item factors span {rank:.1f} of {factors} directions, so everybody gets nearly the same list; "
+        "these data want other parameters, such as less --regularization: --tune searches them"
+    )

@@ -1,4 +1,7 @@
-"""What accuracy does not say of the lists: how much of the catalogue they show, how novel and how alike their items."""
+"""What accuracy does not say of the lists: how much of the catalogue they show, how novel and how alike their items.
+
+The list of a user who has seen everything is empty, and counts as 0.
+"""
 
 from collections.abc import Sequence
 
@@ -27,14 +30,14 @@ def coverage(factors: Factors, lists: Sequence[Rows]) -> float:
 def novelty(factors: Factors, lists: Sequence[Rows]) -> PerUser:
     """Mean self-information of a list's items in bits, by user (Zhou et al. 2010): -log2 of the share who know one."""
     known = np.maximum(factors.popularity, 1) / max(1, len(factors.user_ids))
-    return np.array([-np.log2(known[rows]).mean() for rows in lists])
+    return np.array([-np.log2(known[rows]).mean() if len(rows) else 0.0 for rows in lists])
 
 
 def popularity_shift(factors: Factors, answered: Sequence[Recommendation], lists: Sequence[Rows]) -> PerUser:
     """How much more popular a list is than the user's history, as a ratio less 1 (Abdollahpouri et al. 2019)."""
     profiles = [resolve_user(factors, answer.user_id, NO_ROWS).seen for answer in answered]
     shifts = [
-        factors.popularity[rows].mean() / factors.popularity[profile].mean() - 1 if len(profile) else 0.0
+        factors.popularity[rows].mean() / factors.popularity[profile].mean() - 1 if len(profile) and len(rows) else 0.0
         for rows, profile in zip(lists, profiles, strict=True)
     ]
     return np.array(shifts)

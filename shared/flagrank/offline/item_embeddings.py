@@ -36,15 +36,19 @@ def embedder(spec: str) -> Embedder | None:
 
 
 def embed_items(dataset: Dataset, spec: str, progress: Progress) -> Embeddings | None:
-    """Unit rows (e,) by item id for everything the dataset names; None without an embedder.
+    """Unit rows (e,) by item id for everything the dataset names, zeros where an item has no text.
 
-    Reduced to PUBLISHED_DIMENSIONS principal components, uncentred so that cosines survive as well as they can.
+    None without an embedder, or where no item has a text. Reduced to PUBLISHED_DIMENSIONS principal components,
+    uncentred so that cosines survive as well as they can.
     """
     model = embedder(spec)
     if model is None:
         return None
     item_ids: list[ItemId] = sorted(dataset.items.keys() | set(dataset.interactions.items.tolist()))
-    texts = [_prose(dataset, item_id) for item_id in item_ids]
+    worded = [item_id for item_id in item_ids if _has_text(dataset, item_id)]
+    if not worded:
+        return None
+    texts = [_prose(dataset, item_id) for item_id in worded]
     parts = []
     for start in range(0, len(texts), BATCH):
         parts.append(model.embed(texts[start : start + BATCH]))
@@ -54,7 +58,13 @@ def embed_items(dataset: Dataset, spec: str, progress: Progress) -> Embeddings |
         _, directions = np.linalg.eigh(rows.T @ rows)
         rows = rows @ directions[:, -PUBLISHED_DIMENSIONS:]
         rows /= np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)
-    return dict(zip(item_ids, rows, strict=True))
+    nothing = np.zeros(rows.shape[1], rows.dtype)
+    return dict.fromkeys(item_ids, nothing) | dict(zip(worded, rows, strict=True))
+
+
+def _has_text(dataset: Dataset, item_id: ItemId) -> bool:
+    item = dataset.items.get(item_id)
+    return item is not None and bool(item.title.strip() or item.description.strip())
 
 
 def _prose(dataset: Dataset, item_id: ItemId) -> str:

@@ -7,6 +7,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+# resamples are drawn in parts of at most this many counts, 80 MB
+CHUNK_COUNTS = 10_000_000
+
 type Ids = Sequence[int | str]
 
 
@@ -44,6 +47,10 @@ class Interval:
 def bootstrap(values: npt.NDArray[np.float64], resamples: int = 2000, seed: int = 0) -> Interval:
     """The percentile bootstrap over users (Efron 1979); give it per-user differences and it is the paired one."""
     rng = np.random.default_rng(seed)
-    counts = rng.multinomial(len(values), np.full(len(values), 1 / len(values)), resamples)
-    low, high = np.percentile(counts @ values / len(values), (2.5, 97.5))
+    evenly = np.full(len(values), 1 / len(values))
+    # row after row from one stream: parts of any size hold the same draws
+    step = max(1, CHUNK_COUNTS // len(values))
+    parts = (min(step, resamples - start) for start in range(0, resamples, step))
+    means = [rng.multinomial(len(values), evenly, part) @ values / len(values) for part in parts]
+    low, high = np.percentile(np.concatenate(means), (2.5, 97.5))
     return Interval(float(values.mean()), float(low), float(high))

@@ -15,16 +15,24 @@ GENRES = "u.genre"
 DEFAULT_SPLIT = "ua"
 FIELDS_BEFORE_GENRES = 5
 
-_RATING = re.compile(r"(\d+)\t(\d+)\t([1-5])\t(\d+)")
+_RATING = re.compile(r"(\d{1,18})\t(\d{1,18})\t([1-5])\t(\d{1,18})")
 _YEAR = re.compile(r"\((\d{4})\)")
 
 
 def read(folder: Path, split: str = DEFAULT_SPLIT) -> Dataset:
-    """The split's base to train on and its test held out; raises DataError naming file and line."""
+    """The split's base to train on and its test held out; raises DataError naming file and line.
+
+    Refuses a base that holds some of the test: there are public copies whose test was appended to the base.
+    """
+    base, test = _ratings(folder / f"{split}.base"), _ratings(folder / f"{split}.test")
+    shared = len(_pairs(base) & _pairs(test))
+    if shared:
+        expected = f"expected none of the user-item pairs of {split}.test, found {shared}; get a clean copy"
+        raise DataError(f"{split}.base", None, expected)
     return Dataset(
         name=f"MovieLens 100K, {split}",
-        interactions=_ratings(folder / f"{split}.base"),
-        held_out=_ratings(folder / f"{split}.test"),
+        interactions=base,
+        held_out=test,
         items=_items(folder / ITEMS, _genres(folder / GENRES)),
         lexicon=Lexicon({}, {}),
         random_split=True,
@@ -48,6 +56,10 @@ def _ratings(path: Path) -> Interactions:
         rows.append(tuple(map(int, found.groups())))
     users, items, ratings, timestamps = np.array(rows, np.int64).T
     return Interactions(users, items, ratings.astype(np.float32), timestamps)
+
+
+def _pairs(ratings: Interactions) -> set[tuple[int, int]]:
+    return set(zip(ratings.users.tolist(), ratings.items.tolist(), strict=True))
 
 
 def _genres(path: Path) -> list[str]:

@@ -19,8 +19,9 @@ ITEMS = "items.csv"
 LEXICON = "lexicon.json"
 MAX_ID_LENGTH = 128
 
-# the largest that both float32 ratings and int64 seconds hold exactly enough
-MAX_NUMBER = 1e15
+MAX_RATING = 1e15
+# the year 5138 in seconds, 1973 in milliseconds
+MAX_TIMESTAMP = 1e11
 
 _INTEGER = re.compile(r"-?[0-9]{1,18}")
 
@@ -46,14 +47,20 @@ def read(path: Path) -> Dataset:
 
 
 def _interactions(path: Path) -> tuple[Interactions, bool]:
-    users, items, values, timestamps, timed = [], [], [], [], False
+    users, items, values, timestamps = [], [], [], []
+    timed: bool | None = None
     for line, row in _rows(path, required=("user_id", "item_id"), optional=("rating", "timestamp")):
         users.append(_id(path, line, row, "user_id"))
         items.append(_id(path, line, row, "item_id"))
         values.append(_rating(path, line, row.get("rating") or "1"))
-        timestamps.append(_timestamp(path, line, row.get("timestamp") or str(line)))
-        timed |= bool(row.get("timestamp"))
-    if not users:
+        timestamp = row.get("timestamp") or ""
+        timestamps.append(_timestamp(path, line, timestamp) if timestamp else line)
+        if timed is None:
+            timed = bool(timestamp)
+        elif timed != bool(timestamp):
+            expected = "expected a timestamp" if timed else "expected no timestamp"
+            raise DataError(path.name, line, f"{expected}, as in the rows before: all rows have one, or none has")
+    if timed is None:
         raise DataError(path.name, None, "holds no interactions")
     user_ids, item_ids = ids_array(users), ids_array(items)
     if user_ids.dtype.kind != item_ids.dtype.kind:
@@ -120,15 +127,16 @@ def _id(path: Path, line: int, row: dict[str, str], column: str) -> str:
 
 def _rating(path: Path, line: int, text: str) -> float:
     value = _number(text)
-    if not 0 < value <= MAX_NUMBER:
-        raise DataError(path.name, line, f"expected a rating above 0 and up to {MAX_NUMBER:g}, got {text!r}")
+    if not 0 < value <= MAX_RATING:
+        raise DataError(path.name, line, f"expected a rating above 0 and up to {MAX_RATING:g}, got {text!r}")
     return value
 
 
 def _timestamp(path: Path, line: int, text: str) -> float:
     value = _number(text)
-    if not 0 <= value <= MAX_NUMBER:
-        raise DataError(path.name, line, f"expected a timestamp from 0 to {MAX_NUMBER:g}, got {text!r}")
+    if not 0 <= value <= MAX_TIMESTAMP:
+        expected = f"expected a timestamp in seconds, not milliseconds, from 0 to {MAX_TIMESTAMP:g}"
+        raise DataError(path.name, line, f"{expected}, got {text!r}")
     return value
 
 

@@ -15,7 +15,7 @@ from flagrank.domain import ItemId
 from flagrank.factors import Catalog, Factors, Floats, FoldIn
 from flagrank.intent import ITEM_TEXT_TOKENS, rewrite_item
 from flagrank.offline.interactions import Dataset, Interactions
-from flagrank.offline.new_items import TextFeatures, guess_factors
+from flagrank.offline.new_items import MAX_KNOWN, TextFeatures, guess_factors, most_popular
 
 UNVERSIONED = "unversioned"
 
@@ -106,17 +106,8 @@ def assemble(
     new: list[ItemId] = sorted(dataset.items.keys() - set(met))
     texts = {item_id: _text(dataset, item_id, parameters.text_tokens) for item_id in met + new}
     if new:
-        categories = {item_id: dataset.item(item_id).category for item_id in met + new}
-        vocabulary = TextFeatures.of([categories[item_id] for item_id in met], [texts[item_id] for item_id in met])
-        known, unknown = (
-            vocabulary.table(
-                [categories[item_id] for item_id in ids],
-                [texts[item_id] for item_id in ids],
-                None if embeddings is None else _rows_of(embeddings, ids),
-            )
-            for ids in (met, new)
-        )
-        item_factors = np.concatenate([item_factors, guess_factors(known, item_factors, popularity, unknown)])
+        guessed = _guessed(dataset, texts, met, new, item_factors, popularity, embeddings)
+        item_factors = np.concatenate([item_factors, guessed])
         popularity = np.concatenate([popularity, np.zeros(len(new), np.float32)])
     order = np.argsort(-np.linalg.norm(item_factors, axis=1), kind="stable")
     row_of_column = np.empty(len(order), np.int64)
@@ -143,6 +134,40 @@ def assemble(
         fold_in=FoldIn(parameters.regularization, float(np.median(matrix.confidence.data))),
         item_embeddings=None if embeddings is None else _rows_of(embeddings, item_ids),
     )
+
+
+def _guessed(
+    dataset: Dataset,
+    texts: Mapping[ItemId, str],
+    met: Sequence[ItemId],
+    new: Sequence[ItemId],
+    factors: Floats,
+    popularity: Floats,
+    embeddings: Embeddings | None,
+) -> Floats:
+    categories = {item_id: dataset.item(item_id).category for item_id in texts}
+    vocabulary = TextFeatures.of([categories[item_id] for item_id in met], [texts[item_id] for item_id in met])
+
+    def table(ids: Sequence[ItemId]) -> npt.NDArray[np.float64]:
+        return vocabulary.table(
+            [categories[item_id] for item_id in ids],
+            [texts[item_id] for item_id in ids],
+            None if embeddings is None else _rows_of(embeddings, ids),
+        )
+
+    rows = most_popular(popularity)
+    known = table([met[row] for row in rows.tolist()])
+    parts = (table(new[start : start + MAX_KNOWN]) for start in range(0, len(new), MAX_KNOWN))
+    return guess_factors(known, factors[rows], popularity[rows], parts)
+
+
+def effective_rank(factors: Factors) -> float:
+    """How many directions the trained items' factors span (Roy and Vetterli 2007): exp of their spectrum's entropy."""
+    singular = np.sqrt(np.maximum(np.linalg.eigvalsh(factors.item_gram.astype(np.float64)), 0))
+    if not singular.any():
+        return 0.0
+    share = singular[singular > 0] / singular.sum()
+    return float(np.exp(-(share * np.log(share)).sum()))
 
 
 def _text(dataset: Dataset, item_id: ItemId, text_tokens: int) -> str:

@@ -1,19 +1,20 @@
 """The search for Stage 1's parameters, on folds cut from the training interactions alone."""
 
+import hashlib
 import json
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from pydantic import TypeAdapter, ValidationError
 
 from flagrank.errors import DataError
 from flagrank.offline import replay
 from flagrank.offline.held_out_users import HeldOutUsers
-from flagrank.offline.interactions import Dataset
+from flagrank.offline.interactions import Dataset, Interactions
 from flagrank.offline.metrics import ndcg_at_k
-from flagrank.offline.split import folds
+from flagrank.offline.split import HELD_OUT_PER_USER, folds
 from flagrank.offline.train import AlsParameters, train
 from flagrank.offline.two_stage import Progress
 
@@ -31,6 +32,9 @@ SPACE = {
 }
 CONTINUOUS = frozenset({"regularization", "alpha"})
 
+# how a study's first line begins, by which one that was cut off is known
+OPENING = b'{"interactions": '
+
 
 @dataclass(frozen=True, slots=True)
 class Trial:
@@ -45,21 +49,35 @@ class Found:
     """A finished search: its trials, the best parameters, and what other seeds make of those."""
 
     dataset: str
+    folds: int
     trials: tuple[Trial, ...]
     seed_ndcg: tuple[float, ...]
 
     @property
-    def best(self) -> AlsParameters:
-        """The parameters of the best trial."""
-        return max(self.trials, key=lambda trial: trial.ndcg).parameters
+    def best(self) -> Trial:
+        """The best trial, the first of several."""
+        return max(self.trials, key=lambda trial: trial.ndcg)
+
+    @property
+    def seed_spread(self) -> float:
+        """How far apart the best parameters' NDCG@10 lies from seed to seed."""
+        return float(np.ptp(self.seed_ndcg))
+
+    def metrics(self) -> dict[str, Any]:
+        """What the best trial reached, for the manifest."""
+        return {
+            "folds": self.folds,
+            f"ndcg@{CUTOFF}": round(self.best.ndcg, 6),
+            "seed_spread": round(self.seed_spread, 6),
+        }
 
     def document(self) -> dict[str, Any]:
         """The search as the manifest keeps it."""
         return {
-            "metric": f"ndcg@{CUTOFF} on {FOLDS} folds of the training interactions",
+            "metric": f"ndcg@{CUTOFF} on {self.folds} folds of the training interactions",
             "trials": [{**asdict(trial.parameters), "ndcg": round(trial.ndcg, 6)} for trial in self.trials],
-            "best": asdict(self.best),
-            "seed_spread": round(float(np.ptp(self.seed_ndcg)), 6),
+            "best": asdict(self.best.parameters),
+            "seed_spread": round(self.seed_spread, 6),
         }
 
 
@@ -67,10 +85,15 @@ def search(dataset: Dataset, start: AlsParameters, trials: int, study: Path, pro
     """Random search (Bergstra and Bengio 2012), narrowing to the neighbourhood of the best in its second half.
 
     `start` is the first trial. Each trial is written to `study` as it ends, and is not repeated by a later call with
-    the same data and start: raises DataError where the file holds another search's trials.
+    the same data and start: it may be killed at any moment. Raises DataError where the file holds another search's
+    trials or cannot be kept, and where nobody has enough interactions to hold some out.
     """
-    cuts = list(folds(dataset, FOLDS, start.seed))
-    done = _Study(study, dataset.name, start)
+    # users of few interactions run out of them: a later fold may hold nothing out
+    cuts = [fold for fold in folds(dataset, FOLDS, start.seed) if fold.held_out is not None and len(fold.held_out)]
+    if not cuts:
+        needed = f"a user with {2 * HELD_OUT_PER_USER} interactions, to hold {HELD_OUT_PER_USER} of them out"
+        raise DataError(dataset.name, None, f"nothing to search on: expected {needed}")
+    done = _Study(study, dataset, start)
     for number in range(trials):
         progress("searching", number, trials)
         parameters = _proposed(number, trials, start, done.trials[:number])
@@ -82,41 +105,70 @@ def search(dataset: Dataset, start: AlsParameters, trials: int, study: Path, pro
     for number, seed in enumerate(SEEDS, 1):
         seeds.append(_ndcg(cuts, replace(best, seed=seed)))
         progress("trying other seeds", number, len(SEEDS))
-    return Found(dataset.name, tuple(done.trials[:trials]), tuple(seeds))
+    return Found(dataset.name, len(cuts), tuple(done.trials[:trials]), tuple(seeds))
+
+
+def fingerprint(interactions: Interactions) -> str:
+    """The SHA-256 of every interaction, in hexadecimal."""
+    digest = hashlib.sha256()
+    for column in (interactions.users, interactions.items, interactions.values, interactions.timestamps):
+        digest.update(f"{column.dtype.str} {len(column)} ".encode())
+        digest.update(np.ascontiguousarray(column).data)
+    return digest.hexdigest()
 
 
 class _Study:
-    """The trials in a file of JSON lines, the first of which says whose they are."""
+    """The trials in a file of JSON lines, the first of which says whose they are. Lines are only ever added."""
 
-    def __init__(self, path: Path, dataset: str, start: AlsParameters) -> None:
+    def __init__(self, path: Path, dataset: Dataset, start: AlsParameters) -> None:
         self._path = path
-        whose = {"dataset": dataset, "start": asdict(start)}
-        self.trials: list[Trial] = []
-        if not path.exists():
-            self._append(whose)
-            return
-        # a line that was cut off when the search was killed is a trial that was not finished
-        lines = list(_whole_lines(path))
-        if not lines or lines[0] != whose:
+        whose = {
+            "interactions": fingerprint(dataset.interactions),
+            "random_split": dataset.random_split,
+            "start": asdict(start),
+        }
+        first = json.dumps(whose).encode()
+        try:
+            kept = self._whole_lines()
+        except OSError as error:
+            raise self._unusable(error) from error
+        if kept and kept[0] != first:
             raise DataError(path.name, 1, "holds the trials of another search; give another --study")
-        self.trials = [Trial(AlsParameters(**line["parameters"]), line["ndcg"]) for line in lines[1:]]
-        path.write_text("".join(json.dumps(line) + "\n" for line in lines), "utf-8")
+        self.trials = [self._trial(number, line) for number, line in enumerate(kept[1:], 2)]
+        if not kept:
+            self._append(first)
 
     def add(self, trial: Trial) -> None:
         self.trials.append(trial)
-        self._append({"parameters": asdict(trial.parameters), "ndcg": trial.ndcg})
+        self._append(json.dumps({"parameters": asdict(trial.parameters), "ndcg": trial.ndcg}).encode())
 
-    def _append(self, line: dict[str, Any]) -> None:
-        with self._path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(line) + "\n")
+    def _whole_lines(self) -> list[bytes]:
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        with self._path.open("a+b") as file:
+            file.seek(0)
+            data = file.read()
+            if data[: len(OPENING)] != OPENING[: len(data)]:
+                raise DataError(self._path.name, 1, "is no study; give another --study")
+            # a line that was cut off when the search was killed is a trial that was not finished
+            whole = data[: data.rfind(b"\n") + 1]
+            file.truncate(len(whole))
+        return whole.splitlines()
 
-
-def _whole_lines(path: Path) -> Iterator[dict[str, Any]]:
-    for text in path.read_text("utf-8").splitlines():
+    def _trial(self, number: int, line: bytes) -> Trial:
         try:
-            yield json.loads(text)
-        except json.JSONDecodeError:
-            return
+            return TypeAdapter(Trial).validate_json(line)
+        except ValidationError as error:
+            raise DataError(self._path.name, number, f"expected a trial: {error.errors()[0]['msg']}") from error
+
+    def _append(self, line: bytes) -> None:
+        try:
+            with self._path.open("ab") as file:
+                file.write(line + b"\n")
+        except OSError as error:
+            raise self._unusable(error) from error
+
+    def _unusable(self, error: OSError) -> DataError:
+        return DataError(str(self._path), None, f"cannot keep the search's trials: {error.strerror}")
 
 
 def _proposed(number: int, trials: int, start: AlsParameters, before: list[Trial]) -> AlsParameters:

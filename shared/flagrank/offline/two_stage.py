@@ -95,7 +95,14 @@ def first_stage(dataset: Dataset, plan: TrainingPlan, embeddings: Embeddings | N
     factors = train(dataset, plan.als, lambda done: progress(name, done, iterations), embeddings)
     if plan.kind == "none":
         return factors
-    neighbours = learn_neighbours(factors.item_ids, dataset.interactions.latest(), plan.neighbours)
+    items = len(factors.item_ids)
+    neighbours = learn_neighbours(
+        factors.item_ids,
+        dataset.interactions.latest(),
+        plan.neighbours,
+        timed=dataset.timed,
+        progress=lambda done: progress("finding neighbours", done, items),
+    )
     return replace(factors, neighbours=neighbours)
 
 
