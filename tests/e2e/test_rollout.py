@@ -1,7 +1,8 @@
 """What a rollout promises, shown on eight environments under load: `uv run pytest -m rollout`.
 
 Not part of the other tests, since it takes minutes and its figures are times. The local cloud's AppConfig has pollers
-wait one second where AppConfig has them wait 15: only the kill switch is shown on the real interval.
+wait one second where AppConfig has them wait 15, and its minutes, which a rise bakes five of, last a fifth of a second:
+only the kill switch is shown on the real interval.
 """
 
 import json
@@ -24,6 +25,7 @@ pytestmark = [pytest.mark.rollout, pytest.mark.slow, pytest.mark.timeout(200)]
 
 ENVIRONMENTS = 8
 COMPRESSED_POLL_S = 1
+COMPRESSED: dict[str, Any] = {"flag_poll_s": COMPRESSED_POLL_S, "minute_s": 0.2}
 AWAY_S = 6
 # budgets for a model of 300 ms on a machine that also carries the load and the cloud
 FLAG = LOCAL_FLAG.model_copy(
@@ -126,7 +128,7 @@ def test_a_healthy_ramp_reaches_the_top_and_takes_nobody_back(start_cloud: Start
         FLAG.model_copy(update={"enabled": False, "percent": 0.0}),
         behaviour={**WELL, "latency_ms": 20.0},
         environments=ENVIRONMENTS,
-        flag_poll_s=COMPRESSED_POLL_S,
+        **COMPRESSED,
     )
     ramp = ("ramp", "1,5,25,50,100", "--no-shadow", *PACE, *LIMITS)
     with Load(cloud.url) as load:
@@ -162,7 +164,7 @@ def test_a_ramp_goes_on_after_appconfig_was_away(start_cloud: StartCloud) -> Non
         FLAG.model_copy(update={"enabled": False}),
         behaviour={**WELL, "latency_ms": 20.0},
         environments=4,
-        flag_poll_s=COMPRESSED_POLL_S,
+        **COMPRESSED,
     )
     appconfig = cloud._stand_ins["appconfig"]._process
     with Load(cloud.url) as load:
@@ -191,7 +193,7 @@ def test_a_ramp_begins_in_shadow(start_cloud: StartCloud) -> None:
         FLAG.model_copy(update={"enabled": False}),
         behaviour={**WELL, "latency_ms": 20.0},
         environments=ENVIRONMENTS,
-        flag_poll_s=COMPRESSED_POLL_S,
+        **COMPRESSED,
     )
     with Load(cloud.url) as load:
         climbing = begin(cloud, "ramp", "50", *PACE, *LIMITS)
@@ -212,7 +214,7 @@ def test_a_ramp_begins_in_shadow(start_cloud: StartCloud) -> None:
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_fault_rolls_back_by_itself(start_cloud: StartCloud, fault: str) -> None:
     """At 25 percent the LLM goes bad: the ramp switches off, and says why and at whose cost; no answer is a 5xx."""
-    cloud = start_cloud(FLAG, behaviour=WELL, environments=ENVIRONMENTS, flag_poll_s=COMPRESSED_POLL_S)
+    cloud = start_cloud(FLAG, behaviour=WELL, environments=ENVIRONMENTS, **COMPRESSED)
     with Load(cloud.url) as load:
         climbing = begin(cloud, "ramp", "25,50,100", *PACE, *LIMITS)
         await_percent(cloud, 25.0, 60)
