@@ -18,7 +18,7 @@ class BoostingParameters:
     min_data_in_leaf: int = 1000
     learning_rate: float = 0.05
     lambdarank_truncation_level: int = 100
-    rounds: int = 300
+    rounds: int = 150
 
 
 def boost(

@@ -27,7 +27,7 @@ type Block = npt.NDArray[np.float64]
 class NeighbourParameters:
     """`count` neighbours an item, ridge `regularization`, and the decay of co-occurrence with time, in seconds."""
 
-    count: int = 400
+    count: int = 200
     regularization: float = 500.0
     session_s: float = 600.0
 
