@@ -1,7 +1,7 @@
 """One request, top to bottom: user, candidates, decision, rerank, rules and diversity, answer."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -20,6 +20,7 @@ from flagrank.domain import (
     Recommendation,
     RecommendQuery,
     RerankTally,
+    ShadowComparison,
     UserId,
     UserKind,
     Versions,
@@ -101,32 +102,13 @@ class Recommender:
         with watch.step("rerank"):
             if decision.arm is Arm.TREATMENT and flag.document is not None:
                 deadline = Deadline(self.clock, started_s + flag.document.request_budget_ms / 1000)
-                try:
-                    intent = user_intent(factors, user, query.query)
-                    useless = _why_useless(pool, intent, flag.document, user, query)
-                    reranked = (
-                        Reranked(baseline_order(pool), useless, intent=intent)
-                        if useless
-                        else self._rerank(pool, intent, flag.document, decision, deadline, tally)
-                    )
-                except Exception:
-                    reranked = _failed(pool)
+                reranked = self._treated(factors, user, query, pool, flag.document, decision, deadline, tally)
             else:
                 reranked = Reranked(baseline_order(pool), decision.reason)
         with watch.step("rules"):
             never = {*user.seen.tolist(), *unwanted.tolist()}
             listed = partial(self._listed, factors=factors, never=never, pins=pins.tolist(), top_k=query.top_k)
-            shadow = None
-            try:
-                items = listed(reranked.pool)
-                if reranked.shadow is not None:
-                    head = slice(reranked.head)
-                    shadow = compare(items, listed(reranked.shadow), reranked.pool[head], reranked.shadow[head])
-            except Exception:
-                if not reranked.attempted:
-                    raise
-                reranked = _failed(pool)
-                items = listed(reranked.pool)
+            reranked, items, shadow = _served(reranked, pool, listed)
         watch.elapsed_ms["total"] = (self.clock.monotonic() - started_s) * 1000
         return Recommendation(
             user_id=user_id,
@@ -152,6 +134,26 @@ class Recommender:
         """Whose request it is, and its arm; raises InvalidRequest and FactorsUnavailable."""
         user_id = self.factors.current().parse_id("user_id", query.user_id)
         return user_id, decide(self.flags.current(FLAG_WAIT_MS).document, user_id)
+
+    def _treated(
+        self,
+        factors: Factors,
+        user: User,
+        query: RecommendQuery,
+        pool: Sequence[Candidate],
+        flag: FlagDocument,
+        decision: RolloutDecision,
+        deadline: Deadline,
+        tally: RerankTally,
+    ) -> Reranked:
+        try:
+            intent = user_intent(factors, user, query.query)
+            useless = _why_useless(pool, intent, flag, user, query)
+            if useless:
+                return Reranked(baseline_order(pool), useless, intent=intent)
+            return self._rerank(pool, intent, flag, decision, deadline, tally)
+        except Exception:
+            return _failed(pool)
 
     def _rerank(
         self,
@@ -220,6 +222,22 @@ def _kept(factors: Factors, rows: Rows, scores: Scores, size: int, pins: Rows) -
     if len(pins):
         kept |= np.isin(rows, pins)
     return candidates(factors, rows[kept], scores[kept])
+
+
+def _served(
+    reranked: Reranked, pool: Sequence[Candidate], listed: Callable[[Sequence[Ranked]], list[Ranked]]
+) -> tuple[Reranked, list[Ranked], ShadowComparison | None]:
+    try:
+        items, shadow = listed(reranked.pool), None
+        if reranked.shadow is not None:
+            head = slice(reranked.head)
+            shadow = compare(items, listed(reranked.shadow), reranked.pool[head], reranked.shadow[head])
+    except Exception:
+        if not reranked.attempted:
+            raise
+        failed = _failed(pool)
+        return failed, listed(failed.pool), None
+    return reranked, items, shadow
 
 
 def _failed(pool: Sequence[Candidate]) -> Reranked:
