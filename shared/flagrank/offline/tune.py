@@ -32,9 +32,6 @@ SPACE = {
 }
 CONTINUOUS = frozenset({"regularization", "alpha"})
 
-# how a study's first line begins, by which one that was cut off is known
-OPENING = b'{"interactions": '
-
 
 @dataclass(frozen=True, slots=True)
 class Trial:
@@ -85,8 +82,8 @@ def search(dataset: Dataset, start: AlsParameters, trials: int, study: Path, pro
     """Random search (Bergstra and Bengio 2012), narrowing to the neighbourhood of the best in its second half.
 
     `start` is the first trial. Each trial is written to `study` as it ends, and is not repeated by a later call with
-    the same data and start: it may be killed at any moment. Raises DataError where the file holds another search's
-    trials or cannot be kept, and where nobody has enough interactions to hold some out.
+    the same data and start: it may be killed at any moment. Raises DataError where the file is anything else (and
+    leaves it as it is) or cannot be kept, and where nobody has enough interactions to hold some out.
     """
     # users of few interactions run out of them: a later fold may hold nothing out
     cuts = [fold for fold in folds(dataset, FOLDS, start.seed) if fold.held_out is not None and len(fold.held_out)]
@@ -127,28 +124,27 @@ class _Study:
             "random_split": dataset.random_split,
             "start": asdict(start),
         }
-        first = json.dumps(whose).encode()
+        first = json.dumps(whose).encode() + b"\n"
         try:
-            kept = self._whole_lines()
+            kept = self._whole_lines(first)
         except OSError as error:
             raise self._unusable(error) from error
-        if kept and kept[0] != first:
-            raise DataError(path.name, 1, "holds the trials of another search; give another --study")
         self.trials = [self._trial(number, line) for number, line in enumerate(kept[1:], 2)]
         if not kept:
             self._append(first)
 
     def add(self, trial: Trial) -> None:
         self.trials.append(trial)
-        self._append(json.dumps({"parameters": asdict(trial.parameters), "ndcg": trial.ndcg}).encode())
+        self._append(json.dumps({"parameters": asdict(trial.parameters), "ndcg": trial.ndcg}).encode() + b"\n")
 
-    def _whole_lines(self) -> list[bytes]:
+    def _whole_lines(self, first: bytes) -> list[bytes]:
         self._path.parent.mkdir(parents=True, exist_ok=True)
         with self._path.open("a+b") as file:
             file.seek(0)
             data = file.read()
-            if data[: len(OPENING)] != OPENING[: len(data)]:
-                raise DataError(self._path.name, 1, "is no study; give another --study")
+            # before anything is cut off: somebody else's file stays as it is
+            if data[: len(first)] != first[: len(data)]:
+                raise DataError(self._path.name, 1, "is no study of these data and this start; give another --study")
             # a line that was cut off when the search was killed is a trial that was not finished
             whole = data[: data.rfind(b"\n") + 1]
             file.truncate(len(whole))
@@ -163,7 +159,7 @@ class _Study:
     def _append(self, line: bytes) -> None:
         try:
             with self._path.open("ab") as file:
-                file.write(line + b"\n")
+                file.write(line)
         except OSError as error:
             raise self._unusable(error) from error
 
