@@ -53,6 +53,19 @@ def test_a_list_of_one_item_is_not_diverse() -> None:
     assert beyond_accuracy.intra_list_diversity(make_factors(items=3).item_factors, [rows(1)]).tolist() == [0.0]
 
 
+def test_an_empty_list_counts_as_nought() -> None:
+    """Somebody who has seen everything gets one, and the means over users stay numbers."""
+    every: dict[str, Any] = {"seen_indptr": np.array([0, 4]), "seen_indices": np.arange(4, dtype=np.int32)}
+    factors = make_factors(items=4, users=1, **every)
+    answered = answers(baseline(factors), [1], 2)
+    lists = beyond_accuracy.rows_at(answered)
+    assert [len(shown) for shown in lists] == [0]
+    assert beyond_accuracy.coverage(factors, lists) == 0
+    assert beyond_accuracy.novelty(factors, lists).tolist() == [0]
+    assert beyond_accuracy.popularity_shift(factors, answered, lists).tolist() == [0]
+    assert beyond_accuracy.intra_list_diversity(factors.item_factors, lists).tolist() == [0]
+
+
 @given(st.lists(st.floats(-1, 1), min_size=1, max_size=50))
 def test_an_interval_lies_around_its_mean(values: list[float]) -> None:
     """And within the values."""

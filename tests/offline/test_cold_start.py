@@ -1,5 +1,6 @@
 """New users, new items, and the texts that speak for them."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -8,19 +9,19 @@ import pytest
 from flagrank.adapters.in_memory import HashedWordsEmbedder
 from flagrank.domain import RecommendQuery
 from flagrank.errors import EmbeddingUnavailable
+from flagrank.factors import Floats
 from flagrank.offline import item_embeddings, replay
 from flagrank.offline.cold_start import fold_in_curve, new_item_recall
-from flagrank.offline.interactions import Dataset
+from flagrank.offline.interactions import Dataset, Item
 from flagrank.offline.item_embeddings import PUBLISHED_DIMENSIONS, embed_items, embedder
 from flagrank.offline.movielens import read
 from flagrank.offline.neighbours import NeighbourParameters
-from flagrank.offline.new_items import TextFeatures, guess_factors
 from flagrank.offline.split import HELD_OUT_PER_USER, held_out_last
 from flagrank.offline.stage_report import prepare
 from flagrank.offline.train import AlsParameters, train
 from flagrank.offline.two_stage import TrainingPlan, train_two_stages
 from flagrank.settings import RuleSet
-from tests.offline.datasets import QUICK, shop
+from tests.offline.datasets import QUICK, as_dataset, shop
 from tests.offline.ml100k import FOLDER, needs_ml100k
 
 
@@ -31,29 +32,6 @@ def dataset() -> Dataset:
 
 def silent(*_: object) -> None:
     pass
-
-
-def test_a_linear_truth_is_found() -> None:
-    """Factors that are a linear function of the text's features are guessed to the digit."""
-    rng = np.random.default_rng(0)
-    slopes = rng.normal(size=(4, 3))
-    known, new = rng.normal(size=(80, 4)), rng.normal(size=(5, 4))
-    guessed = guess_factors(known, (known @ slopes).astype(np.float32), np.ones(80, np.float32), new)
-    assert guessed == pytest.approx(new @ slopes, abs=2e-2)
-
-
-def test_noise_shrinks_to_the_mean() -> None:
-    """Where texts say nothing, leave-one-out picks a penalty that says next to nothing."""
-    rng = np.random.default_rng(0)
-    known, new = rng.normal(size=(60, 20)), rng.normal(size=(30, 20))
-    factors = rng.normal(size=(60, 3)).astype(np.float32)
-    assert np.abs(guess_factors(known, factors, np.ones(60, np.float32), new)).mean() < 0.2
-
-
-def test_words_that_few_items_share_are_left_out() -> None:
-    """And those that all of them share, which tell nothing apart."""
-    texts = [f"common {'red' if number % 2 else 'blue'} model{number}" for number in range(20)]
-    assert TextFeatures.of(["one"] * 20, texts).weights.keys() == {"red", "blue"}
 
 
 def test_text_finds_users_for_new_items(dataset: Dataset) -> None:
@@ -121,6 +99,42 @@ def test_every_item_is_embedded_and_reduced(dataset: Dataset, monkeypatch: pytes
     factors = train(dataset, QUICK, embeddings=found)
     assert factors.item_embeddings is not None
     assert factors.item_embeddings[3] == pytest.approx(found[factors.item_id(3)])
+
+
+class Recorded(HashedWordsEmbedder):
+    """Keeps what it was sent."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.sent: list[str] = []
+
+    def embed(self, texts: Sequence[str]) -> Floats:
+        self.sent += texts
+        return super().embed(texts)
+
+
+def test_an_item_without_a_text_is_like_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A row of zeros, and nothing is sent: neither a stand-in's title nor a category alone speaks for an item."""
+    model = Recorded()
+    monkeypatch.setattr(item_embeddings, "embedder", lambda spec: model)
+    items: dict[int | str, Item] = {1: Item("Lamp", "home", ""), 2: Item(" ", "home", ""), 4: Item("", "home", "cup")}
+    few = replace(as_dataset([(1, 1, 1), (1, 2, 2), (2, 3, 3)]), items=items)
+    found = embed_items(few, "hashed", silent)
+    assert found is not None
+    assert {item_id: bool(row.any()) for item_id, row in found.items()} == {1: True, 2: False, 3: False, 4: True}
+    assert [text.split(".")[0] for text in model.sent] == ["Lamp", ""]
+    assert train(few, replace(QUICK, factors=2), embeddings=found).item_embeddings is not None
+
+
+@pytest.mark.parametrize("items", [{}, {1: Item(" ", "home", "")}])
+def test_a_catalogue_without_texts_has_no_embeddings(
+    items: dict[int | str, Item], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing is sent, and Stage 2 reads no texts."""
+    model = Recorded()
+    monkeypatch.setattr(item_embeddings, "embedder", lambda spec: model)
+    assert embed_items(replace(as_dataset([(1, 1, 1), (1, 2, 2)]), items=items), "hashed", silent) is None
+    assert not model.sent
 
 
 def test_no_embedder_is_no_embeddings(dataset: Dataset) -> None:

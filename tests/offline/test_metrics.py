@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flagrank.offline.metrics import ndcg_at_k, recall_at_k
+from flagrank.offline import metrics
+from flagrank.offline.metrics import bootstrap, ndcg_at_k, recall_at_k
 
 ITEMS = st.integers(0, 30)
 RANKED = st.lists(ITEMS, unique=True, max_size=25)
@@ -71,3 +72,12 @@ def test_what_lies_behind_k_is_not_looked_at(ranked: list[int], relevant: set[in
     """A list and its first k items score the same."""
     for metric in (recall_at_k, ndcg_at_k):
         assert metric([ranked], [relevant], k) == metric([ranked[:k]], [relevant], k)
+
+
+@pytest.mark.parametrize("counts", [1, 7, 50, 51, 330, 10**7])
+def test_a_bootstrap_in_parts_gives_the_same_figures(counts: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As reports show them, a resample at a time, a few or all at once: how much memory there is shows in nothing."""
+    values = np.random.default_rng(0).normal(size=50)
+    expected = bootstrap(values, 33).document()
+    monkeypatch.setattr(metrics, "CHUNK_COUNTS", counts)
+    assert bootstrap(values, 33).document() == expected

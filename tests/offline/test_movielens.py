@@ -102,6 +102,13 @@ def test_a_missing_file_is_named(folder: Path, name: str) -> None:
         read(folder)
 
 
+def test_a_base_that_holds_some_of_the_test_is_refused(folder: Path) -> None:
+    """Whatever would be measured on it would be too good; the number of pairs tells how bad it is."""
+    (folder / "ua.test").write_text(TEST + "1\t1\t5\t100\n1\t2\t1\t900\n")
+    with pytest.raises(DataError, match=r"^ua\.base: expected none of the user-item pairs of ua\.test, found 2; get"):
+        read(folder)
+
+
 def test_an_empty_split_is_refused(folder: Path) -> None:
     """A base without ratings is no base."""
     (folder / "ua.base").write_text("")

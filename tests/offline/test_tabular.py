@@ -8,11 +8,12 @@ from hypothesis import strategies as st
 
 from flagrank.errors import DataError
 from flagrank.factors import Lexicon
-from flagrank.offline.interactions import Item, ids_array
+from flagrank.offline.interactions import SYNTHETIC, Item, ids_array
 from flagrank.offline.sources import read_dataset
 from flagrank.offline.tabular import read
 
 HEADER = "user_id,item_id,rating,timestamp\n"
+TIMESTAMP = "expected a timestamp in seconds, not milliseconds, from 0 to 1e+11"
 
 
 @pytest.fixture
@@ -95,10 +96,12 @@ def test_a_repeated_pair_keeps_its_latest_row(file: Path) -> None:
         ("1,10,-2,100", "expected a rating above 0 and up to 1e+15, got '-2'"),
         ("1,10,nan,100", "expected a rating above 0 and up to 1e+15, got 'nan'"),
         ("1,10,1e39,100", "expected a rating above 0 and up to 1e+15, got '1e39'"),
-        ("1,10,3,yesterday", "expected a timestamp from 0 to 1e+15, got 'yesterday'"),
-        ("1,10,3,1e30", "expected a timestamp from 0 to 1e+15, got '1e30'"),
-        ("1,10,3,inf", "expected a timestamp from 0 to 1e+15, got 'inf'"),
-        ("1,10,3,-1", "expected a timestamp from 0 to 1e+15, got '-1'"),
+        ("1,10,3,yesterday", f"{TIMESTAMP}, got 'yesterday'"),
+        ("1,10,3,1e30", f"{TIMESTAMP}, got '1e30'"),
+        ("1,10,3,inf", f"{TIMESTAMP}, got 'inf'"),
+        ("1,10,3,-1", f"{TIMESTAMP}, got '-1'"),
+        ("1,10,3,1764000000000", f"{TIMESTAMP}, got '1764000000000'"),
+        ("1,10,3,", "expected a timestamp, as in the rows before: all rows have one, or none has"),
         ('"1"0,10,3,100', "expected valid CSV: ',' expected after '\"'"),
     ],
 )
@@ -133,6 +136,20 @@ def test_a_file_that_is_no_csv_of_interactions_is_refused(file: Path, content: b
         read(file)
 
 
+def test_a_timestamp_after_rows_without_one_is_refused(file: Path) -> None:
+    """A row's number and a time do not compare."""
+    file.write_text(f"{HEADER}1,10,3,\n1,11,3,\n1,12,3,100\n")
+    with pytest.raises(DataError, match=r"^interactions\.csv:4: expected no timestamp, as in the rows before"):
+        read(file)
+
+
+@pytest.mark.parametrize(("timestamp", "timed"), [("100", True), ("0", True), ("", False)])
+def test_whether_rows_have_times_is_known(file: Path, timestamp: str, timed: bool) -> None:
+    """What is learned from times is left out where there are none; a time of 0 is one."""
+    file.write_text(f"{HEADER}1,10,3,{timestamp}\n1,11,3,{timestamp}\n")
+    assert read(file).timed is timed
+
+
 def test_time_may_begin_at_nought(file: Path) -> None:
     """A log that counts its own seconds starts there."""
     file.write_text(f"{HEADER}1,10,3,0\n")
@@ -158,6 +175,14 @@ def test_a_path_that_does_not_exist_is_refused(tmp_path: Path) -> None:
     """`--data` says what it would take instead."""
     with pytest.raises(DataError, match="no such file or folder; give 'synthetic'"):
         read_dataset(str(tmp_path / "nowhere"))
+
+
+def test_a_split_of_what_has_none_is_refused(file: Path) -> None:
+    """Ignored, it would promise another experiment than the one that runs."""
+    file.write_text("user_id,item_id\n1,10\n")
+    for data in (SYNTHETIC, str(file), str(file.parent)):
+        with pytest.raises(DataError, match="has no split 'ub': --split is for MovieLens 100K's folder alone"):
+            read_dataset(data, "ub")
 
 
 def test_texts_and_vocabulary_beside_the_interactions_are_read(file: Path) -> None:
