@@ -11,6 +11,7 @@ import pytest
 from flagrank.adapters.in_memory import InlineExecutor, ManualClock
 from flagrank.adapters.s3_factors import RETRY_S, S3FactorStore
 from flagrank.errors import FactorsUnavailable
+from flagrank.factors import Factors
 from tests.adapters.cloud import moto_cloud, new_bucket, point, publish
 from tests.adapters.loopback import client
 from tests.factories import make_factors
@@ -161,6 +162,28 @@ def test_a_reload_happens_behind_the_requests(s3: Any, bucket: str, clock: Manua
     assert len(held) == 1
     held[0]()
     assert store.current().version == new
+
+
+def test_a_set_is_warm_before_it_comes_into_force(
+    s3: Any, bucket: str, clock: ManualClock, store: S3FactorStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first set and a reloaded one: while a set still computes, requests get the one before."""
+    first = publish(s3, bucket, make_factors(seed=1))
+    assert "popular_rows" in vars(store.current())
+    second = publish(s3, bucket, make_factors(seed=2))
+    in_force: list[str] = []
+    warm = Factors.warm
+
+    def watched(factors: Factors) -> None:
+        in_force.append(store.current().version)
+        warm(factors)
+
+    monkeypatch.setattr(Factors, "warm", watched)
+    clock.advance(POLL_S)
+    store.current()
+    assert in_force == [first]
+    assert store.current().version == second
+    assert "popular_rows" in vars(store.current())
 
 
 def test_the_first_request_does_not_wait_for_a_thread_nor_a_later_one_for_a_reload(

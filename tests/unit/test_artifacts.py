@@ -11,9 +11,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flagrank.artifacts import ARRAYS, CATALOG, MANIFEST, decode, encode, parse_manifest
+from flagrank.artifacts import (
+    ARRAYS,
+    CATALOG,
+    EMBEDDING_GROUPS,
+    MANIFEST,
+    NEIGHBOUR_GROUPS,
+    decode,
+    encode,
+    parse_manifest,
+)
 from flagrank.errors import ArtifactError
-from flagrank.factors import Factors
+from flagrank.factors import Factors, Neighbours
+from flagrank.features import FEATURES, GROUPS
+from flagrank.stage2 import Linear, Stage2, Stage2Document
 from tests.factories import make_factors
 
 CREATED = "2026-01-02T03:04:05+00:00"
@@ -45,6 +56,16 @@ def test_string_ids_survive() -> None:
     """Unicode ids are stored without pickle."""
     ids: dict[str, Any] = {"item_ids": np.array([f"sku-ä{row}" for row in range(5)]), "user_ids": np.array(["a", "b"])}
     assert decoded(encoded(make_factors(5, 2, **ids))).item_id(3) == "sku-ä3"
+
+
+def test_what_training_measured_survives() -> None:
+    """The manifest keeps it for people; the version is that of the content, however it was found."""
+    metrics = {"search": {"folds": 2, "ndcg@10": 0.25, "seed_spread": 0.004}}
+    measured = encode(make_factors(), created=CREATED, training={}, metrics=metrics)
+    plain = encode(make_factors(), created=CREATED, training={})
+    assert parse_manifest(measured[MANIFEST]).metrics == metrics
+    assert parse_manifest(plain[MANIFEST]).metrics == {}
+    assert parse_manifest(measured[MANIFEST]).version == parse_manifest(plain[MANIFEST]).version
 
 
 def test_equal_content_has_an_equal_version() -> None:
@@ -111,6 +132,36 @@ def test_an_inconsistent_set_is_refused(change: Callable[[dict[str, np.ndarray]]
     """Right checksums are not enough: what retrieval relies on is checked."""
     with pytest.raises(ArtifactError):
         decoded(resealed(change))
+
+
+def reading(*features: str) -> Stage2:
+    """A model that reads these features."""
+    width = len(features)
+    linear = Linear(mean=(0.0,) * width, scale=(1.0,) * width, weights=(1.0,) * width)
+    return Stage2(Stage2Document(features=features, pool=10, linear=linear))
+
+
+@pytest.mark.parametrize(
+    ("group", "part"),
+    [(group, "neighbours") for group in NEIGHBOUR_GROUPS] + [(group, "embeddings") for group in EMBEDDING_GROUPS],
+)
+def test_a_model_without_what_it_reads_is_refused(group: str, part: str) -> None:
+    """Its columns would be nought for everybody, and its order no order that anybody measured."""
+    for feature in GROUPS[group]:
+        with pytest.raises(ArtifactError, match=f"not consistent: expected {part}, which Stage 2 reads$"):
+            decoded(encoded(make_factors(stage2=reading("als", feature))))
+
+
+def test_a_model_with_what_it_reads_is_taken() -> None:
+    """All features with neighbours and embeddings, and without them those that need neither."""
+    rows, weights = np.zeros((50, 2), np.int32), np.zeros((50, 2), np.float32)
+    whole = {"neighbours": Neighbours(rows, weights, weights), "item_embeddings": np.eye(50, 4, dtype=np.float32)}
+    optional = {name for group in NEIGHBOUR_GROUPS + EMBEDDING_GROUPS for name in GROUPS[group]}
+    plain = [name for name in FEATURES if name not in optional]
+    for factors in (make_factors(stage2=reading(*FEATURES), **whole), make_factors(stage2=reading(*plain))):
+        read = decoded(encoded(factors))
+        assert read.stage2 is not None
+        assert read.stage2.features == factors.stage2.features  # type: ignore[union-attr]
 
 
 def test_a_pickled_array_is_never_loaded() -> None:

@@ -1,11 +1,14 @@
 """Look-ups over a set of factors."""
 
+from functools import cached_property
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from flagrank.errors import InvalidRequest
+from flagrank.factors import Factors
 from tests.factories import make_factors
 
 
@@ -46,3 +49,13 @@ def test_unknown_users_have_no_row() -> None:
     """Ids below, between and above the known ones are unknown."""
     factors = make_factors(users=3, user_ids=np.array([10, 20, 30], np.int64))
     assert [factors.user_row(user_id) for user_id in (5, 10, 15, 30, 99)] == [None, 0, None, 2, None]
+
+
+@pytest.mark.parametrize("users", [0, 10])
+def test_a_warm_set_leaves_nothing_to_the_first_request(users: int) -> None:
+    """Whatever is computed once is computed by then, with or without users."""
+    factors = make_factors(users=users)
+    factors.warm()
+    lazy = {name for name, value in vars(Factors).items() if isinstance(value, cached_property)}
+    assert lazy
+    assert lazy <= vars(factors).keys()
