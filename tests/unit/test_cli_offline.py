@@ -92,7 +92,98 @@ def test_train_as_json(flagrank: Flagrank, ratings: Path) -> None:
         "folder": "set",
         "items": 29,
         "users": 6,
+        "stage2": "blend",
     }
+
+
+def test_train_warns_of_factors_that_tell_nobody_apart(flagrank: Flagrank, ratings: Path) -> None:
+    """On standard error, with what to do; the set is written and the exit code is 0."""
+    ended = train_quickly(flagrank, "--out", "set", "--json")
+    assert ended.code == 0
+    assert json.loads(ended.out)["folder"] == "set"
+    assert ended.err.startswith("warning: the item factors span 1.0 of 4 directions")
+    assert ended.err.endswith("such as less --regularization: --tune searches them\n")
+    assert ended.err.count("\n") == 1
+
+
+@pytest.mark.parametrize("factors", [1, 2, 4])
+def test_train_does_not_warn_of_factors_that_differ(flagrank: Flagrank, ratings: Path, factors: int) -> None:
+    """However few there are."""
+    ended = train_quickly(flagrank, "--out", "set", "--regularization", "0.1", "--factors", str(factors))
+    assert (ended.code, ended.err) == (0, "")
+
+
+def test_train_says_that_no_stage_2_was_learned(flagrank: Flagrank, ratings: Path) -> None:
+    """In a line of its own, and in the document."""
+    ratings.write_text("user_id,item_id\n" + "".join(f"{user},{item}\n" for user in range(6) for item in range(12)))
+    plain, document = train_quickly(flagrank, "--out", "set"), train_quickly(flagrank, "--out", "set", "--json")
+    assert plain.code == document.code == 0
+    assert plain.out.splitlines()[1:] == [
+        "no Stage 2: nobody has enough interactions to learn one from, and ALS's order is served"
+    ]
+    assert json.loads(document.out)["stage2"] == "none"
+
+
+def test_train_without_a_stage_2_by_request_says_no_more(flagrank: Flagrank, ratings: Path) -> None:
+    """Who asked for none need not be told."""
+    ended = train_quickly(flagrank, "--out", "set", "--stage2", "none")
+    assert ended.code == 0
+    assert ended.out.count("\n") == 1
+
+
+def tune_quickly(flagrank: Flagrank, *more: str) -> Ended:
+    return train_quickly(flagrank, "--stage2", "none", "--tune", "--trials", "3", *more)
+
+
+def test_tune_says_what_it_found_and_how_sure_it_is(flagrank: Flagrank, ratings: Path) -> None:
+    """One line of the best trial and how far seeds move it; the same in the document and in the manifest."""
+    plain, document = (
+        tune_quickly(flagrank, "--out", "set"),
+        json.loads(tune_quickly(flagrank, "--out", "set", "--json").out),
+    )
+    manifest = json.loads(Path("set/manifest.json").read_bytes())
+    tuning, search = document["tuning"], document["search"]
+    best = max(tuning["trials"], key=lambda trial: trial["ndcg"])
+    assert best == {**tuning["best"], "ndcg": search["ndcg@10"]}
+    assert len(tuning["trials"]) == 3
+    assert plain.out.splitlines()[1] == (
+        f"best of 3 trials: factors {best['factors']}, regularization {best['regularization']:g}, "
+        f"alpha {best['alpha']:g}, rating_weight {best['rating_weight']:g}, iterations {best['iterations']}: "
+        f"NDCG@10 {search['ndcg@10']:.4f} on folds, seeds {search['seed_spread']:.4f} apart"
+    )
+    assert manifest["metrics"] == {"search": search}
+    assert manifest["training"]["tuning"] == tuning
+    assert manifest["training"]["als"] == tuning["best"]
+
+
+@pytest.mark.parametrize("out", ["new/folder/set", "."])
+def test_tune_keeps_its_trials_beside_the_set(
+    flagrank: Flagrank, ratings: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, out: str
+) -> None:
+    """In a folder that does not exist yet, and beside the folder that one is in."""
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    ended = tune_quickly(flagrank, "--out", out, "--data", str(ratings))
+    assert ended.code == 0
+    folder = (tmp_path / "here" / out).resolve()
+    assert load(folder).version == ended.out.split(":")[0]
+    assert folder.with_name(f"{folder.name}.tuning.jsonl").read_bytes().count(b"\n") == 4
+
+
+def test_tune_refuses_a_study_that_is_a_folder(flagrank: Flagrank, ratings: Path, tmp_path: Path) -> None:
+    """One line, and no set."""
+    Path("mine").mkdir()
+    ended = tune_quickly(flagrank, "--out", "set", "--study", "mine")
+    assert ended.code == 2
+    assert ended.error() == "error: mine: cannot keep the search's trials: Is a directory"
+    assert not Path("set").exists()
+
+
+def test_train_refuses_a_split_of_csv(flagrank: Flagrank, ratings: Path) -> None:
+    """It has none."""
+    ended = train_quickly(flagrank, "--out", "set", "--split", "ub")
+    assert ended.code == 2
+    assert ended.error() == "error: ratings.csv: has no split 'ub': --split is for MovieLens 100K's folder alone"
 
 
 def test_train_records_its_parameters(flagrank: Flagrank, ratings: Path) -> None:

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 NO_STAGE2 = "no Stage 2: nobody has enough interactions to learn one from, and ALS's order is served"
 MIN_EFFECTIVE_RANK = 2.0
+# two or three factors span fewer directions at their best
+MIN_RANK_SHARE = 0.75
 
 DataOption = Annotated[
     str, typer.Option(help="synthetic, a MovieLens 100K folder, or CSV: user_id,item_id[,rating][,timestamp].")
@@ -87,14 +89,16 @@ def train(
     if neighbours is not None:
         plan = replace(plan, neighbours=NeighbourParameters(count=neighbours))
     artifact_folder.check_replaceable(out)
-    found = _search(data, split, plan, trials, study or out.with_name(f"{out.name}.tuning.jsonl")) if tune else None
+    # resolved: `--out .` has no name
+    beside = out.resolve().with_name(f"{out.resolve().name}.tuning.jsonl")
+    found = _search(data, split, plan, trials, study or beside) if tune else None
     record: dict[str, Any] = {"tuning": found.document()} if found else {}
     metrics = {"search": found.metrics()} if found else {}
     if found:
         plan = replace(plan, als=found.best.parameters)
     trained = train_into(out, data, split, plan, embedder, record, metrics)
     rank = effective_rank(trained)
-    if rank < min(MIN_EFFECTIVE_RANK, plan.als.factors):
+    if rank < min(MIN_EFFECTIVE_RANK, MIN_RANK_SHARE * plan.als.factors):
         stderr.print(f"warning: {_collapsed(rank, plan.als.factors)}", markup=False, soft_wrap=True)
     items, users = len(trained.item_ids), len(trained.user_ids)
     learned = plan.kind if trained.stage2 else "none"
@@ -134,8 +138,10 @@ def train_into(
         trained = train_two_stages(dataset, plan, embeddings, progress).factors
     created = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
     recorded = {"dataset": dataset.name, "embedder": embedder, **plan.recorded(), **(record or {})}
+    # resolved before a new folder takes the place of the one that we may be in
+    written = out.resolve()
     artifact_folder.save(encode(trained, created=created, training=recorded, metrics=metrics), out)
-    return artifact_folder.load(out)
+    return artifact_folder.load(written)
 
 
 def _search(data: str, split: str, plan: "TrainingPlan", trials: int, study: Path) -> "Found":
