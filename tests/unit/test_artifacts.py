@@ -155,13 +155,17 @@ def test_a_model_without_what_it_reads_is_refused(group: str, part: str) -> None
 def test_a_model_with_what_it_reads_is_taken() -> None:
     """All features with neighbours and embeddings, and without them those that need neither."""
     rows, weights = np.zeros((50, 2), np.int32), np.zeros((50, 2), np.float32)
-    whole = {"neighbours": Neighbours(rows, weights, weights), "item_embeddings": np.eye(50, 4, dtype=np.float32)}
+    whole: dict[str, Any] = {
+        "neighbours": Neighbours(rows, weights, weights),
+        "item_embeddings": np.eye(50, 4, dtype=np.float32),
+    }
     optional = {name for group in NEIGHBOUR_GROUPS + EMBEDDING_GROUPS for name in GROUPS[group]}
     plain = [name for name in FEATURES if name not in optional]
     for factors in (make_factors(stage2=reading(*FEATURES), **whole), make_factors(stage2=reading(*plain))):
         read = decoded(encoded(factors))
         assert read.stage2 is not None
-        assert read.stage2.features == factors.stage2.features  # type: ignore[union-attr]
+        assert factors.stage2 is not None
+        assert read.stage2.features == factors.stage2.features
 
 
 def test_a_pickled_array_is_never_loaded() -> None:
