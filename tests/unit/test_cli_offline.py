@@ -179,6 +179,14 @@ def test_tune_refuses_a_study_that_is_a_folder(flagrank: Flagrank, ratings: Path
     assert not Path("set").exists()
 
 
+def test_tune_refuses_a_study_in_the_folder_of_the_set(flagrank: Flagrank, ratings: Path) -> None:
+    """The set would find a folder that is neither new nor a set, when the search is over."""
+    ended = tune_quickly(flagrank, "--out", "set", "--study", "set/study.jsonl")
+    assert ended.code == 2
+    assert ended.error() == "error: set/study.jsonl: lies in the folder of --out; give another --study"
+    assert not Path("set").exists()
+
+
 def test_train_refuses_a_split_of_csv(flagrank: Flagrank, ratings: Path) -> None:
     """It has none."""
     ended = train_quickly(flagrank, "--out", "set", "--split", "ub")

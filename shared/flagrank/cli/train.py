@@ -10,6 +10,7 @@ import typer
 
 from flagrank.adapters.aws_errors import aws_errors
 from flagrank.cli.output import JsonFlag, emit_json, progress_bar, stderr, stdout
+from flagrank.errors import DataError
 from flagrank.intent import ITEM_TEXT_TOKENS
 
 if TYPE_CHECKING:
@@ -89,9 +90,7 @@ def train(
     if neighbours is not None:
         plan = replace(plan, neighbours=NeighbourParameters(count=neighbours))
     artifact_folder.check_replaceable(out)
-    # resolved: `--out .` has no name
-    beside = out.resolve().with_name(f"{out.resolve().name}.tuning.jsonl")
-    found = _search(data, split, plan, trials, study or beside) if tune else None
+    found = _search(data, split, plan, trials, _study(out, study)) if tune else None
     record: dict[str, Any] = {"tuning": found.document()} if found else {}
     metrics = {"search": found.metrics()} if found else {}
     if found:
@@ -142,6 +141,16 @@ def train_into(
     written = out.resolve()
     artifact_folder.save(encode(trained, created=created, training=recorded, metrics=metrics), out)
     return artifact_folder.load(written)
+
+
+def _study(out: Path, given: Path | None) -> Path:
+    # resolved: `--out .` has no name
+    folder = out.resolve()
+    study = given or folder.with_name(f"{folder.name}.tuning.jsonl")
+    if study.resolve().is_relative_to(folder):
+        # with it the folder would be no new one any more, and refused when the search is over
+        raise DataError(str(study), None, "lies in the folder of --out; give another --study")
+    return study
 
 
 def _search(data: str, split: str, plan: "TrainingPlan", trials: int, study: Path) -> "Found":
