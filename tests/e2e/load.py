@@ -30,11 +30,16 @@ class Answer:
 
 @dataclass
 class Load:
-    """Callers that ask one after another, each for a random user with a query that no cache knows."""
+    """Callers that ask one after another, each for a random user with a query that no cache knows.
+
+    Every eighth request is one of an `eager` user's, if there are any: a step of 1 % is judged on the requests of its
+    few users, and a small machine would need minutes for them.
+    """
 
     url: str
     callers: int = 8
     users: int = 5000
+    eager: Sequence[int] = ()
     answers: list[Answer] = field(default_factory=list)
     _stopped: threading.Event = field(default_factory=threading.Event)
     _threads: list[threading.Thread] = field(default_factory=list)
@@ -66,7 +71,9 @@ class Load:
         with closing(http.client.HTTPConnection(urlsplit(self.url).netloc, timeout=30)) as connection:
             while not self._stopped.is_set() and time.monotonic() < end_s:
                 number += 1
-                self.answers.append(_ask(connection, dice.randint(1, self.users), f"{caller}x{number}"))
+                is_eager = self.eager and number % 8 == 0
+                user = dice.choice(self.eager) if is_eager else dice.randint(1, self.users)
+                self.answers.append(_ask(connection, user, f"{caller}x{number}"))
 
 
 def _ask(connection: http.client.HTTPConnection, user: int, word: str) -> Answer:

@@ -17,7 +17,7 @@ import pytest
 
 from flagrank.local.cloud import LOCAL_FLAG, LocalCloud
 from flagrank.metrics import Metric
-from flagrank.rollout import FLAG_POLL_S, decide
+from flagrank.rollout import FLAG_POLL_S, bucket, decide
 from tests.e2e.conftest import StartCloud, command
 from tests.e2e.load import Answer, Load
 
@@ -27,6 +27,8 @@ ENVIRONMENTS = 8
 COMPRESSED_POLL_S = 1
 COMPRESSED: dict[str, Any] = {"flag_poll_s": COMPRESSED_POLL_S, "minute_s": 0.2}
 AWAY_S = 6
+# few enough for each to be seen at each step: the arms are compared only where users are split as asked
+USERS = 1500
 # budgets for a model of 300 ms on a machine that also carries the load and the cloud
 FLAG = LOCAL_FLAG.model_copy(
     update={"percent": 5.0, "request_budget_ms": 3000, "call_budget_ms": 2000, "daily_usd_cap": 1000.0}
@@ -131,7 +133,8 @@ def test_a_healthy_ramp_reaches_the_top_and_takes_nobody_back(start_cloud: Start
         **COMPRESSED,
     )
     ramp = ("ramp", "1,5,25,50,100", "--no-shadow", *PACE, *LIMITS)
-    with Load(cloud.url) as load:
+    first = [user for user in range(1, USERS + 1) if bucket(FLAG.salt, user) < 100]
+    with Load(cloud.url, users=USERS, eager=first) as load:
         climbing = begin(cloud, *ramp)
         await_percent(cloud, 5.0, 150)
         climbing.send_signal(signal.SIGINT)
