@@ -67,8 +67,12 @@ def build_prompt(intent: str, texts: Sequence[str]) -> Prompt:
 def clean(text: str) -> str:
     """A text made harmless: NFKC, control and format characters out, fence marks broken, length capped."""
     normal = unicodedata.normalize("NFKC", text)
-    printable = "".join(" " if unicodedata.category(char).startswith("C") else char for char in normal)
+    printable = normal if normal.isprintable() else "".join(map(_printable, normal))
     return _FENCE.sub(" ", printable)[:MAX_TEXT_CHARS].strip()
+
+
+def _printable(char: str) -> str:
+    return " " if unicodedata.category(char).startswith("C") else char
 
 
 def shuffled[T](items: Sequence[T], intent: str) -> list[T]:

@@ -6,25 +6,25 @@ from contextlib import contextmanager
 from typing import Any
 
 import orjson
-from moto.server import ThreadedMotoServer
 
 from flagrank.artifacts import POINTER, encode, parse_manifest
 from flagrank.factors import Factors
+from flagrank.local.processes import StandIn
+from flagrank.local.serve import HOST
 from tests.adapters.loopback import REGION
 
 CREATED = "2026-01-01T00:00:00Z"
 
 
 @contextmanager
-def moto_cloud() -> Iterator[str]:
-    """A moto server on a port of the system's choice; yields its address."""
-    server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
+def aws_stand_in() -> Iterator[str]:
+    """S3 and DynamoDB as the local cloud has them; yields their address."""
+    stand_in = StandIn("aws", HOST, {})
     try:
-        yield f"http://{host}:{port}"
+        stand_in.wait()
+        yield stand_in.url
     finally:
-        server.stop()
+        stand_in.stop()
 
 
 def new_bucket(s3: Any) -> str:

@@ -7,7 +7,7 @@ import pytest
 
 from flagrank.adapters.appconfig_flags import AppConfigFlagSource
 from flagrank.adapters.in_memory import ManualClock
-from tests.adapters.cloud import moto_cloud, new_bucket, new_table
+from tests.adapters.cloud import aws_stand_in, new_bucket, new_table
 from tests.adapters.loopback import AppConfigWire, client
 
 FLAG_POLL_S = 15
@@ -16,7 +16,7 @@ FLAG_MAX_AGE_S = 600.0
 
 @pytest.fixture(scope="session")
 def cloud_url() -> Iterator[str]:
-    with moto_cloud() as url:
+    with aws_stand_in() as url:
         yield url
 
 

@@ -12,7 +12,7 @@ from flagrank.adapters.in_memory import InlineExecutor, ManualClock
 from flagrank.adapters.s3_factors import RETRY_S, S3FactorStore
 from flagrank.errors import FactorsUnavailable
 from flagrank.factors import Factors
-from tests.adapters.cloud import moto_cloud, new_bucket, point, publish
+from tests.adapters.cloud import aws_stand_in, new_bucket, point, publish
 from tests.adapters.loopback import client
 from tests.factories import make_factors
 
@@ -258,7 +258,7 @@ def test_moving_the_pointer_back_rolls_back(s3: Any, bucket: str, clock: ManualC
 
 def test_the_factors_outlive_s3(clock: ManualClock) -> None:
     """With S3 gone after start, what was loaded serves, and comes back to life with the next good poll."""
-    with moto_cloud() as url:
+    with aws_stand_in() as url:
         s3 = client("s3", url)
         bucket = new_bucket(s3)
         version = publish(s3, bucket, make_factors())

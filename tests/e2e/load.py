@@ -1,4 +1,4 @@
-"""Steady load on a local cloud: who asked, which arm answered, and what with."""
+"""Steady load on a local cloud: who asked, which arm answered, what with and why."""
 
 import http.client
 import json
@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Self
 from urllib.parse import urlsplit
+from uuid import uuid4
 
 # a load that nobody stops ends by itself
 LONGEST_S = 300.0
@@ -26,13 +27,14 @@ class Answer:
     status: int
     arm: str
     mode: str
+    reason: str
 
 
 @dataclass
 class Load:
     """Callers that ask one after another, each for a random user with a query that no cache knows.
 
-    Every eighth request is one of an `eager` user's, if there are any: a step of 1 % is judged on the requests of its
+    Every other request is one of an `eager` user's, if there are any: a step of 1 % is judged on the requests of its
     few users, and a small machine would need minutes for them.
     """
 
@@ -41,6 +43,7 @@ class Load:
     users: int = 5000
     eager: Sequence[int] = ()
     answers: list[Answer] = field(default_factory=list)
+    _word: str = field(default_factory=lambda: uuid4().hex)
     _stopped: threading.Event = field(default_factory=threading.Event)
     _threads: list[threading.Thread] = field(default_factory=list)
 
@@ -71,9 +74,9 @@ class Load:
         with closing(http.client.HTTPConnection(urlsplit(self.url).netloc, timeout=30)) as connection:
             while not self._stopped.is_set() and time.monotonic() < end_s:
                 number += 1
-                is_eager = self.eager and number % 8 == 0
+                is_eager = self.eager and number % 2 == 0
                 user = dice.choice(self.eager) if is_eager else dice.randint(1, self.users)
-                self.answers.append(_ask(connection, user, f"{caller}x{number}"))
+                self.answers.append(_ask(connection, user, f"{self._word}x{caller}x{number}"))
 
 
 def _ask(connection: http.client.HTTPConnection, user: int, word: str) -> Answer:
@@ -82,8 +85,8 @@ def _ask(connection: http.client.HTTPConnection, user: int, word: str) -> Answer
         connection.request("GET", f"/recommend?user_id={user}&query=cordless+headset+{word}")
         response = connection.getresponse()
         told = json.loads(response.read())
-        status, arm, mode = response.status, told.get("arm", ""), told.get("mode", "")
+        status, arm, mode, reason = response.status, told.get("arm", ""), told.get("mode", ""), told.get("reason", "")
     except (OSError, ValueError, http.client.HTTPException):
         connection.close()
-        status, arm, mode = 0, "", ""
-    return Answer(asked_s, time.monotonic(), user, status, arm, mode)
+        status, arm, mode, reason = 0, "", "", ""
+    return Answer(asked_s, time.monotonic(), user, status, arm, mode, reason)

@@ -15,7 +15,7 @@ from flagrank.local.cloud import APPLICATION, ENVIRONMENT, LOCAL_FLAG, PROFILE, 
 from tests.e2e.conftest import StartCloud
 
 POLL_S = 1
-ENVIRONMENTS = 4
+ENVIRONMENTS = 2
 PATIENCE_S = 20.0
 EVENT: dict[str, Any] = json.loads((Path(__file__).parents[2] / "infra/events/alarm.json").read_text())
 # alpha 1 decides the arms and asks no LLM

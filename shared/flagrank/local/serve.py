@@ -5,7 +5,6 @@ however that ended.
 """
 
 import json
-import logging
 import signal
 import socket
 import sys
@@ -13,7 +12,6 @@ import threading
 from typing import Any
 
 import uvicorn
-from starlette.applications import Starlette
 
 HOST = "127.0.0.1"
 
@@ -23,23 +21,29 @@ def main() -> None:
     # Ctrl-C reaches the whole process group; the parent decides when its children end
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     name, host, options = sys.argv[1], sys.argv[2], json.loads(sys.argv[3])
+    _serve(_app(name, options), host)
+
+
+def _app(name: str, options: dict[str, Any]) -> Any:
+    # each process pays for what it serves
     if name == "aws":
-        _serve_moto(host)
-    else:
-        _serve(_app(name, options), host)
+        from flagrank.local import aws
 
-
-def _app(name: str, options: dict[str, Any]) -> Starlette:
-    from flagrank.local import appconfig, bedrock
-
+        return aws.create_app()
     if name == "appconfig":
+        from flagrank.local import appconfig
+
         return appconfig.create_app(**options)
+    from flagrank.local import bedrock
+
     return bedrock.create_app(bedrock.LLMBehaviour(**options))
 
 
-def _serve(app: Starlette, host: str) -> None:
+def _serve(app: Any, host: str) -> None:
     listener = bound_listener(host, 0)
-    server = uvicorn.Server(uvicorn.Config(app, log_level="warning", access_log=False, timeout_graceful_shutdown=1))
+    server = uvicorn.Server(
+        uvicorn.Config(app, log_level="warning", access_log=False, lifespan="off", timeout_graceful_shutdown=1)
+    )
 
     def watch() -> None:
         _announce(listener.getsockname()[1])
@@ -62,18 +66,6 @@ def bound_listener(host: str, port: int) -> socket.socket:
         listener.close()
         raise
     return listener
-
-
-def _serve_moto(host: str) -> None:
-    from moto.server import ThreadedMotoServer
-
-    # werkzeug would print a line for each of thousands of requests
-    logging.getLogger("werkzeug").setLevel(logging.ERROR)
-    server = ThreadedMotoServer(ip_address=host, port=0, verbose=False)
-    server.start()
-    _announce(server.get_host_and_port()[1])
-    sys.stdin.read()
-    server.stop()
 
 
 def _announce(port: int) -> None:
