@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from flagrank import pipeline
+from flagrank import listing, pipeline, treatment
 from flagrank.diversity import mmr
 from flagrank.domain import Arm, Mode, Reason
 from flagrank.errors import FactorsUnavailable, InvalidRequest
@@ -27,7 +27,7 @@ def test_a_request_without_an_answer_is_counted_in_its_arm(
 ) -> None:
     """A request and a failure, and who asked, so that the split of users stays right; the error goes on."""
     wired = Wired(flag)
-    monkeypatch.setattr(pipeline, "capped", bug)
+    monkeypatch.setattr(listing, "capped", bug)
     with pytest.raises(RuntimeError, match="a bug"):
         wired.recommend(7, query="wireless")
     assert wired.metrics.records == [
@@ -48,7 +48,7 @@ def test_what_the_caller_or_missing_factors_cause_is_not_counted() -> None:
 @pytest.mark.parametrize("place", ["user_intent", "worth_asking", "hybrid_order"])
 def test_a_bug_in_the_treatment_alone_costs_the_rerank(monkeypatch: pytest.MonkeyPatch, place: str) -> None:
     """Once the baseline's order exists the treated user gets it, under the one reason that is alarmed on."""
-    monkeypatch.setattr(pipeline, place, bug)
+    monkeypatch.setattr(treatment, place, bug)
     wired = Wired(TREATED)
     answer = wired.recommend(query="wireless")
     assert ids(answer) == ids(Wired(CONTROL).recommend(query="wireless"))
@@ -74,6 +74,6 @@ def test_rules_that_fail_on_the_llm_s_order_alone_serve_the_baseline(monkeypatch
         return bug() if next(calls) == 0 else mmr(*arguments)
 
     expected = ids(Wired(CONTROL).recommend(query="wireless"))
-    monkeypatch.setattr(pipeline, "mmr", fragile)
+    monkeypatch.setattr(listing, "mmr", fragile)
     answer = Wired(TREATED).recommend(query="wireless")
     assert (ids(answer), answer.mode, answer.reason) == (expected, Mode.FALLBACK_BASELINE, Reason.UNKNOWN)
