@@ -62,8 +62,9 @@ class FileEntry(BaseModel):
 class Manifest(BaseModel):
     """What a set consists of and how it came about. `training` and `metrics` are for people and for `evaluate`.
 
-    `metrics` is what training measured on folds of its own interactions, never on a test split. `search`, after
-    `--tune`: the number of `folds`, the best trial's mean `ndcg@10` on them, and how far other seeds move it.
+    `metrics` is what training measured on folds of its own interactions, never on a test split. `fold_held_out`:
+    both stages' means over its users, with a Stage 2 fitted to the other folds. `search`, after `--tune`: the number of
+    `folds`, the best trial's mean `ndcg@10` on them, and how far other seeds move it.
     """
 
     model_config = ConfigDict(frozen=True)

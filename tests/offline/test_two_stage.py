@@ -41,7 +41,7 @@ def random_examples(users: int = 200, pool: int = 20) -> Examples:
     table = rng.normal(size=(users * pool, 2)).astype(np.float32)
     labels = np.zeros(users * pool, np.int8)
     labels[np.arange(users) * pool + table[:, 0].reshape(users, pool).argmax(axis=1)] = 1
-    return Examples(("als", "als_z"), table, labels, np.full(users, pool), np.full(users, 30))
+    return Examples(("als", "als_z"), table, labels, np.full(users, pool), np.full(users, 30), np.ones(users, np.int64))
 
 
 def test_training_and_serving_see_the_same_features(dataset: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -22,6 +22,7 @@ LAYERS = (
     {"api", "direct"},
     {"service"},
     {"pipeline", "telemetry"},
+    {"treatment", "listing"},
     {"adapters", "retrieval", "reranking", "artifacts", "gating", "ramp"},
     {"scoring"},
     {"judging", "retreat", "ramp_plan", "standing"},

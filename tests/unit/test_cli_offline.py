@@ -96,6 +96,17 @@ def test_train_as_json(flagrank: Flagrank, ratings: Path) -> None:
     }
 
 
+def test_train_says_what_both_stages_reached_on_a_fold(flagrank: Flagrank) -> None:
+    """The same figures on the terminal, in the document and in the manifest."""
+    rows = (f"{user},{(7 * user + 3 * step) % 40},{step}" for user in range(40) for step in range(30))
+    Path("ratings.csv").write_text("\n".join(["user_id,item_id,timestamp", *rows]))
+    read = train_quickly(flagrank, "--out", "set", "--stage2", "linear")
+    said = json.loads(train_quickly(flagrank, "--out", "set", "--stage2", "linear", "--json").out)["fold_held_out"]
+    assert json.loads(Path("set/manifest.json").read_bytes())["metrics"] == {"fold_held_out": said}
+    first, second = (said[stage]["ndcg@10"] for stage in ("stage1", "stage2"))
+    assert read.out.endswith(f"training data: NDCG@10 {first:.4f} by ALS, {second:.4f} with Stage 2\n")
+
+
 def test_train_warns_of_factors_that_tell_nobody_apart(flagrank: Flagrank, ratings: Path) -> None:
     """On standard error, with what to do; the set is written and the exit code is 0."""
     ended = train_quickly(flagrank, "--out", "set", "--json")

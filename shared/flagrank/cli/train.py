@@ -95,7 +95,7 @@ def train(
     metrics = {"search": found.metrics()} if found else {}
     if found:
         plan = replace(plan, als=found.best.parameters)
-    trained = train_into(out, data, split, plan, embedder, record, metrics)
+    trained, metrics = train_into(out, data, split, plan, embedder, record, metrics)
     rank = effective_rank(trained)
     if rank < min(MIN_EFFECTIVE_RANK, MIN_RANK_SHARE * plan.als.factors):
         stderr.print(f"warning: {_collapsed(rank, plan.als.factors)}", markup=False, soft_wrap=True)
@@ -108,6 +108,9 @@ def train(
     stdout.print(f"{trained.version}: {items} items, {users} users, {plan.als.factors} factors, in {out}", markup=False)
     if found:
         stdout.print(_best(found), markup=False)
+    if "fold_held_out" in metrics:
+        first, second = (metrics["fold_held_out"][stage]["ndcg@10"] for stage in ("stage1", "stage2"))
+        stdout.print(f"on a fold held out of the training data: NDCG@10 {first:.4f} by ALS, {second:.4f} with Stage 2")
     if learned != plan.kind:
         stdout.print(NO_STAGE2, markup=False)
 
@@ -120,13 +123,14 @@ def train_into(
     embedder: str = "none",
     record: dict[str, Any] | None = None,
     metrics: dict[str, Any] | None = None,
-) -> "Factors":
-    """Trains on the data and saves the set in the folder; gives the factors as they will be served.
+) -> "tuple[Factors, dict[str, Any]]":
+    """Trains on the data and saves the set in the folder; gives the factors as they will be served, and the metrics.
 
-    The manifest keeps `record` in its `training`, and `metrics`.
+    The manifest keeps `record` in its `training`, and `metrics` with what both stages reached on a fold of the data.
     """
     from flagrank.artifacts import encode
     from flagrank.offline import artifact_folder
+    from flagrank.offline.fold_quality import fold_quality
     from flagrank.offline.item_embeddings import embed_items
     from flagrank.offline.sources import read_dataset
     from flagrank.offline.two_stage import train_two_stages
@@ -134,13 +138,15 @@ def train_into(
     dataset = read_dataset(data, split)
     with progress_bar() as progress, aws_errors():
         embeddings = embed_items(dataset, embedder, progress)
-        trained = train_two_stages(dataset, plan, embeddings, progress).factors
+        stages = train_two_stages(dataset, plan, embeddings, progress)
+        quality = fold_quality(stages.examples, plan.features(dataset, embedded=embeddings is not None), plan, progress)
     created = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
     recorded = {"dataset": dataset.name, "embedder": embedder, **plan.recorded(), **(record or {})}
     # resolved before a new folder takes the place of the one that we may be in
     written = out.resolve()
-    artifact_folder.save(encode(trained, created=created, training=recorded, metrics=metrics), out)
-    return artifact_folder.load(written)
+    measured = {**(metrics or {}), **({"fold_held_out": quality} if quality else {})}
+    artifact_folder.save(encode(stages.factors, created=created, training=recorded, metrics=measured), out)
+    return artifact_folder.load(written), measured
 
 
 def _study(out: Path, given: Path | None) -> Path:

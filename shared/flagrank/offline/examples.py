@@ -21,7 +21,8 @@ class Examples:
     """Candidates of many users, one after another.
 
     `table` (m, features) float32 with the columns `names`, `labels` (m,) int8: 1 for a held-out item; by user, (users,)
-    int64: `sizes`, how many rows the user has, and `histories`, of how many interactions those were made.
+    int64: `sizes`, how many rows the user has, `histories`, of how many interactions those were made, and `held_out`,
+    how many items were held out, among the candidates or not.
     """
 
     names: tuple[str, ...]
@@ -29,6 +30,7 @@ class Examples:
     labels: npt.NDArray[np.int8]
     sizes: npt.NDArray[np.int64]
     histories: npt.NDArray[np.int64]
+    held_out: npt.NDArray[np.int64]
 
     def columns(self, names: tuple[str, ...]) -> "Examples":
         """The same examples with these features alone."""
@@ -45,7 +47,7 @@ def collect(factors: Factors, held_out: Interactions, pool: int) -> Examples:
     ends = np.append(starts, len(by_user))[1:]
     drawn = np.sort(np.random.default_rng(0).permutation(len(user_ids))[:MAX_USERS])
     tables, labels = [np.empty((0, len(FEATURES)), np.float32)], [np.empty(0, np.int8)]
-    sizes, histories = [], []
+    sizes, histories, counts = [], [], []
     for place in drawn.tolist():
         user = resolve_user(factors, user_ids[place].item(), NO_ROWS)
         if user.vector is None:
@@ -60,12 +62,14 @@ def collect(factors: Factors, held_out: Interactions, pool: int) -> Examples:
         labels.append(np.isin(factors.item_ids[rows], chosen).astype(np.int8))
         sizes.append(len(rows))
         histories.append(len(user.seen))
+        counts.append(len(np.unique(chosen)))
     return Examples(
         FEATURES,
         np.concatenate(tables),
         np.concatenate(labels),
         np.array(sizes, np.int64),
         np.array(histories, np.int64),
+        np.array(counts, np.int64),
     )
 
 
@@ -78,4 +82,5 @@ def joined(parts: Iterable[Examples]) -> Examples:
         np.concatenate([part.labels for part in parts]),
         np.concatenate([part.sizes for part in parts]),
         np.concatenate([part.histories for part in parts]),
+        np.concatenate([part.held_out for part in parts]),
     )
