@@ -105,6 +105,22 @@ def test_off_wins_over_whoever_deploys_meanwhile(account: Account, operation: st
     assert account.states() == ["COMPLETE", "COMPLETE", "ROLLED_BACK", "COMPLETE"]
 
 
+def test_a_label_that_was_given_by_hand_is_not_in_the_way(account: Account) -> None:
+    """Somebody called version 3 `v4`; the change that makes version 4 goes through, under a name of its own."""
+    appconfig, profile = account.appconfig.client, {"ApplicationId": account.environment["ApplicationId"]}
+    profile["ConfigurationProfileId"] = appconfig.list_configuration_profiles(**profile)["Items"][0]["Id"]
+    by_hand = on(1).model_dump_json(by_alias=True).encode()
+    appconfig.create_hosted_configuration_version(
+        **profile, Content=by_hand, ContentType="application/json", VersionLabel="v4"
+    )
+    assert off(account) == FlagDocument(percent=50)
+    newest = account.rival().deployed().deployment
+    assert newest is not None
+    assert (newest.version, newest.name) == ("4", "v4-flagrank")
+    assert account.rival().document("v4") == on(1)
+    assert account.rival().document("v4-flagrank") == FlagDocument(percent=50)
+
+
 def test_off_goes_on_where_the_one_in_flight_has_ended_by_itself(account: Account) -> None:
     """Somebody else stopped it right before; AppConfig refuses to stop it twice."""
     account.appconfig.before["stop_deployment"] = lambda: account.stop(2)

@@ -146,15 +146,22 @@ class FlagControl:
     def _create_version(self, document: FlagDocument, description: str) -> int:
         latest = self._versions()
         number: int = latest[0]["VersionNumber"] if latest else 0
-        # naming the latest version makes AppConfig refuse this one if another operator was faster
-        created = self._client.create_hosted_configuration_version(
+        wanted = {
             **self._profile,
-            Description=_header(description),
-            Content=document.model_dump_json(by_alias=True, indent=2).encode(),
-            ContentType="application/json",
-            VersionLabel=f"v{number + 1}",
+            "Description": _header(description),
+            "Content": document.model_dump_json(by_alias=True, indent=2).encode(),
+            "ContentType": "application/json",
+            # naming the latest version makes AppConfig refuse this one if another operator was faster
             **({"LatestVersionNumber": number} if number else {}),
-        )
+        }
+        create, label = self._client.create_hosted_configuration_version, f"v{number + 1}"
+        try:
+            created = create(**wanted, VersionLabel=label)
+        except self._client.exceptions.ConflictException:
+            if latest != self._versions():
+                raise
+            # somebody labelled an earlier version by hand, which must not be in the way of `off`
+            created = create(**wanted, VersionLabel=f"{label}-flagrank")
         created_number: int = created["VersionNumber"]
         return created_number
 

@@ -75,7 +75,7 @@ class GuardedAppConfig:
                 Content=lowering.document.model_dump_json(by_alias=True, indent=2).encode(),
                 ContentType="application/json",
                 LatestVersionNumber=since.latest_version,
-                VersionLabel=f"v{since.latest_version + 1}",
+                VersionLabel=f"v{since.latest_version + 1}-guard",
             )["VersionNumber"]
             with self._without_monitor():
                 self._replace(version, lowering, since)
