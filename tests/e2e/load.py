@@ -1,4 +1,4 @@
-"""Steady load on a local cloud: who asked, which arm answered, what with and why."""
+"""Steady load on a local cloud: who asked, which arm answered, and what with."""
 
 import http.client
 import json
@@ -27,7 +27,6 @@ class Answer:
     status: int
     arm: str
     mode: str
-    reason: str
 
 
 @dataclass
@@ -85,8 +84,8 @@ def _ask(connection: http.client.HTTPConnection, user: int, word: str) -> Answer
         connection.request("GET", f"/recommend?user_id={user}&query=cordless+headset+{word}")
         response = connection.getresponse()
         told = json.loads(response.read())
-        status, arm, mode, reason = response.status, told.get("arm", ""), told.get("mode", ""), told.get("reason", "")
+        status, arm, mode = response.status, told.get("arm", ""), told.get("mode", "")
     except (OSError, ValueError, http.client.HTTPException):
         connection.close()
-        status, arm, mode, reason = 0, "", "", ""
-    return Answer(asked_s, time.monotonic(), user, status, arm, mode, reason)
+        status, arm, mode = 0, "", ""
+    return Answer(asked_s, time.monotonic(), user, status, arm, mode)

@@ -26,7 +26,7 @@ from flagrank.rollout import FLAG_POLL_S, FlagDocument, bucket, decide
 from tests.e2e.conftest import StartCloud, command
 from tests.e2e.load import Answer, Load
 
-pytestmark = [pytest.mark.rollout, pytest.mark.slow, pytest.mark.timeout(200)]
+pytestmark = [pytest.mark.rollout, pytest.mark.slow, pytest.mark.timeout(280)]
 
 ENVIRONMENTS = 8
 COMPRESSED_POLL_S = 1
@@ -45,7 +45,7 @@ OFF = FLAG.model_copy(update={"enabled": False})
 SHORT_HEAD = FLAG.model_copy(update={"enabled": False, "percent": 0.0, "top_m": 20})
 QUICK_MS, SLOW_MS = 20.0, 350.0
 WELL = {"ms_per_token": 0.0, "malformed": 0.0, "throttled": 0.0, "hang": 0.0, "billed": 1.0}
-# an unreadable answer is asked for once more, which doubles the latency: the limit lies between that and three times
+# by the figure that must fail: the latency of a good answer in ms, and what goes wrong
 FAULTS: dict[str, tuple[float, dict[str, float]]] = {
     "malformed": (QUICK_MS, {"malformed": 0.2}),
     "p95": (SLOW_MS, {"latency_ms": 3 * SLOW_MS}),
@@ -131,7 +131,7 @@ def test_the_kill_switch_reaches_everybody_within_the_poll_interval(start_cloud:
 class Climb:
     """A ramp that was interrupted at 5 %, had no AppConfig for a while at 50 %, and came down again by hand.
 
-    Moments in seconds on the monotonic clock; the way back to nothing is not among the deployments.
+    Moments in seconds on the monotonic clock; deployments oldest first.
     """
 
     load: Load
