@@ -99,6 +99,8 @@ class Ramp:
             self.told(f"{named(step)} stands since {deployed.deployment.started_at}: going on from there")
             return found(step, deployed.deployment, plan.flip_s, begun_s, plan.bake_s)
         what = f"ramp {named(step)} of {plan.named} ({self.reason})"
+        # whoever interrupted the look before this step is heard before it is taken
+        self.wait(0.0)
         while True:
             try:
                 standing = self.control.deploy(step, actor=self.actor, reason=what, since=deployed)

@@ -2,6 +2,7 @@
 
 import io
 import json
+import signal
 import time
 from dataclasses import dataclass, field
 
@@ -13,6 +14,7 @@ from flagrank.adapters.in_memory import ManualClock
 from flagrank.adapters.in_memory_control import InMemoryControl
 from flagrank.canary import judge
 from flagrank.cli.arms import arms_shown
+from flagrank.cli.ramp import Interrupts
 from flagrank.cli.target import Target
 from flagrank.errors import CloudError
 from flagrank.figures import ArmFigures, Arms, Limits
@@ -170,6 +172,26 @@ def test_ctrl_c_says_where_the_flag_is_left(
     monkeypatch.setattr("flagrank.cli.ramp.time.sleep", gone)
     assert flagrank(monkeypatch, "ramp", "5,25") == 1
     assert "cannot be read now: no answer" in capsys.readouterr().out
+
+
+def test_ctrl_c_is_heard_when_the_ramp_waits() -> None:
+    """What it was doing is done first, such as switching off; whoever waits is interrupted at once."""
+    interrupts, done = Interrupts(), False
+    with interrupts.heeded():
+        signal.raise_signal(signal.SIGINT)
+        done = True
+        with pytest.raises(KeyboardInterrupt):
+            interrupts.wait(60)
+    assert done
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_a_second_ctrl_c_is_heard_at_once() -> None:
+    """Somebody does not want to wait for a call that is slow."""
+    with Interrupts().heeded():
+        signal.raise_signal(signal.SIGINT)
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
 
 
 @pytest.mark.parametrize(

@@ -361,7 +361,7 @@ def test_a_switch_off_that_is_still_in_flight_is_awaited() -> None:
     waits = iter(range(99))
 
     def settling() -> None:
-        if not world.in_force().enabled and next(waits) == 3:
+        if not world.in_force().enabled and next(waits) == 4:
             world.control.become("COMPLETE")
 
     world.meanwhile = settling

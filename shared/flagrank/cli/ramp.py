@@ -1,8 +1,10 @@
 """`flagrank rollout ramp` and `watch`: the judge at work, step by step or just looking."""
 
+import signal
 import time
-from collections.abc import Sequence
-from dataclasses import asdict, replace
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
 from typing import Annotated, Any
 
 import typer
@@ -40,6 +42,41 @@ from flagrank.standing import Look, Standing, found, look
 WATCHED_S = 900.0
 
 
+@dataclass(slots=True)
+class Interrupts:
+    """Ctrl-C, heard while a ramp waits and not while it acts; the second one at once.
+
+    Raised anywhere, it could leave a version without its deployment, or a lock that the last call to AWS waits for.
+    """
+
+    _asked: bool = False
+    _waiting: bool = False
+
+    @contextmanager
+    def heeded(self) -> Iterator[None]:
+        """Has the block interrupted like this."""
+        before = signal.signal(signal.SIGINT, self._heed)
+        try:
+            yield
+        finally:
+            signal.signal(signal.SIGINT, before)
+
+    def wait(self, seconds: float) -> None:
+        """Sleeps; raises KeyboardInterrupt if it came meanwhile or since the last time."""
+        self._waiting = True
+        try:
+            if self._asked:
+                raise KeyboardInterrupt
+            time.sleep(seconds)
+        finally:
+            self._waiting = False
+
+    def _heed(self, *_: object) -> None:
+        if self._waiting or self._asked:
+            raise KeyboardInterrupt
+        self._asked = True
+
+
 @targeted
 def ramp(
     target: Target,
@@ -75,11 +112,11 @@ def ramp(
         deployed = control.deployed()
         asked.say(*_planned(plan, deployed, plan.begun(deployed)))
         return
-    climbing = Ramp(
-        plan, control, target.figures(), SystemClock(), time.sleep, who(actor), reason, _tell, target.ringing
-    )
+    figures, interrupts = target.figures(), Interrupts()
+    climbing = Ramp(plan, control, figures, SystemClock(), interrupts.wait, who(actor), reason, _tell, target.ringing)
     try:
-        report = climbing.run()
+        with interrupts.heeded():
+            report = climbing.run()
     except KeyboardInterrupt:
         asked.say(*_interrupted(control))
         raise typer.Exit(1) from None
