@@ -16,8 +16,9 @@ def fold_quality(
 ) -> dict[str, Any]:
     """Both stages' Recall and NDCG on the first fold, Stage 2 fitted to the others with the features `names`.
 
-    Each fold's Stage 1 was trained on the fold's rest. The first has the most users: some run out of interactions to
-    hold out. {} where the folds are too few or hold nothing to learn from.
+    Each fold's Stage 1 was trained on the fold's rest. Random folds may hold the same item out for a user: Stage 2 sees
+    features, and neither users nor items. The first has the most users: some run out of interactions to hold out. {}
+    where the folds are too few or hold nothing to learn from.
     """
     first, others = folds[:1], folds[1:]
     if not any(part.labels.any() for part in others) or not first[0].labels.any():
