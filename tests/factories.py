@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import orjson
 
-from flagrank.factors import Catalog, Factors, FoldIn, Lexicon
+from flagrank.model.factors import Catalog, Factors, FoldIn, Lexicon
 
 CATEGORIES = ("audio", "kitchen", "cycling")
 WORDS = ("wireless", "steel", "light", "compact", "red", "folding", "quiet")

@@ -5,10 +5,11 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from flagrank.canary import LATENCY_LADDER_MS, ArmFigures, Limit, Limits
-from flagrank.comparisons import LADDER, P95_TAIL
-from flagrank.confidence import Evidence, MeanExcess, Moments, Share, ShareExcess
-from flagrank.quantiles import QuantileExcess
+from flagrank.delivery.analysis.counts import LATENCY_LADDER_MS, ArmFigures
+from flagrank.delivery.analysis.eprocess import Evidence, MeanExcess, Moments, Share, ShareExcess
+from flagrank.delivery.analysis.limits import Limit, Limits
+from flagrank.delivery.analysis.measures import LADDER, P95_TAIL
+from flagrank.delivery.analysis.quantiles import QuantileExcess
 
 STEPS_PERCENT = (1.0, 5.0, 25.0, 50.0)
 REQUESTS_A_SECOND = 20

@@ -16,9 +16,9 @@ from flagrank.adapters.in_memory import (
 )
 from flagrank.bootstrap import wire
 from flagrank.domain import Recommendation, RecommendQuery
+from flagrank.flags.document import FlagDocument
 from flagrank.ports import Completion, Prompt
-from flagrank.rollout import FlagDocument
-from flagrank.service import Service
+from flagrank.serving.service import Service
 from flagrank.settings import Settings
 from tests.factories import make_factors
 

@@ -8,10 +8,10 @@ from typing import Any
 import boto3
 from botocore.config import Config
 
-from flagrank.adapters import guard_emf
-from flagrank.adapters.cloudwatch_alarms import on_since
-from flagrank.adapters.guard_appconfig import GuardedAppConfig
-from flagrank.guard import GOOD_AFTER_S, Alarm, read_alarm, respond, still_on
+from flagrank.adapters.control import guard_emf
+from flagrank.adapters.control.appconfig_guard import GuardedAppConfig
+from flagrank.adapters.control.cloudwatch_alarms import on_since
+from flagrank.delivery.guard import GOOD_AFTER_S, Alarm, read_alarm, respond, still_on
 
 # nobody waits for the answer, so it is patient
 _PATIENT = Config(connect_timeout=2, read_timeout=5, retries={"total_max_attempts": 4, "mode": "standard"})

@@ -8,7 +8,7 @@ from mangum import Mangum
 from mangum.adapter import DEFAULT_TEXT_MIME_TYPES
 
 from flagrank.bootstrap import build_app
-from flagrank.direct import as_http_event, body_of, is_http
+from flagrank.serving.bare_event import as_http_event, body_of, is_http
 
 # a line for each request is what the access log is for, and where botocore found its credentials interests nobody
 for chatty in ("mangum", "botocore"):

@@ -14,16 +14,16 @@ from flagrank.adapters.emf_metrics import EmfMetrics
 from flagrank.adapters.s3_factors import S3FactorStore
 from flagrank.adapters.system_clock import SystemClock
 from flagrank.adapters.tiered_cache import TieredScoreCache
-from flagrank.api import create_app
-from flagrank.breaker import Breaker
 from flagrank.errors import FactorsUnavailable
-from flagrank.judging import ListwiseJudge
-from flagrank.pipeline import Recommender
 from flagrank.ports import Clock, FactorStore, FlagSource, LLMClient, MetricsSink, ScoreCache
-from flagrank.reranking import LLMReranker
-from flagrank.service import Service
+from flagrank.rerank.breaker import Breaker
+from flagrank.rerank.listwise import ListwiseJudge
+from flagrank.rerank.reranker import LLMReranker
+from flagrank.serving.api import create_app
+from flagrank.serving.pipeline import Recommender
+from flagrank.serving.service import Service
+from flagrank.serving.telemetry import Telemetry
 from flagrank.settings import Settings
-from flagrank.telemetry import Telemetry
 
 INIT_FLAG_WAIT_MS = 2000.0
 

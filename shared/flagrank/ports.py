@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from flagrank.factors import Factors, Floats
-from flagrank.rollout import FlagDocument
+from flagrank.flags.document import FlagDocument
+from flagrank.model.factors import Factors, Floats
 
 
 class Clock(Protocol):
@@ -117,4 +117,4 @@ class MetricsSink(Protocol):
     """Where a request's figures go. Never raises."""
 
     def emit(self, arm: str, values: Mapping[str, float], metadata: Mapping[str, str]) -> None:
-        """Records `values` by metric name, units as in `flagrank.metrics`; ids, reasons and versions are metadata."""
+        """Records `values` by metric name, units as in `metric_names`; ids, reasons and versions are metadata."""

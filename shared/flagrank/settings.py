@@ -6,38 +6,11 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, Json, ValidationError, field_validator
 
 from flagrank.errors import ConfigurationError
-from flagrank.rollout import FLAG_POLL_S
+from flagrank.flags.document import FLAG_POLL_S
+from flagrank.ranking.rules import RuleSet
+from flagrank.rerank.pricing import ANY_MODEL, Price
 
 PREFIX = "FLAGRANK_"
-ANY_MODEL = "*"
-
-
-class Price(BaseModel):
-    """A model's price in USD per million tokens."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    input_usd: Annotated[float, Field(ge=0)]
-    output_usd: Annotated[float, Field(ge=0)]
-
-
-class RuleSet(BaseModel):
-    """What the business insists on, in every arm.
-
-    `block` and `pin` are item ids; `category_cap` is the most items one category may have in the list, 0 for no cap;
-    `mmr_lambda` is relevance's weight in maximal marginal relevance: 1 leaves the order as it is; `mmr_space` is what
-    items are alike in: their factors, or their texts' embeddings where they were published. `new_item_share` is the
-    largest share of the list for items that nobody has met yet.
-    """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    block: tuple[int | str, ...] = ()
-    pin: Annotated[tuple[int | str, ...], Field(max_length=20)] = ()
-    category_cap: Annotated[int, Field(ge=0)] = 0
-    mmr_lambda: Annotated[float, Field(ge=0, le=1)] = 1.0
-    mmr_space: Literal["factors", "embeddings"] = "factors"
-    new_item_share: Annotated[float, Field(ge=0, le=1)] = 0.2
 
 
 class Settings(BaseModel):

@@ -7,10 +7,10 @@ from typing import Any
 
 import orjson
 
-from flagrank.artifacts import POINTER, encode, parse_manifest
-from flagrank.factors import Factors
 from flagrank.local.processes import StandIn
 from flagrank.local.serve import HOST
+from flagrank.model.artifacts import POINTER, encode, parse_manifest
+from flagrank.model.factors import Factors
 from tests.adapters.loopback import REGION
 
 CREATED = "2026-01-01T00:00:00Z"

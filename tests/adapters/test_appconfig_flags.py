@@ -7,7 +7,7 @@ from botocore.exceptions import EndpointConnectionError
 
 from flagrank.adapters.appconfig_flags import AppConfigFlagSource
 from flagrank.adapters.in_memory import ManualClock
-from flagrank.rollout import FlagDocument
+from flagrank.flags.document import FlagDocument
 from tests.adapters.fixtures import FLAG_MAX_AGE_S as MAX_AGE_S
 from tests.adapters.fixtures import FLAG_POLL_S as POLL_S
 from tests.adapters.loopback import Answer, AppConfigWire, client, failure

@@ -7,7 +7,7 @@ import pytest
 
 from flagrank.adapters.appconfig_flags import AppConfigFlagSource
 from flagrank.adapters.in_memory import ManualClock
-from flagrank.rollout import FlagDocument
+from flagrank.flags.document import FlagDocument
 from tests.adapters.fixtures import FLAG_POLL_S
 from tests.adapters.loopback import Answer, AppConfigWire, Call
 

@@ -10,16 +10,9 @@ from botocore.exceptions import ClientError, ParamValidationError
 from botocore.validate import validate_parameters
 
 from flagrank.adapters.bedrock_llm import MAX_CLIENTS, BedrockLLM, translated
-from flagrank.errors import (
-    LLMRejected,
-    LLMThrottled,
-    LLMUnavailable,
-    RerankError,
-    RerankTimeout,
-    UnknownRerankError,
-)
+from flagrank.errors import LLMRejected, LLMThrottled, LLMUnavailable, RerankError, RerankTimeout, UnknownRerankError
 from flagrank.ports import Prompt
-from flagrank.prompting import ANSWER_SCHEMA
+from flagrank.rerank.prompting import ANSWER_SCHEMA
 from tests.adapters.loopback import Answer, Call, Loopback, client, converse_answer
 
 PROMPT = Prompt(system="judge", user="these items", size=2)

@@ -6,7 +6,7 @@ import orjson
 import pytest
 
 from flagrank.adapters.emf_metrics import EmfMetrics
-from flagrank.metrics import NAMESPACE, SERVICE, Metric
+from flagrank.metric_names import NAMESPACE, SERVICE, Metric
 
 
 def test_a_request_is_one_line_in_the_embedded_metric_format(capsys: pytest.CaptureFixture[str]) -> None:

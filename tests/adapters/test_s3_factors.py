@@ -11,7 +11,7 @@ import pytest
 from flagrank.adapters.in_memory import InlineExecutor, ManualClock
 from flagrank.adapters.s3_factors import RETRY_S, S3FactorStore
 from flagrank.errors import FactorsUnavailable
-from flagrank.factors import Factors
+from flagrank.model.factors import Factors
 from tests.adapters.cloud import aws_stand_in, new_bucket, point, publish
 from tests.adapters.loopback import client
 from tests.factories import make_factors

@@ -8,8 +8,10 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from flagrank.canary import LATENCY_LADDER_MS, ArmFigures, Limit, Limits, Outcome, judge
-from flagrank.confidence import Share, ShareExcess, split_p_value
+from flagrank.delivery.analysis.counts import LATENCY_LADDER_MS, ArmFigures
+from flagrank.delivery.analysis.eprocess import Share, ShareExcess, split_p_value
+from flagrank.delivery.analysis.limits import Limit, Limits
+from flagrank.delivery.analysis.verdict import Outcome, judge
 from tests.ramps import (
     HEALTHY,
     NOTHING_TOLERATED,

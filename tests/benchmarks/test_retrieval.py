@@ -6,8 +6,8 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from flagrank.factors import Floats, Rows
-from flagrank.retrieval import top_k
+from flagrank.candidates.als import top_k
+from flagrank.model.factors import Floats, Rows
 from tests.factories import make_factors
 
 DIMENSION = 64

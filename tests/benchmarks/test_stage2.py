@@ -6,15 +6,15 @@ from collections.abc import Callable
 
 import numpy as np
 
-from flagrank.factors import Factors
-from flagrank.features import feature_table
-from flagrank.offline.boosting import BoostingParameters, boost, exported
-from flagrank.offline.examples import joined
-from flagrank.offline.listwise import fit_linear
-from flagrank.offline.sources import read_dataset
-from flagrank.offline.two_stage import TrainingPlan, first_stage, fold_examples
-from flagrank.retrieval import NO_ROWS, resolve_user, top_k
-from flagrank.stage2 import Stage2, Stage2Document, TreeEnsemble
+from flagrank.candidates.als import NO_ROWS, resolve_user, top_k
+from flagrank.model.factors import Factors
+from flagrank.model.features import feature_table
+from flagrank.model.stage2 import Stage2, Stage2Document, TreeEnsemble
+from flagrank.offline.data.sources import read_dataset
+from flagrank.offline.training.boosting import BoostingParameters, boost, exported
+from flagrank.offline.training.examples import joined
+from flagrank.offline.training.linear import fit_linear
+from flagrank.offline.training.two_stage import TrainingPlan, first_stage, fold_examples
 from tests.offline.ml100k import FOLDER, needs_ml100k
 
 CANDIDATES = 200

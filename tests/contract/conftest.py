@@ -1,6 +1,6 @@
 """Fixtures for this folder."""
 
+from tests.adapters.control.guard_account import account
 from tests.adapters.fixtures import bucket, clock, cloud_url, dynamodb, s3, table, wire
-from tests.adapters.guard_account import account
 
 __all__ = ["account", "bucket", "clock", "cloud_url", "dynamodb", "s3", "table", "wire"]

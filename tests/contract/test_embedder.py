@@ -11,8 +11,8 @@ import pytest
 from flagrank.adapters.bedrock_embedder import BedrockEmbedder
 from flagrank.adapters.in_memory import HashedWordsEmbedder
 from flagrank.local.bedrock import LLMBehaviour, create_app
-from flagrank.offline.minilm import PACKAGE, WEIGHTS, MiniLM
-from flagrank.offline.sentence_transformer import SentenceTransformerEmbedder
+from flagrank.offline.training.minilm import PACKAGE, WEIGHTS, MiniLM
+from flagrank.offline.training.sentence_transformer import SentenceTransformerEmbedder
 from flagrank.ports import Embedder
 from tests.adapters.loopback import client
 from tests.local.conftest import served

@@ -8,7 +8,7 @@ import pytest
 from flagrank.adapters.in_memory import InlineExecutor, InMemoryFactorStore, ManualClock
 from flagrank.adapters.s3_factors import S3FactorStore
 from flagrank.errors import FactorsUnavailable
-from flagrank.factors import Factors
+from flagrank.model.factors import Factors
 from flagrank.ports import FactorStore
 from tests.adapters.cloud import publish
 from tests.factories import make_factors

@@ -6,8 +6,8 @@ import pytest
 
 from flagrank.adapters.appconfig_flags import AppConfigFlagSource
 from flagrank.adapters.in_memory import InMemoryFlagSource, ManualClock
+from flagrank.flags.document import FlagDocument
 from flagrank.ports import FlagSource
-from flagrank.rollout import FlagDocument
 from tests.adapters.loopback import AppConfigWire, client, failure
 
 POLL_S = 15

@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
+from flagrank.delivery.guard import Lowering
 from flagrank.errors import RolloutRefused
-from flagrank.guard import Lowering
-from flagrank.rollout import FlagDocument
-from tests.adapters.guard_account import Account
-from tests.unit.guarded_flag import OFF, FlagInMemory, on
+from flagrank.flags.document import FlagDocument
+from tests.adapters.control.guard_account import Account
+from tests.unit.delivery.guarded_flag import OFF, FlagInMemory, on
 
 type Deploy = Callable[[FlagDocument | None, float, bool], None]
 

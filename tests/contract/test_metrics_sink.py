@@ -8,7 +8,7 @@ import pytest
 
 from flagrank.adapters.emf_metrics import EmfMetrics
 from flagrank.adapters.in_memory import InMemoryMetrics
-from flagrank.metrics import Metric
+from flagrank.metric_names import Metric
 from flagrank.ports import MetricsSink
 
 VALUES: dict[str, float] = {Metric.REQUESTS: 1.0, Metric.FALLBACK: 0.0, Metric.RECOMMEND_LATENCY: 12.5}

@@ -7,15 +7,15 @@ from dataclasses import dataclass
 
 import pytest
 
-from flagrank.adapters.appconfig_control import FlagControl
+from flagrank.adapters.control.appconfig_rollout import FlagControl
+from flagrank.adapters.control.in_memory import InMemoryControl
 from flagrank.adapters.in_memory import ManualClock
-from flagrank.adapters.in_memory_control import InMemoryControl
-from flagrank.deployments import RolloutControl
+from flagrank.delivery.deployments import RolloutControl
+from flagrank.delivery.rollback import switch_off, way_back
 from flagrank.errors import ConfigurationError, RolloutRefused
+from flagrank.flags.document import FlagDocument
 from flagrank.local.appconfig import create_app
 from flagrank.local.seed import create_flag_profile
-from flagrank.retreat import switch_off, way_back
-from flagrank.rollout import FlagDocument
 from tests.adapters.loopback import client
 from tests.local.conftest import served
 

@@ -9,16 +9,17 @@ from typing import Any
 import httpx
 import pytest
 
-from flagrank.artifacts import encode
+from flagrank.flags.document import FlagDocument
 from flagrank.local.cloud import LOCAL_FLAG, LocalCloud
-from flagrank.offline import artifact_folder, synthetic
-from flagrank.offline.train import AlsParameters, train
-from flagrank.rollout import FlagDocument
+from flagrank.model.artifacts import encode
+from flagrank.offline.data import synthetic
+from flagrank.offline.publishing import artifact_folder
+from flagrank.offline.training.als import AlsParameters, train
 
 # generous budgets: what is tested here is behaviour, and the machine may be busy
 PATIENT = LOCAL_FLAG.model_copy(update={"percent": 100.0, "request_budget_ms": 4000, "call_budget_ms": 2000})
 
-COMMAND = "import sys; from flagrank.cli import main; sys.argv[0] = 'flagrank'; main()"
+COMMAND = "import sys; from flagrank.cli.app import main; sys.argv[0] = 'flagrank'; main()"
 
 type StartCloud = Callable[..., LocalCloud]
 

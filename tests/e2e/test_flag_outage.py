@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from flagrank.adapters.appconfig_control import FlagControl
 from flagrank.adapters.appconfig_flags import AppConfigFlagSource
+from flagrank.adapters.control.appconfig_rollout import FlagControl
 from flagrank.adapters.in_memory import (
     InMemoryFactorStore,
     InMemoryMetrics,
@@ -17,16 +17,17 @@ from flagrank.adapters.in_memory import (
     ScriptedLLM,
 )
 from flagrank.bootstrap import wire
+from flagrank.delivery.analysis.counts import LATENCY_LADDER_MS, ArmFigures, Arms
+from flagrank.delivery.observation import Look
+from flagrank.delivery.plan import RampPlan
+from flagrank.delivery.ramp import Ending, Ramp
 from flagrank.domain import Arm, Reason, Recommendation, RecommendQuery
-from flagrank.figures import LATENCY_LADDER_MS, ArmFigures, Arms
+from flagrank.flags.assignment import decide
+from flagrank.flags.document import FLAG_POLL_S, FlagDocument
 from flagrank.local.appconfig import create_app
 from flagrank.local.seed import create_flag_profile
-from flagrank.metrics import Metric
-from flagrank.ramp import Ending, Ramp
-from flagrank.ramp_plan import RampPlan
-from flagrank.rollout import FLAG_POLL_S, FlagDocument, decide
+from flagrank.metric_names import Metric
 from flagrank.settings import Settings
-from flagrank.standing import Look
 from tests.adapters.loopback import client
 from tests.factories import make_factors
 from tests.local.conftest import served

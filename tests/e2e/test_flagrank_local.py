@@ -15,7 +15,7 @@ import pytest
 from flagrank.errors import CloudError
 from tests.e2e.conftest import StartCloud
 
-COMMAND = "import sys; from flagrank.cli import main; sys.argv[0] = 'flagrank'; main()"
+COMMAND = "import sys; from flagrank.cli.app import main; sys.argv[0] = 'flagrank'; main()"
 
 
 @contextmanager

@@ -18,11 +18,12 @@ from typing import Any
 import httpx
 import pytest
 
-from flagrank.breaker import PROBE_AFTER_S
-from flagrank.deployments import Deployment
+from flagrank.delivery.deployments import Deployment
+from flagrank.flags.assignment import bucket, decide
+from flagrank.flags.document import FLAG_POLL_S, FlagDocument
 from flagrank.local.cloud import LOCAL_FLAG, LocalCloud
-from flagrank.metrics import Metric
-from flagrank.rollout import FLAG_POLL_S, FlagDocument, bucket, decide
+from flagrank.metric_names import Metric
+from flagrank.rerank.breaker import PROBE_AFTER_S
 from tests.e2e.conftest import StartCloud, command
 from tests.e2e.load import Answer, Load
 

@@ -9,12 +9,12 @@ import httpx
 import pytest
 from botocore.exceptions import ClientError
 
-from flagrank.adapters.appconfig_control import FlagControl
+from flagrank.adapters.control.appconfig_rollout import FlagControl
 from flagrank.adapters.in_memory import ManualClock
 from flagrank.errors import ConfigurationError, RolloutRefused
+from flagrank.flags.document import FlagDocument, json_schema
 from flagrank.local.appconfig import create_app
 from flagrank.local.seed import create_flag_profile
-from flagrank.rollout import FlagDocument, json_schema
 from tests.adapters.loopback import client
 from tests.local.conftest import Serve
 

@@ -11,9 +11,9 @@ from botocore.exceptions import ClientError
 from flagrank.adapters.bedrock_llm import BedrockLLM
 from flagrank.errors import CutOffAnswer, LLMThrottled, RerankError, RerankTimeout
 from flagrank.local.bedrock import LLMBehaviour, create_app
-from flagrank.offline.judges import judge
-from flagrank.parsing import parse_answer
-from flagrank.prompting import build_prompt
+from flagrank.offline.evaluation.llm_simulators import judge
+from flagrank.rerank.parsing import parse_answer
+from flagrank.rerank.prompting import build_prompt
 from tests.local.conftest import Serve
 
 FLAWLESS = LLMBehaviour(latency_ms=0, ms_per_token=0, malformed=0)

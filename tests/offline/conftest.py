@@ -9,8 +9,8 @@ import boto3
 import pytest
 from moto import mock_aws
 
-from flagrank.artifacts import MANIFEST, encode, parse_manifest
-from flagrank.offline import artifact_folder
+from flagrank.model.artifacts import MANIFEST, encode, parse_manifest
+from flagrank.offline.publishing import artifact_folder
 from tests.factories import make_factors
 
 CREATED = "2026-01-02T03:04:05+00:00"

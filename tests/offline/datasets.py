@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from flagrank.offline import synthetic
-from flagrank.offline.interactions import Dataset, Interactions
-from flagrank.offline.train import AlsParameters
+from flagrank.offline.data import synthetic
+from flagrank.offline.data.interactions import Dataset, Interactions
+from flagrank.offline.training.als import AlsParameters
 
 QUICK = AlsParameters(factors=6, regularization=0.5, alpha=8.0, iterations=8)
 

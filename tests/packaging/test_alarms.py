@@ -8,15 +8,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from flagrank.adapters import guard_emf
+from flagrank.adapters.control import guard_emf
+from flagrank.adapters.control.appconfig_guard import PATIENCE_S
 from flagrank.adapters.emf_metrics import EmfMetrics
-from flagrank.adapters.guard_appconfig import PATIENCE_S
+from flagrank.delivery.guard import SETTLED_S, Outcome
 from flagrank.domain import Arm
-from flagrank.guard import SETTLED_S, Outcome
-from flagrank.metrics import NAMESPACE, Metric
-from flagrank.rollout import FLAG_POLL_S, FlagDocument
+from flagrank.flags.document import FLAG_POLL_S, FlagDocument
+from flagrank.metric_names import NAMESPACE, Metric
 from tests.packaging.stack_template import RESOURCES, ROOT, TEMPLATE
-from tests.unit.guarded_flag import alarm
+from tests.unit.delivery.guarded_flag import alarm
 
 ALARMS = {name: entry["Properties"] for name, entry in RESOURCES.items() if entry["Type"] == "AWS::CloudWatch::Alarm"}
 JUDGED = {name: entry for name, entry in ALARMS.items() if "Metrics" in entry}

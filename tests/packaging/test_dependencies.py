@@ -6,96 +6,146 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Iterator
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "shared" / "flagrank"
-CORE = sorted(path.stem for path in PACKAGE.glob("*.py") if path.stem not in ("__init__", "bootstrap"))
 
-# arrows run down only: a module may import from its own layer or one further down
-LAYERS = (
-    {"functions", "cli"},
-    {"local"},
-    {"bootstrap", "offline"},
-    {"api", "direct"},
-    {"service"},
-    {"pipeline", "telemetry"},
-    {"treatment", "listing"},
-    {"adapters", "retrieval", "reranking", "artifacts", "gating", "ramp"},
-    {"scoring"},
-    {"judging", "retreat", "ramp_plan", "standing"},
-    {"deployments"},
-    {"breaker", "guard", "prompting", "parsing", "budget"},
-    {"canary"},
-    {"comparisons"},
-    {"quantiles"},
-    {"confidence", "figures"},
-    {"ports"},
-    {"features"},
-    {"rules", "diversity", "shadow", "rollout", "settings", "metrics", "intent", "factors"},
-    {"domain", "errors", "stage2"},
-)
-RANK = {name: rank for rank, layer in enumerate(LAYERS) for name in layer}
+# imports run down this list; packages on one line do not import each other
+ORDER = """
+functions
+cli
+local
+bootstrap  offline.evaluation  offline.publishing
+offline.training
+offline.metrics
+offline.data  adapters.control
+adapters  serving  delivery  settings
+rerank  delivery.analysis
+candidates  ranking  timing
+ports
+model  flags
+errors  metric_names
+domain
+"""
+LEVEL = {package: level for level, line in enumerate(ORDER.strip().splitlines()) for package in line.split()}
+
+# the wings do not know each other, except that learning measures what serves
+SERVING = {"candidates", "ranking", "rerank", "serving", "adapters"}
+CONTROL = {"delivery", "delivery.analysis", "adapters.control"}
+LEARNING = {package for package in LEVEL if package.startswith("offline")}
+STRANGERS = {**dict.fromkeys(SERVING, CONTROL | LEARNING), **dict.fromkeys(LEARNING, CONTROL)}
+STRANGERS |= dict.fromkeys(CONTROL, LEARNING | SERVING - {"adapters"})
+
+# where IO is allowed
+EDGES = ("adapters", "offline", "local", "cli", "bootstrap", "functions")
 
 
 def modules() -> Iterator[tuple[str, Path]]:
+    """Every production module by its dotted name, the package's own prefix left out."""
     for path in sorted(PACKAGE.rglob("*.py")):
-        if path.stem != "__init__" or path.parent != PACKAGE:
-            yield path.relative_to(PACKAGE).parts[0].removesuffix(".py"), path
+        parts = path.relative_to(PACKAGE).with_suffix("").parts
+        if parts != ("__init__",):
+            yield ".".join(parts).removesuffix(".__init__"), path
     for path in sorted((ROOT / "functions").rglob("*.py")):
         yield "functions", path
 
 
+def package_of(module: str) -> str:
+    """The longest name on the list that the module is, or lies in."""
+    parts = module.split(".")
+    names = (".".join(parts[:length]) for length in range(len(parts), 0, -1))
+    return next(name for name in names if name in LEVEL)
+
+
+def is_edge(module: str) -> bool:
+    """Whether the module may do IO."""
+    return module.split(".")[0] in EDGES
+
+
 def imported(path: Path) -> set[str]:
-    """The modules that a file imports, anywhere in it, as dotted names."""
+    """The modules that a file imports, anywhere in it, as dotted names; a name from a package as well."""
     found = set()
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
-            found |= (
-                {f"{node.module}.{alias.name}" for alias in node.names} if node.module == "flagrank" else {node.module}
-            )
+            found |= {f"{node.module}.{alias.name}" for alias in node.names}
     return found
 
 
+def own_imports(path: Path) -> set[str]:
+    """What a file imports of this project, the package's own prefix left out."""
+    return {name.removeprefix("flagrank.") for name in imported(path) if name.startswith("flagrank.")}
+
+
 def test_imports_run_down_only() -> None:
-    """No module imports from a layer above its own."""
-    upward = [
+    """No module imports from a package above its own, or beside it on the same line."""
+    wrong = [
         f"{path.relative_to(ROOT)} imports {name}"
-        for layer, path in modules()
-        for name in imported(path)
-        if name.startswith("flagrank.") and RANK[name.split(".")[1]] < RANK[layer]
+        for module, path in modules()
+        for name in own_imports(path)
+        if package_of(name) != package_of(module) and LEVEL[package_of(name)] <= LEVEL[package_of(module)]
     ]
-    assert upward == []
+    assert wrong == []
+
+
+def test_the_wings_do_not_know_each_other() -> None:
+    """Serving imports neither control nor learning, control neither of the others, and learning no control."""
+    wrong = [
+        f"{path.relative_to(ROOT)} imports {name}"
+        for module, path in modules()
+        for name in own_imports(path)
+        if package_of(name) in STRANGERS.get(package_of(module), set())
+    ]
+    assert wrong == []
+
+
+def test_no_modules_import_each_other_in_a_circle() -> None:
+    """Within a package, too, one module is read after the other."""
+    graph = {module: own_imports(path) for module, path in modules() if module != "functions"}
+    # a name that is imported may be a module, or something in one
+    only_modules = {
+        module: {name if name in graph else name.rpartition(".")[0] for name in names} & graph.keys()
+        for module, names in graph.items()
+    }
+    TopologicalSorter(only_modules).prepare()
+
+
+def test_every_package_says_what_lives_in_it() -> None:
+    """A package's `__init__` is one docstring: what lives there, what it imports, and what may import it."""
+    for path in sorted(PACKAGE.rglob("__init__.py")):
+        body = ast.parse(path.read_text()).body
+        assert ast.get_docstring(ast.parse(path.read_text())), path
+        assert len(body) == 1, path
 
 
 def test_only_edges_know_the_sdk_and_the_training_libraries() -> None:
     """The core imports neither boto3 nor implicit nor scipy, not even inside a function."""
     foreign = {"boto3", "botocore", "implicit", "scipy", "moto", "typer", "rich", "uvicorn"}
-    guilty = [
-        path.name
-        for layer, path in modules()
-        if layer in CORE
+    wrong = [
+        f"{path.relative_to(ROOT)} imports {name}"
+        for module, path in modules()
+        if not is_edge(module)
         for name in imported(path)
         if name.split(".")[0] in foreign
     ]
-    assert guilty == []
+    assert wrong == []
 
 
 def test_the_core_reads_neither_clock_nor_environment() -> None:
     """Time and settings come in through ports."""
-    for name in CORE:
-        text = (PACKAGE / f"{name}.py").read_text()
-        assert not re.search(r"\btime\.(time|monotonic|sleep)\(|\bos\.environ\b|\bdatetime\.now\(", text), name
+    reads = re.compile(r"\btime\.(time|monotonic|sleep)\(|\bos\.environ\b|\bdatetime\.now\(")
+    assert [module for module, path in modules() if not is_edge(module) and reads.search(path.read_text())] == []
 
 
 def test_importing_the_serving_pipeline_loads_no_sdk() -> None:
     """A fresh interpreter that imports pipeline and API has loaded nothing heavy."""
     code = (
-        "import sys, flagrank.pipeline, flagrank.api, flagrank.service;"
+        "import sys, flagrank.serving.pipeline, flagrank.serving.api, flagrank.serving.service;"
         "print([name for name in ('boto3', 'botocore', 'scipy', 'implicit', 'typer', 'pandas', 'torch')"
         " if name in sys.modules])"
     )

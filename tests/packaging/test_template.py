@@ -7,7 +7,7 @@ from typing import Any
 import jsonschema
 import pytest
 
-from flagrank.rollout import FlagDocument, json_schema
+from flagrank.flags.document import FlagDocument, json_schema
 from flagrank.settings import PREFIX, Settings
 from tests.packaging.stack_template import FUNCTIONS, RESOURCES, ROOT, TEMPLATE
 

@@ -14,8 +14,8 @@ from typing import Any
 from botocore.exceptions import BotoCoreError, ClientError
 from pydantic import ValidationError
 
+from flagrank.flags.document import FlagDocument
 from flagrank.ports import Clock, FlagState
-from flagrank.rollout import FlagDocument
 
 FIRST_BACKOFF_S = 1.0
 MAX_DOUBLINGS = 20

@@ -28,7 +28,7 @@ from flagrank.errors import (
     UnknownRerankError,
 )
 from flagrank.ports import Completion, Prompt
-from flagrank.prompting import ANSWER_SCHEMA
+from flagrank.rerank.prompting import ANSWER_SCHEMA
 
 ANSWER_NAME = "relevance"
 ANSWER_JSON_SCHEMA = json.dumps(ANSWER_SCHEMA)

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 from aws_lambda_powertools.metrics.provider.cloudwatch_emf.cloudwatch import AmazonCloudWatchEMFProvider
 
-from flagrank.metrics import NAMESPACE, SERVICE, Metric
+from flagrank.metric_names import NAMESPACE, SERVICE, Metric
 
 logger = logging.getLogger(__name__)
 

@@ -8,9 +8,9 @@ from concurrent.futures import Executor, Future
 import numpy as np
 
 from flagrank.errors import CacheUnavailable, FactorsUnavailable
-from flagrank.factors import Factors, Floats
+from flagrank.flags.document import FlagDocument
+from flagrank.model.factors import Factors, Floats
 from flagrank.ports import CacheRead, Clock, Completion, FlagState, Prompt, ScoreRecord
-from flagrank.rollout import FlagDocument
 
 
 class ManualClock:

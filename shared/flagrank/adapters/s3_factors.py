@@ -8,9 +8,9 @@ from typing import Any
 from botocore.exceptions import BotoCoreError, ClientError
 from pydantic import ValidationError
 
-from flagrank.artifacts import MANIFEST, POINTER, Pointer, decode, parse_manifest
 from flagrank.errors import ArtifactError, FactorsUnavailable
-from flagrank.factors import Factors
+from flagrank.model.artifacts import MANIFEST, POINTER, Pointer, decode, parse_manifest
+from flagrank.model.factors import Factors
 from flagrank.ports import Clock
 
 PART_BYTES = 8 * 1024 * 1024

@@ -7,8 +7,9 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from flagrank.canary import Figure, Finding, Outcome, Verdict
-from flagrank.figures import Arms
+from flagrank.delivery.analysis.counts import Arms
+from flagrank.delivery.analysis.measures import Figure
+from flagrank.delivery.analysis.verdict import Finding, Outcome, Verdict
 
 COLOURS = {Outcome.PASS: "green", Outcome.FAIL: "bold red", Outcome.HOLD: "yellow"}
 

@@ -12,10 +12,11 @@ from pydantic import ValidationError
 
 from flagrank.cli.output import emit_json, stdout
 from flagrank.cli.target import Target
-from flagrank.deployments import DeployedFlag, Deployment, in_force, lowers, problem
+from flagrank.delivery.deployments import DeployedFlag, Deployment, in_force
+from flagrank.delivery.guard import ACTOR
 from flagrank.errors import ConfigurationError, RolloutRefused
-from flagrank.guard import ACTOR, share
-from flagrank.rollout import FlagDocument
+from flagrank.flags.document import FlagDocument, problem
+from flagrank.flags.exposure import lowers, share
 
 ActorOption = Annotated[str | None, typer.Option(help="Who changes it, for the record. [default: the user's name]")]
 ReasonOption = Annotated[str, typer.Option(help="Why, for the record.")]

@@ -32,10 +32,10 @@ def evaluate(
     html: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the report as one HTML page.")] = None,
 ) -> None:
     """Train on the base, evaluate on what was held out, through the serving code; nothing is tuned on the test."""
-    from flagrank.offline import artifact_folder
-    from flagrank.offline import evaluate as evaluation
-    from flagrank.offline.sources import read_dataset
-    from flagrank.offline.two_stage import TrainingPlan
+    from flagrank.offline.data.sources import read_dataset
+    from flagrank.offline.evaluation import evaluate as evaluation
+    from flagrank.offline.publishing import artifact_folder
+    from flagrank.offline.training.two_stage import TrainingPlan
 
     for target in (json, html):
         if target not in (None, "-") and (Path(target).is_dir() or not Path(target).absolute().parent.is_dir()):
@@ -49,7 +49,7 @@ def evaluate(
     with progress_bar() as progress, aws_errors():
         document = evaluation.evaluate(dataset, plan, embedder, quick, progress)
     if html is not None:
-        from flagrank.offline.report import page
+        from flagrank.offline.evaluation.report import page
 
         _write(html, page(document))
     if json == "-":

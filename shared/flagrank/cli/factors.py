@@ -21,7 +21,7 @@ BucketOption = Annotated[
 @app.command("list")
 def list_all(bucket: BucketOption = None, local: LocalOption = None, json: JsonFlag = False) -> None:
     """Show every published version, the newest first, and which is in force."""
-    from flagrank.offline.versions import list_versions
+    from flagrank.offline.publishing.versions import list_versions
 
     with aws_errors():
         versions = list_versions(*_place(bucket, local))
@@ -43,7 +43,7 @@ def activate(
     json: JsonFlag = False,
 ) -> None:
     """Put a published version into force; each environment has it within its poll interval, a minute by default."""
-    from flagrank.offline import versions
+    from flagrank.offline.publishing import versions
 
     with aws_errors():
         _said(versions.activate(version, *_place(bucket, local)), json)
@@ -52,7 +52,7 @@ def activate(
 @app.command()
 def rollback(bucket: BucketOption = None, local: LocalOption = None, json: JsonFlag = False) -> None:
     """Put the version before this one back into force."""
-    from flagrank.offline import versions
+    from flagrank.offline.publishing import versions
 
     with aws_errors():
         _said(versions.roll_back(*_place(bucket, local)), json)

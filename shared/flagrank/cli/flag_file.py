@@ -4,9 +4,8 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from flagrank.deployments import problem
 from flagrank.errors import DataError
-from flagrank.rollout import FlagDocument
+from flagrank.flags.document import FlagDocument, problem
 
 
 def read_flag(path: Path) -> FlagDocument:

@@ -7,9 +7,9 @@ from typing import Annotated, Any
 
 import typer
 
+from flagrank.delivery.analysis.limits import Limit, Limits
+from flagrank.delivery.plan import RampPlan
 from flagrank.errors import ConfigurationError
-from flagrank.figures import Limit, Limits
-from flagrank.ramp_plan import RampPlan
 
 UNITS_S = {"s": 1.0, "m": 60.0, "h": 3600.0}
 MICRO_USD = 1000.0

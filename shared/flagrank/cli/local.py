@@ -69,8 +69,8 @@ def local(
 
 
 def _artifacts(data: str, split: str, out: Path) -> Path:
-    from flagrank.artifacts import MANIFEST
-    from flagrank.offline.two_stage import QUICK_PLAN
+    from flagrank.model.artifacts import MANIFEST
+    from flagrank.offline.training.two_stage import QUICK_PLAN
 
     if (Path(data) / MANIFEST).exists():
         return Path(data)
@@ -81,8 +81,8 @@ def _artifacts(data: str, split: str, out: Path) -> Path:
 
 def _introduce(cloud: Any, artifacts: Path) -> None:
     from flagrank.domain import Arm
-    from flagrank.offline.artifact_folder import load
-    from flagrank.rollout import decide
+    from flagrank.flags.assignment import decide
+    from flagrank.offline.publishing.artifact_folder import load
 
     factors = load(artifacts)
     users: dict[Arm, list[str]] = {Arm.TREATMENT: [], Arm.CONTROL: []}

@@ -17,7 +17,7 @@ def publish(
 ) -> None:
     """Upload an artifact set and put it into force: objects first, the pointer last, and only if nobody moved it."""
     from flagrank.adapters import aws_clients
-    from flagrank.offline import publish as publishing
+    from flagrank.offline.publishing import publish as publishing
 
     with aws_errors():
         published = publishing.publish(folder, aws_clients.s3_client(), bucket, prefix)

@@ -31,12 +31,12 @@ from flagrank.cli.limits import (
 )
 from flagrank.cli.output import JsonFlag, emit_json, stderr, stdout
 from flagrank.cli.target import Target, targeted
-from flagrank.deployments import DeployedFlag, RolloutControl, in_force
+from flagrank.delivery.deployments import DeployedFlag, RolloutControl, in_force
+from flagrank.delivery.observation import Look, Standing, found, look
+from flagrank.delivery.plan import RampPlan, named
+from flagrank.delivery.ramp import Ending, Ramp, RampReport
 from flagrank.errors import CloudError
-from flagrank.ramp import Ending, Ramp, RampReport
-from flagrank.ramp_plan import RampPlan, named
-from flagrank.rollout import FlagDocument
-from flagrank.standing import Look, Standing, found, look
+from flagrank.flags.document import FlagDocument
 
 # how far back `watch` begins to judge: what lies further back would dilute what is happening now
 WATCHED_S = 900.0

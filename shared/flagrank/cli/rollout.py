@@ -8,18 +8,19 @@ from typing import Annotated, Any
 import typer
 from rich.markup import escape
 
-from flagrank.canary import Verdict, judge
 from flagrank.cli.arms import arms_document, arms_shown
 from flagrank.cli.change import ActorOption, Asked, DryRunFlag, ReasonOption, differences, label, who
 from flagrank.cli.flag_file import read_flag
 from flagrank.cli.output import JsonFlag, emit_json, stderr, stdout
 from flagrank.cli.target import Target, targeted
-from flagrank.deployments import DeployedFlag, Deployment
+from flagrank.delivery.analysis.counts import Arms
+from flagrank.delivery.analysis.limits import Limits
+from flagrank.delivery.analysis.verdict import Verdict, judge
+from flagrank.delivery.deployments import DeployedFlag, Deployment
+from flagrank.delivery.rollback import is_off, switch_off, switched_off, way_back
 from flagrank.errors import CloudError, RolloutRefused
-from flagrank.figures import Arms, Limits
-from flagrank.guard import share
-from flagrank.retreat import is_off, switch_off, switched_off, way_back
-from flagrank.rollout import FlagDocument
+from flagrank.flags.document import FlagDocument
+from flagrank.flags.exposure import share
 
 # deployments, each a call if it comes to that: a day of a busy operator
 LOOKED_BACK = 50

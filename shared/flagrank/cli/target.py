@@ -12,10 +12,10 @@ import orjson
 import typer
 
 from flagrank.cli.output import stderr
-from flagrank.deployments import RolloutControl
+from flagrank.delivery.analysis.counts import FiguresSource
+from flagrank.delivery.deployments import RolloutControl
 from flagrank.errors import CloudError, ConfigurationError
-from flagrank.figures import FiguresSource
-from flagrank.rollout import FLAG_POLL_S
+from flagrank.flags.document import FLAG_POLL_S
 
 ALARMS = ("RerankUnhealthy", "ServiceFailing")
 DEFAULT_PORT = 8080
@@ -63,9 +63,9 @@ class Target:
 
     def control(self) -> RolloutControl:
         """The flag's control plane, in AWS or in the local cloud."""
-        from flagrank.adapters.appconfig_control import FlagControl
         from flagrank.adapters.aws_clients import operator_client
-        from flagrank.adapters.cloudwatch_alarms import AlarmActions
+        from flagrank.adapters.control.appconfig_rollout import FlagControl
+        from flagrank.adapters.control.cloudwatch_alarms import AlarmActions
 
         if self.local is None:
             monitor = AlarmActions(operator_client("cloudwatch"), f"{self.stack}-FlagMonitor")
@@ -79,8 +79,8 @@ class Target:
         """Both arms' figures."""
         from flagrank.adapters.aws_clients import operator_client
         from flagrank.adapters.aws_errors import aws_errors
-        from flagrank.adapters.cloudwatch_figures import CloudWatchFigures
-        from flagrank.local.figures import LocalFigures
+        from flagrank.adapters.control.cloudwatch_counts import CloudWatchFigures
+        from flagrank.local.counts import LocalFigures
 
         if self.local is not None:
             return LocalFigures(self.local)
@@ -95,7 +95,7 @@ class Target:
         """The alarm that is on, during which nobody should go up: the reranker's own, or that callers get errors."""
         from flagrank.adapters.aws_clients import operator_client
         from flagrank.adapters.aws_errors import aws_errors
-        from flagrank.adapters.cloudwatch_alarms import ringing
+        from flagrank.adapters.control.cloudwatch_alarms import ringing
 
         if self.local is not None:
             return None

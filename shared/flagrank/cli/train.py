@@ -11,12 +11,12 @@ import typer
 from flagrank.adapters.aws_errors import aws_errors
 from flagrank.cli.output import JsonFlag, emit_json, progress_bar, stderr, stdout
 from flagrank.errors import DataError
-from flagrank.intent import ITEM_TEXT_TOKENS
+from flagrank.rerank.intent import ITEM_TEXT_TOKENS
 
 if TYPE_CHECKING:
-    from flagrank.factors import Factors
-    from flagrank.offline.tune import Found
-    from flagrank.offline.two_stage import TrainingPlan
+    from flagrank.model.factors import Factors
+    from flagrank.offline.evaluation.tune import Found
+    from flagrank.offline.training.two_stage import TrainingPlan
 
 NO_STAGE2 = "no Stage 2: nobody has enough interactions to learn one from, and ALS's order is served"
 MIN_EFFECTIVE_RANK = 2.0
@@ -72,10 +72,10 @@ def train(
 ) -> None:
     """Train both stages and write them as an artifact set, ready for `flagrank publish`."""
     # imported here, so that `flagrank --help` does not wait for numpy and implicit
-    from flagrank.offline import artifact_folder
-    from flagrank.offline.neighbours import NeighbourParameters
-    from flagrank.offline.train import AlsParameters, effective_rank
-    from flagrank.offline.two_stage import TrainingPlan
+    from flagrank.offline.publishing import artifact_folder
+    from flagrank.offline.training.als import AlsParameters, effective_rank
+    from flagrank.offline.training.neighbours import NeighbourParameters
+    from flagrank.offline.training.two_stage import TrainingPlan
 
     given = {
         "factors": factors,
@@ -128,12 +128,12 @@ def train_into(
 
     The manifest keeps `record` in its `training`, and `metrics` with what both stages reached on a fold of the data.
     """
-    from flagrank.artifacts import encode
-    from flagrank.offline import artifact_folder
-    from flagrank.offline.fold_quality import fold_quality
-    from flagrank.offline.item_embeddings import embed_items
-    from flagrank.offline.sources import read_dataset
-    from flagrank.offline.two_stage import train_two_stages
+    from flagrank.model.artifacts import encode
+    from flagrank.offline.data.sources import read_dataset
+    from flagrank.offline.evaluation.fold_quality import fold_quality
+    from flagrank.offline.publishing import artifact_folder
+    from flagrank.offline.training.item_embeddings import embed_items
+    from flagrank.offline.training.two_stage import train_two_stages
 
     dataset = read_dataset(data, split)
     with progress_bar() as progress, aws_errors():
@@ -160,15 +160,15 @@ def _study(out: Path, given: Path | None) -> Path:
 
 
 def _search(data: str, split: str, plan: "TrainingPlan", trials: int, study: Path) -> "Found":
-    from flagrank.offline.sources import read_dataset
-    from flagrank.offline.tune import search
+    from flagrank.offline.data.sources import read_dataset
+    from flagrank.offline.evaluation.tune import search
 
     with progress_bar() as progress:
         return search(read_dataset(data, split), plan.als, trials, study, progress)
 
 
 def _best(found: "Found") -> str:
-    from flagrank.offline.tune import SPACE
+    from flagrank.offline.evaluation.tune import SPACE
 
     chosen = ", ".join(f"{name} {getattr(found.best.parameters, name):g}" for name in SPACE)
     reached = f"NDCG@10 {found.best.ndcg:.4f} on folds, seeds {found.seed_spread:.4f} apart"

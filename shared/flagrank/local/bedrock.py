@@ -19,7 +19,7 @@ from starlette.routing import Route
 
 from flagrank.local.bedrock_embedding import answer
 from flagrank.local.rest_json import ServiceError, error_response, json_response
-from flagrank.offline.judges import judge
+from flagrank.offline.evaluation.llm_simulators import judge
 
 CHARS_PER_TOKEN = 4
 HANG_S = 60.0

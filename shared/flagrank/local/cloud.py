@@ -16,8 +16,9 @@ from typing import Any, Self
 import uvicorn
 
 import flagrank
-from flagrank.adapters.appconfig_control import FlagControl
+from flagrank.adapters.control.appconfig_rollout import FlagControl
 from flagrank.errors import CloudError
+from flagrank.flags.document import FLAG_POLL_S, FlagDocument
 from flagrank.local import clients, seed
 from flagrank.local.emf import EmfForwarder
 from flagrank.local.gateway import create_app
@@ -25,8 +26,7 @@ from flagrank.local.observed import Observed
 from flagrank.local.pool import Pool
 from flagrank.local.processes import StandIn, variables_to_inherit
 from flagrank.local.serve import HOST, bound_listener
-from flagrank.offline.publish import publish
-from flagrank.rollout import FLAG_POLL_S, FlagDocument
+from flagrank.offline.publishing.publish import publish
 
 REPOSITORY = Path(flagrank.__file__).resolve().parents[2]
 HANDLER = "functions.recommend.app.handler"

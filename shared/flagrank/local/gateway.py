@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from flagrank.figures import FiguresSource
+from flagrank.delivery.analysis.counts import FiguresSource
 from flagrank.local.http_api import JSON_TYPE, http_event, http_response, internal_error
 from flagrank.local.pool import EnvironmentEnded, Pool
 

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from flagrank.delivery.analysis.counts import LATENCY_LADDER_MS, ArmFigures, Arms
 from flagrank.domain import Arm, Reason
-from flagrank.figures import LATENCY_LADDER_MS, ArmFigures, Arms
-from flagrank.metrics import Metric
+from flagrank.metric_names import Metric
 
 COUNTS = ("requests", "errors", "attempted", "fallbacks", "timeouts", "malformed", "stale")
 COSTS = 2

@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from flagrank.rollout import json_schema
+from flagrank.flags.document import json_schema
 
 # the alarm's name is the template's; the stand-in is told whether it rings
 MONITOR_ARN = "arn:aws:cloudwatch:us-east-1:123456789012:alarm:{}-FlagMonitor"

@@ -1,0 +1,36 @@
+"""Who gets the treatment: sticky, monotone in the percentage, integers only."""
+
+import hashlib
+from dataclasses import dataclass
+
+from flagrank.domain import Arm, Reason, UserId
+from flagrank.flags.document import FlagDocument
+
+BUCKETS = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class RolloutDecision:
+    """The arm and why. A value, never an exception."""
+
+    arm: Arm
+    reason: Reason
+
+
+def bucket(salt: str, user_id: UserId) -> int:
+    """The user's bucket, 0..9999: uniform, and independent between salts."""
+    return int(hashlib.sha256(f"{salt}:{user_id}".encode()).hexdigest()[:8], 16) % BUCKETS
+
+
+def decide(flag: FlagDocument | None, user_id: UserId) -> RolloutDecision:
+    """Which arm serves the user: `enabled` beats all, then deny, allow, split."""
+    if flag is None:
+        return RolloutDecision(Arm.CONTROL, Reason.NOT_CONFIGURED)
+    if not flag.enabled:
+        return RolloutDecision(Arm.CONTROL, Reason.DISABLED)
+    if str(user_id) in flag.deny:
+        return RolloutDecision(Arm.CONTROL, Reason.DENY)
+    if str(user_id) in flag.allow:
+        return RolloutDecision(Arm.TREATMENT, Reason.ALLOW)
+    treated = bucket(flag.salt, user_id) < flag.threshold
+    return RolloutDecision(Arm.TREATMENT if treated else Arm.CONTROL, Reason.SPLIT)

@@ -1,0 +1,196 @@
+"""One published set of factors, in memory, with the look-ups that serving needs."""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import orjson
+
+from flagrank.domain import ItemId, UserId
+from flagrank.errors import InvalidRequest
+from flagrank.model.stage2 import Stage2
+
+type Floats = npt.NDArray[np.float32]
+type Scores = npt.NDArray[np.floating]
+type Rows = npt.NDArray[np.int64]
+type Ids = npt.NDArray[Any]
+
+# 18 digits always fit in int64
+_INTEGER = re.compile(r"-?[0-9]{1,18}")
+
+
+@dataclass(frozen=True, slots=True)
+class CatalogItem:
+    """What is known of an item besides its factors; `text` is rewritten already (see `intent.rewrite_item`)."""
+
+    title: str
+    category: str
+    text: str
+
+
+class Catalog:
+    """Items by row, parsed from JSON lines only when asked for: a cold start must not pay for a million titles."""
+
+    def __init__(self, lines: list[bytes]) -> None:
+        self._lines = lines
+
+    def __len__(self) -> int:
+        return len(self._lines)
+
+    def __getitem__(self, row: int) -> CatalogItem:
+        entry = orjson.loads(self._lines[row])
+        return CatalogItem(title=entry["title"], category=entry["category"], text=entry["text"])
+
+    @cached_property
+    def categories(self) -> npt.NDArray[np.str_]:
+        """Every row's category, (n,) str."""
+        return np.array([orjson.loads(line)["category"] for line in self._lines], dtype=np.str_)
+
+    @cached_property
+    def category_codes(self) -> npt.NDArray[np.intp]:
+        """Every row's category as a number, (n,): its place among the categories in alphabetical order."""
+        _, codes = np.unique(self.categories, return_inverse=True)
+        return codes
+
+    def in_category(self, category: str) -> npt.NDArray[np.bool_]:
+        """Which rows are of a category, (n,) bool; none for one that does not exist."""
+        matches: npt.NDArray[np.bool_] = self.categories == category
+        return matches
+
+
+@dataclass(frozen=True, slots=True)
+class Lexicon:
+    """Vocabulary as data: `synonyms` fold a token to its canonical form, `expansions` add what an intent implies."""
+
+    synonyms: dict[str, str]
+    expansions: dict[str, tuple[str, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class FoldIn:
+    """ALS's own parameters, needed to fold a user in: `confidence` is that of one interaction of unknown strength."""
+
+    regularization: float
+    confidence: float
+
+
+@dataclass(frozen=True, eq=False)
+class Neighbours:
+    """What an item's neighbours say of it: `rows` (n, k) int32, weights (n, k) float32, 0 where there are fewer than k.
+
+    An item's score for a user is the sum of its weights over the neighbours that the user has seen: `ease` learned
+    from co-occurrence, `session` from co-occurrence and closeness in time.
+    """
+
+    rows: npt.NDArray[np.int32]
+    ease: Floats
+    session: Floats
+
+
+@dataclass(frozen=True, eq=False)
+class Factors:
+    """Factors and everything published with them.
+
+    Items are stored by falling norm, so that retrieval can stop early. n items, u users, d factors:
+    item_factors (n, d) float32; item_ids (n,) int64 or str; user_factors (u, d) float32; user_ids (u,) ascending;
+    seen_indptr (u + 1,) int64 and seen_indices int32: item rows by user, oldest first; item_gram (d, d) float32,
+    Y'Y over the items that training met; popularity (n,) float32, interactions per item: 0 marks a new item, whose
+    factors are guessed from its text. Optional: `neighbours` and `item_embeddings` (n, e) float32, unit rows or zeros
+    where an item has no text, which `stage2` reads.
+    """
+
+    version: str
+    item_factors: Floats
+    item_ids: Ids
+    user_factors: Floats
+    user_ids: Ids
+    seen_indptr: npt.NDArray[np.int64]
+    seen_indices: npt.NDArray[np.int32]
+    item_gram: Floats
+    popularity: Floats
+    catalog: Catalog
+    lexicon: Lexicon
+    fold_in: FoldIn
+    neighbours: Neighbours | None = None
+    item_embeddings: Floats | None = None
+    stage2: Stage2 | None = None
+
+    @cached_property
+    def item_norms(self) -> Floats:
+        """Euclidean norms, (n,) float32, falling."""
+        norms: Floats = np.sqrt(np.einsum("nd,nd->n", self.item_factors, self.item_factors))
+        return norms
+
+    @cached_property
+    def mean_user(self) -> npt.NDArray[np.float64]:
+        """The mean of all users' factors, (d,); zeros where there are no users."""
+        users = self.user_factors
+        return users.mean(axis=0, dtype=np.float64) if len(users) else np.zeros(users.shape[1])
+
+    @cached_property
+    def popular_rows(self) -> Rows:
+        """Item rows by falling popularity, ties by row."""
+        return np.argsort(-self.popularity, kind="stable")
+
+    @cached_property
+    def category_popularity(self) -> npt.NDArray[np.float64]:
+        """Each category's share of all interactions, by its code."""
+        counts = np.bincount(self.catalog.category_codes, weights=self.popularity)
+        shares: npt.NDArray[np.float64] = counts / max(1.0, counts.sum())
+        return shares
+
+    def warm(self) -> None:
+        """Computes at once what is computed on first use, so that no request waits for it."""
+        _ = (self.item_norms, self.mean_user, self.popular_rows, self.category_popularity, self._item_order)
+
+    def is_new(self, row: int) -> bool:
+        """Whether training never met the item."""
+        return bool(self.popularity[row] == 0)
+
+    @cached_property
+    def _item_order(self) -> Rows:
+        return np.argsort(self.item_ids, kind="stable")
+
+    @property
+    def has_int_ids(self) -> bool:
+        """Whether ids were trained as integers."""
+        return bool(np.issubdtype(self.item_ids.dtype, np.integer))
+
+    def can_hold(self, raw: ItemId | UserId) -> bool:
+        """Whether this could be an id of the trained type at all."""
+        return not self.has_int_ids or _INTEGER.fullmatch(str(raw)) is not None
+
+    def parse_id(self, field: str, raw: ItemId | UserId) -> int | str:
+        """The id in the type in which it was trained; raises InvalidRequest naming `field`."""
+        if not self.has_int_ids:
+            return str(raw)
+        if not self.can_hold(raw):
+            raise InvalidRequest(field, f"ids of this catalogue are integers of up to 18 digits, got {str(raw)[:40]!r}")
+        return int(raw)
+
+    def user_row(self, user_id: UserId) -> int | None:
+        """The user's row, None if unknown. `user_id` in the trained type."""
+        row = int(np.searchsorted(self.user_ids, user_id))
+        return row if row < len(self.user_ids) and self.user_ids[row] == user_id else None
+
+    def item_rows(self, item_ids: Iterable[ItemId]) -> list[int | None]:
+        """Each item's row, None where unknown, in the given order. Ids in the trained type."""
+        wanted = list(item_ids)
+        if not wanted:
+            return []
+        order = self._item_order
+        at = np.minimum(np.searchsorted(self.item_ids, np.array(wanted), sorter=order), len(order) - 1)
+        rows = order[at]
+        return [int(row) if self.item_ids[row] == item_id else None for row, item_id in zip(rows, wanted, strict=True)]
+
+    def seen(self, user_row: int) -> npt.NDArray[np.int32]:
+        """Rows of the items that the user interacted with in training, oldest first."""
+        return self.seen_indices[self.seen_indptr[user_row] : self.seen_indptr[user_row + 1]]
+
+    def item_id(self, row: int) -> ItemId:
+        """The item's id as a plain int or str."""
+        return self.item_ids[row].item()  # type: ignore[no-any-return]

@@ -1,0 +1,65 @@
+"""The whole evaluation: both stages, then the experiments that say what each part is worth."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from flagrank.offline.data.interactions import SYNTHETIC, Dataset
+from flagrank.offline.data.split import folds
+from flagrank.offline.evaluation.ablation import ablation
+from flagrank.offline.evaluation.cold_start import fold_in_curve, new_item_recall
+from flagrank.offline.evaluation.diversity_price import diversity_price
+from flagrank.offline.evaluation.gate_effect import gate_effect, observe
+from flagrank.offline.evaluation.llm_effect import FLAG, llm_effect
+from flagrank.offline.evaluation.llm_simulators import EmbeddingJudge, Judge, judge
+from flagrank.offline.evaluation.query_ranking import QueryRequest, make_requests, query_effect
+from flagrank.offline.evaluation.stage_report import Trained, prepare, report
+from flagrank.offline.training.item_embeddings import embed_items, embedder
+from flagrank.offline.training.two_stage import Progress, TrainingPlan
+
+
+def evaluate(
+    dataset: Dataset, plan: TrainingPlan, embedder_spec: str, quick: bool, progress: Progress
+) -> dict[str, Any]:
+    """The JSON report; the same figures for the same data and plan. `quick` leaves the experiments out.
+
+    Queries are tried on the synthetic catalogue alone: only there is the intent behind one known.
+    """
+    embeddings = embed_items(dataset, embedder_spec, progress)
+    trained = prepare(dataset, plan, embeddings, progress)
+    document = report(trained)
+    if quick:
+        return document
+    model = embedder(embedder_spec)
+    judges: dict[str, Judge] = {"words": judge, **({model.name: EmbeddingJudge(model)} if model else {})}
+    steps: dict[str, Callable[[], Any]] = {
+        "ablation": lambda: ablation(trained, progress) if trained.factors.stage2 else {},
+        "llm": lambda: {name: llm_effect(trained, its_judge) for name, its_judge in judges.items()},
+        "fold_in": lambda: fold_in_curve(trained, progress),
+        "new_items": lambda: new_item_recall(trained.dataset, plan.als, embeddings),
+        "diversity": lambda: diversity_price(trained),
+    }
+    if dataset.name == SYNTHETIC:
+        requests = make_requests(trained.dataset, trained.factors)
+        steps["queries"] = lambda: {
+            name: query_effect(trained.factors, requests, its_judge, FLAG) for name, its_judge in judges.items()
+        }
+        steps["gate"] = lambda: _gates(trained, requests, judges, progress)
+    for number, (name, step) in enumerate(steps.items()):
+        progress("experiments", number, len(steps))
+        document[name] = step()
+    progress("experiments", len(steps), len(steps))
+    return document
+
+
+def _gates(
+    trained: Trained, requests: Sequence[QueryRequest], judges: Mapping[str, Judge], progress: Progress
+) -> dict[str, Any]:
+    # thresholds come from a fold of the training interactions, with queries and clicks of its own
+    fold = next(folds(trained.dataset, 1, trained.plan.als.seed))
+    validation = prepare(fold, replace(trained.plan, folds=1), trained.embeddings, progress)
+    its_requests = make_requests(fold, validation.factors, seed=1)
+    return {
+        name: gate_effect(observe(validation, its_requests, judge), observe(trained, requests, judge))
+        for name, judge in judges.items()
+    }

@@ -1,0 +1,46 @@
+"""What training can say of its own stages without any test split: their quality on a fold that Stage 2 did not see."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from flagrank.model.stage2 import Stage2
+from flagrank.offline.metrics.held_out_users import HeldOutUsers
+from flagrank.offline.training.examples import Examples, joined
+from flagrank.offline.training.two_stage import Progress, TrainingPlan, fit
+
+
+def fold_quality(
+    folds: Sequence[Examples], names: tuple[str, ...], plan: TrainingPlan, progress: Progress
+) -> dict[str, Any]:
+    """Both stages' Recall and NDCG on the first fold, Stage 2 fitted to the others with the features `names`.
+
+    Each fold's Stage 1 was trained on the fold's rest. Random folds may hold the same item out for a user: Stage 2 sees
+    features, and neither users nor items. The first has the most users: some run out of interactions to hold out. {}
+    where the folds are too few or hold nothing to learn from.
+    """
+    first, others = folds[:1], folds[1:]
+    if not any(part.labels.any() for part in others) or not first[0].labels.any():
+        return {}
+    return _measured(first[0], fit(joined(others).columns(names), plan, progress))
+
+
+def _measured(fold: Examples, learned: Stage2) -> dict[str, Any]:
+    ends = np.cumsum(fold.sizes)[:-1]
+    scores = np.split(learned.score(fold.columns(learned.features).table), ends)
+    stage1, stage2, relevant = list[list[int]](), list[list[int]](), list[set[int | str]]()
+    for own, chosen, history, held_out in zip(
+        scores, np.split(fold.labels, ends), fold.histories, fold.held_out, strict=True
+    ):
+        as_retrieved = np.arange(len(own))
+        is_known = history >= learned.document.min_history
+        stage1.append(as_retrieved.tolist())
+        stage2.append((np.argsort(-own, kind="stable") if is_known else as_retrieved).tolist())
+        # what the candidates missed was held out all the same
+        hits = np.flatnonzero(chosen).tolist()
+        relevant.append({*hits, *range(-1, len(hits) - int(held_out) - 1, -1)})
+    users = HeldOutUsers(list(range(len(relevant))), relevant)
+    stages = {"stage1": users.quality(stage1), "stage2": users.quality(stage2)}
+    means = {stage: {name: round(float(each.mean()), 6) for name, each in of.items()} for stage, of in stages.items()}
+    return {"users": len(relevant), **means}

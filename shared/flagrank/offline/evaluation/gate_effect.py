@@ -1,0 +1,105 @@
+"""The gate in front of the LLM: thresholds chosen on validation, and what they save and keep on the test."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from flagrank.candidates.als import NO_ROWS, resolve_user
+from flagrank.domain import RecommendQuery
+from flagrank.offline.evaluation import replay
+from flagrank.offline.evaluation.llm_effect import FLAG
+from flagrank.offline.evaluation.llm_simulators import InProcessLLM, Judge
+from flagrank.offline.evaluation.query_ranking import QueryRequest
+from flagrank.offline.evaluation.stage_report import Trained
+from flagrank.offline.metrics.ranking import bootstrap, ndcg_at_k
+from flagrank.rerank.gate import margin_at_cut
+
+CUTOFF = 10
+KEPT = 0.95
+SPARSE_BELOW = (0, 10, 20, 40)
+FLAT_QUANTILES = (0.0, 0.1, 0.25, 0.5, 0.75, 1.0)
+
+type Mask = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """Requests, all (n,): what the gate looks at, and the change in NDCG@10 where the LLM is asked."""
+
+    has_query: Mask
+    interactions: npt.NDArray[np.int64]
+    margins: npt.NDArray[np.float64]
+    gain: npt.NDArray[np.float64]
+
+    def passing(self, sparse_below: int, flat_below: float) -> Mask:
+        """Which requests a gate with these thresholds lets through; see `gating.worth_asking`."""
+        return self.has_query | (self.interactions < sparse_below) | (self.margins < flat_below)
+
+    def saved_and_kept(self, is_open: Mask) -> tuple[float, float | None]:
+        """The shares of calls saved and of gain kept; None where there is no gain to keep."""
+        total = float(self.gain.sum())
+        return float(1 - is_open.mean()), float(self.gain[is_open].sum()) / total if total > 0 else None
+
+
+def observe(trained: Trained, requests: Sequence[QueryRequest], judge: Judge) -> Asked:
+    """Requests with a query, and one without for each user with held-out items, which are what counts there."""
+    asked = [RecommendQuery(request.user_id, replay.LIST_LENGTH, query=request.query) for request in requests]
+    asked += [RecommendQuery(user_id, replay.LIST_LENGTH) for user_id in trained.users.ids]
+    relevant = [set(request.clicked) for request in requests] + trained.users.relevant
+    before, after = replay.baseline(trained.factors), replay.reranking(trained.factors, InProcessLLM(judge), FLAG)
+    served = [before.recommend(query) for query in asked]
+    plain = ndcg_at_k(replay.item_ids(served), relevant, CUTOFF)
+    reranked = ndcg_at_k(replay.item_ids([after.recommend(query) for query in asked]), relevant, CUTOFF)
+    users = [resolve_user(trained.factors, query.user_id, NO_ROWS) for query in asked]
+    return Asked(
+        has_query=np.array([query.query is not None for query in asked]),
+        interactions=np.array([len(user.seen) for user in users]),
+        margins=np.array([margin_at_cut([entry.candidate for entry in answer.items], CUTOFF) for answer in served]),
+        gain=reranked - plain,
+    )
+
+
+def gate_effect(validation: Asked, test: Asked) -> dict[str, Any]:
+    """The gate with the thresholds that save most calls on validation and keep 95 % of its gain, judged on the test.
+
+    `curve` has every pair of thresholds that was tried, and what it saves and keeps on the test.
+    """
+    margins = validation.margins[~validation.has_query]
+    # nought lets no request through for its margin
+    flat = sorted({0.0, *(round(float(np.quantile(margins, share)), 4) for share in FLAT_QUANTILES[1:])})
+    tried = [(sparse_below, flat_below) for sparse_below in SPARSE_BELOW for flat_below in flat]
+    chosen = max(tried, key=lambda thresholds: _worth(validation, thresholds))
+    is_open, gain = test.passing(*chosen), test.gain
+    saved, kept = test.saved_and_kept(is_open)
+    return {
+        "requests": len(gain),
+        "with_query": int(test.has_query.sum()),
+        **_named(*chosen),
+        **_shares(saved, kept),
+        "ndcg@10": {
+            "always": bootstrap(gain).document(),
+            "gated": bootstrap(np.where(is_open, gain, 0.0)).document(),
+            "queries": bootstrap(gain[test.has_query]).document(),
+            "no_query": bootstrap(gain[~test.has_query]).document(),
+        },
+        "curve": [
+            {**_named(*thresholds), **_shares(*test.saved_and_kept(test.passing(*thresholds)))} for thresholds in tried
+        ],
+    }
+
+
+def _worth(asked: Asked, thresholds: tuple[int, float]) -> tuple[bool, float]:
+    saved, kept = asked.saved_and_kept(asked.passing(*thresholds))
+    # where the LLM gains nothing, the gate that asks least is the best
+    return kept is None or kept >= KEPT, saved
+
+
+def _named(sparse_below: int, flat_below: float) -> dict[str, float]:
+    return {"gate_sparse_below": sparse_below, "gate_flat_below": flat_below}
+
+
+def _shares(saved: float, kept: float | None) -> dict[str, float | None]:
+    return {"calls_saved": round(saved, 6), "gain_kept": None if kept is None else round(kept, 6)}

@@ -1,0 +1,4 @@
+"""Sets on disk and in S3: written whole, published by a pointer that moves last.
+
+Imports `model` and `errors`. `cli` and `local` may import it.
+"""

@@ -1,0 +1,107 @@
+"""Puts a set into S3: every object first, the pointer last and only if nobody moved it meanwhile."""
+
+import base64
+import datetime as dt
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from botocore.exceptions import ClientError
+from pydantic import ValidationError
+
+from flagrank.errors import ArtifactError, PublishConflict
+from flagrank.model.artifacts import MANIFEST, POINTER, Pointer, decode
+from flagrank.offline.publishing.artifact_folder import read_files, read_manifest
+
+PREFIX = "factors"
+MISSING = frozenset({"404", "NoSuchKey"})
+# S3 answers a condition on a pointer that was deleted meanwhile with NoSuchKey
+MOVED = frozenset({"PreconditionFailed", "ConditionalRequestConflict", "NoSuchKey", "412", "409"})
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """What a publish did: the version now in force and the one before it."""
+
+    version: str
+    previous: str | None
+
+
+def publish(folder: Path, client: Any, bucket: str, prefix: str = PREFIX) -> Published:
+    """Uploads what is not in the bucket yet and points at it. Publishing the version in force again changes nothing.
+
+    Raises ArtifactError before anything is sent if the set does not verify, PublishConflict if another publisher was
+    first; then the objects lie in S3, unreferenced and harmless, and the pointer is the other's.
+    """
+    manifest = read_manifest(folder)
+    files = read_files(folder, manifest)
+    decode(manifest, files.__getitem__)
+    before, etag = read_pointer(client, bucket, prefix)
+    if before is not None and before.version == manifest.version:
+        return Published(before.version, before.previous)
+    for name, data in [*files.items(), (MANIFEST, (folder / MANIFEST).read_bytes())]:
+        _upload(client, bucket, f"{prefix}/{manifest.version}/{name}", data)
+    return point_at(manifest.version, client, bucket, prefix, before, etag)
+
+
+def _upload(client: Any, bucket: str, key: str, data: bytes) -> None:
+    checksum = base64.b64encode(hashlib.sha256(data).digest()).decode()
+    if _stored_checksum(client, bucket, key) != checksum:
+        client.put_object(Bucket=bucket, Key=key, Body=data, ChecksumAlgorithm="SHA256", ChecksumSHA256=checksum)
+
+
+def _stored_checksum(client: Any, bucket: str, key: str) -> str | None:
+    try:
+        found = client.head_object(Bucket=bucket, Key=key, ChecksumMode="ENABLED")
+    except ClientError as error:
+        if error.response["Error"]["Code"] in MISSING:
+            return None
+        raise
+    return str(found.get("ChecksumSHA256"))
+
+
+def point_at(
+    version: str, client: Any, bucket: str, prefix: str, before: Pointer | None, etag: str | None
+) -> Published:
+    """Puts a version into force in place of the pointer that was read with that ETag; raises PublishConflict."""
+    pointer = Pointer(
+        version=version,
+        previous=before.version if before else None,
+        activated=dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
+    )
+    write_pointer(client, bucket, prefix, pointer, etag)
+    return Published(pointer.version, pointer.previous)
+
+
+def read_pointer(client: Any, bucket: str, prefix: str = PREFIX) -> tuple[Pointer | None, str | None]:
+    """The pointer and its ETag, None and None where nothing was published yet.
+
+    Raises ArtifactError where something else lies in its place.
+    """
+    try:
+        answer = client.get_object(Bucket=bucket, Key=f"{prefix}/{POINTER}")
+    except ClientError as error:
+        if error.response["Error"]["Code"] in MISSING:
+            return None, None
+        raise
+    try:
+        return Pointer.model_validate_json(answer["Body"].read()), answer["ETag"]
+    except ValidationError as error:
+        raise ArtifactError(f"s3://{bucket}/{prefix}/{POINTER} is no pointer: {error.errors()[0]['msg']}") from error
+
+
+def write_pointer(client: Any, bucket: str, prefix: str, pointer: Pointer, etag: str | None) -> None:
+    """Replaces the pointer of that ETag, or creates it for None; raises PublishConflict if it is another by now."""
+    condition = {"IfMatch": etag} if etag else {"IfNoneMatch": "*"}
+    body = pointer.model_dump_json(indent=2).encode()
+    try:
+        client.put_object(
+            Bucket=bucket, Key=f"{prefix}/{POINTER}", Body=body, ContentType="application/json", **condition
+        )
+    except ClientError as error:
+        if error.response["Error"]["Code"] in MOVED:
+            raise PublishConflict(
+                "another publish moved the pointer at the same time; look at what it published, then publish again"
+            ) from error
+        raise

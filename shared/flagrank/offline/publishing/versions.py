@@ -1,0 +1,73 @@
+"""What was published, and putting an earlier version back into force by moving the pointer."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from flagrank.errors import ArtifactError
+from flagrank.model.artifacts import MANIFEST, Manifest, parse_manifest
+from flagrank.offline.publishing.publish import PREFIX, Published, point_at, read_pointer
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """One published set; `complete` says whether every file that its manifest promises is there, by size."""
+
+    version: str
+    created: str
+    complete: bool
+    in_force: bool
+
+
+def list_versions(client: Any, bucket: str, prefix: str = PREFIX) -> list[Version]:
+    """Every version that has a manifest, the newest first."""
+    pointer, _ = read_pointer(client, bucket, prefix)
+    sizes = dict(_objects(client, bucket, f"{prefix}/"))
+    names = {key.split("/")[-2] for key in sizes if key.endswith(f"/{MANIFEST}")}
+    versions = []
+    for name in names:
+        manifest = _manifest(client, bucket, prefix, name)
+        in_force = pointer is not None and pointer.version == name
+        versions.append(Version(name, manifest.created, not _missing(manifest, f"{prefix}/{name}", sizes), in_force))
+    return sorted(versions, key=lambda version: (version.created, version.version), reverse=True)
+
+
+def activate(version: str, client: Any, bucket: str, prefix: str = PREFIX) -> Published:
+    """Points at a version that was published before; what is in force already stays.
+
+    Raises ArtifactError if it does not exist or is not whole, PublishConflict if the pointer moved meanwhile.
+    """
+    before, etag = read_pointer(client, bucket, prefix)
+    if before is not None and before.version == version:
+        return Published(before.version, before.previous)
+    folder = f"{prefix}/{version}"
+    sizes = dict(_objects(client, bucket, f"{folder}/"))
+    if f"{folder}/{MANIFEST}" not in sizes:
+        raise ArtifactError(
+            f"there is no version {version!r} in s3://{bucket}/{prefix}; `flagrank factors list` shows them"
+        )
+    missing = _missing(_manifest(client, bucket, prefix, version), folder, sizes)
+    if missing:
+        raise ArtifactError(f"{version} is not whole: {', '.join(missing)}")
+    return point_at(version, client, bucket, prefix, before, etag)
+
+
+def roll_back(client: Any, bucket: str, prefix: str = PREFIX) -> Published:
+    """Points at the version that was in force before this one; raises ArtifactError if there was none."""
+    before, _ = read_pointer(client, bucket, prefix)
+    if before is None or before.previous is None:
+        raise ArtifactError(f"s3://{bucket}/{prefix} has no earlier version to go back to")
+    return activate(before.previous, client, bucket, prefix)
+
+
+def _manifest(client: Any, bucket: str, prefix: str, version: str) -> Manifest:
+    return parse_manifest(client.get_object(Bucket=bucket, Key=f"{prefix}/{version}/{MANIFEST}")["Body"].read())
+
+
+def _missing(manifest: Manifest, folder: str, sizes: dict[str, int]) -> list[str]:
+    return [name for name, entry in manifest.files.items() if sizes.get(f"{folder}/{name}") != entry.size]
+
+
+def _objects(client: Any, bucket: str, prefix: str) -> Iterator[tuple[str, int]]:
+    for page in client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):
+        yield from ((entry["Key"], entry["Size"]) for entry in page.get("Contents", []))

@@ -1,0 +1,88 @@
+"""Factors for items that nobody has met yet, guessed from their texts."""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from flagrank.model.factors import Floats, Rows
+
+MIN_ITEMS_PER_WORD = 5
+MAX_WORDS = 1000
+# free text as a category would be a column an item
+MAX_CATEGORIES = 200
+# the regression learns from the most popular items: the factors of others are noise, and its cost grows with each
+MAX_KNOWN = 10_000
+RIDGES = tuple(10.0**exponent for exponent in np.arange(-2, 3.5, 0.5))
+
+type Matrix = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class TextFeatures:
+    """Turns items into rows: category, words (weighted by rarity, unit length) and, if there are any, embeddings."""
+
+    categories: tuple[str, ...]
+    weights: dict[str, float]
+
+    @classmethod
+    def of(cls, categories: Sequence[str], texts: Sequence[str]) -> "TextFeatures":
+        """These items' commonest categories, at most MAX_CATEGORIES, and the words that enough of their texts share.
+
+        Texts are rewritten ones; of the words the commonest MAX_WORDS.
+        """
+        common = _commonest(Counter(word for text in texts for word in set(text.split())), MAX_WORDS)
+        rarity = {word: float(np.log(len(texts) / count)) for word, count in common if count >= MIN_ITEMS_PER_WORD}
+        weights = {word: weight for word, weight in rarity.items() if weight > 0}
+        kept = _commonest(Counter(categories), MAX_CATEGORIES)
+        return cls(tuple(sorted(category for category, _ in kept)), weights)
+
+    def table(self, categories: Sequence[str], texts: Sequence[str], embeddings: Floats | None) -> Matrix:
+        """A row (1 + categories + words + e) of each item, the first column constant; `embeddings` (n, e)."""
+        place = {word: at for at, word in enumerate(self.weights)}
+        words = np.zeros((len(texts), len(place)))
+        for row, text in enumerate(texts):
+            for word in place.keys() & set(text.split()):
+                words[row, place[word]] = self.weights[word]
+        words /= np.maximum(np.linalg.norm(words, axis=1, keepdims=True), 1e-12)
+        column = {category: at for at, category in enumerate(self.categories)}
+        is_of = np.zeros((len(texts), len(column)))
+        for row, category in enumerate(categories):
+            if category in column:
+                is_of[row, column[category]] = 1
+        meaning = np.empty((len(texts), 0)) if embeddings is None else embeddings
+        return np.concatenate([np.ones((len(texts), 1)), is_of, words, meaning], axis=1)
+
+
+def _commonest(counts: Counter[str], most: int) -> list[tuple[str, int]]:
+    return sorted(counts.items(), key=lambda entry: (-entry[1], entry[0]))[:most]
+
+
+def most_popular(popularity: Floats) -> Rows:
+    """The places of the MAX_KNOWN most popular items, rising."""
+    return np.sort(np.argsort(-popularity, kind="stable")[:MAX_KNOWN])
+
+
+def guess_factors(known: Matrix, factors: Floats, popularity: Floats, new: Iterable[Matrix]) -> Floats:
+    """Factors (k, d) float32 for `new`, by ridge regression from `known` (n, f) to `factors` (n, d).
+
+    `new` is k rows (f,) in as many parts as one likes, so that they need not all be in memory at once.
+    Items weigh by log popularity: the factors of the little known are mostly noise. The penalty is the one with the
+    least leave-one-out error, which a ridge regression gives in closed form (Golub, Heath and Wahba 1979).
+    """
+    weight = np.sqrt(np.log1p(popularity.astype(np.float64)))[:, None]
+    table, target = known * weight, factors * weight
+    left, singular, right = np.linalg.svd(table, full_matrices=False)
+    projected = left.T @ target
+
+    def error(ridge: float) -> float:
+        shrink = singular**2 / (singular**2 + ridge)
+        residual = target - left @ (shrink[:, None] * projected)
+        leverage = np.einsum("nk,k,nk->n", left, shrink, left)
+        return float(np.square(residual / (1 - leverage)[:, None]).sum())
+
+    ridge = min(RIDGES, key=error)
+    slopes = right.T @ ((singular / (singular**2 + ridge))[:, None] * projected)
+    return np.concatenate([(part @ slopes).astype(np.float32) for part in new])

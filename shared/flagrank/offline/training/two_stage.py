@@ -1,0 +1,136 @@
+"""Both stages in order: ALS, item neighbours, and the model that orders ALS's candidates."""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field, fields, replace
+from typing import Any, Literal, Self
+
+from pydantic import TypeAdapter, ValidationError
+
+from flagrank.errors import ArtifactError
+from flagrank.model.factors import Factors
+from flagrank.model.features import FEATURES, GROUPS
+from flagrank.model.stage2 import Stage2, Stage2Document, Tree
+from flagrank.offline.data.interactions import Dataset
+from flagrank.offline.data.split import folds
+from flagrank.offline.training.als import AlsParameters, Embeddings, train
+from flagrank.offline.training.boosting import BoostingParameters, boost, exported
+from flagrank.offline.training.examples import Examples, collect, joined
+from flagrank.offline.training.linear import fit_linear
+from flagrank.offline.training.neighbours import NeighbourParameters, learn_neighbours
+
+type Kind = Literal["none", "linear", "trees", "blend"]
+
+# what is being done, how far it is, and how far it goes
+type Progress = Callable[[str, int, int], None]
+
+# groups that mean nothing without times
+TIMED_GROUPS = ("session", "recency")
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingPlan:
+    """Everything that training depends on besides the data. `without` names feature groups to leave out."""
+
+    als: AlsParameters = field(default_factory=AlsParameters)
+    neighbours: NeighbourParameters = field(default_factory=NeighbourParameters)
+    boosting: BoostingParameters = field(default_factory=BoostingParameters)
+    kind: Kind = "blend"
+    pool: int = 200
+    folds: int = 6
+    without: tuple[str, ...] = ()
+
+    def recorded(self) -> dict[str, Any]:
+        """The plan as the manifest keeps it."""
+        return asdict(self)
+
+    @classmethod
+    def of(cls, recorded: Mapping[str, Any]) -> Self:
+        """The plan that a manifest keeps; raises ArtifactError if it is not one of this version's."""
+        own = {item.name: recorded[item.name] for item in fields(cls) if item.name in recorded}
+        try:
+            return TypeAdapter(cls).validate_python(own)
+        except ValidationError as error:
+            raise ArtifactError(f"no training plan of this version: {error.errors()[0]['loc']}") from error
+
+    def features(self, dataset: Dataset, embedded: bool) -> tuple[str, ...]:
+        """The features that this data can fill and the plan does not leave out."""
+        left_out = {*self.without, *(() if embedded else ("text",)), *(() if dataset.timed else TIMED_GROUPS)}
+        dropped = {name for group in left_out for name in GROUPS[group]}
+        return tuple(name for name in FEATURES if name not in dropped)
+
+
+# trains in seconds what the default takes a minute for, and loses a part of Stage 2's gain
+QUICK_PLAN = TrainingPlan(kind="linear", folds=2, neighbours=NeighbourParameters(count=50))
+
+
+@dataclass(frozen=True, slots=True)
+class TwoStages:
+    """What training made: the set to publish, and the examples of each fold that its Stage 2 was fitted to."""
+
+    factors: Factors
+    examples: tuple[Examples, ...] = ()
+
+
+def train_two_stages(
+    dataset: Dataset, plan: TrainingPlan, embeddings: Embeddings | None = None, progress: Progress | None = None
+) -> TwoStages:
+    """Stage 1 on all training interactions, Stage 2 on folds cut from them.
+
+    There is no Stage 2 where the plan wants none, or where no user has enough interactions to hold some out.
+    """
+    tell = progress or _silent
+    factors = first_stage(dataset, plan, embeddings, tell)
+    if plan.kind == "none":
+        return TwoStages(factors)
+    found = tuple(fold_examples(dataset, plan, embeddings, tell))
+    if not any(part.labels.any() for part in found):
+        return TwoStages(factors)
+    names = plan.features(dataset, embedded=embeddings is not None)
+    return TwoStages(replace(factors, stage2=fit(joined(found).columns(names), plan, tell)), found)
+
+
+def first_stage(dataset: Dataset, plan: TrainingPlan, embeddings: Embeddings | None, progress: Progress) -> Factors:
+    """ALS's factors and, if the plan has a Stage 2, the item neighbours that its features are made of."""
+    name, iterations = "training ALS", plan.als.iterations
+    factors = train(dataset, plan.als, lambda done: progress(name, done, iterations), embeddings)
+    if plan.kind == "none":
+        return factors
+    items = len(factors.item_ids)
+    neighbours = learn_neighbours(
+        factors.item_ids,
+        dataset.interactions.latest(),
+        plan.neighbours,
+        timed=dataset.timed,
+        progress=lambda done: progress("finding neighbours", done, items),
+    )
+    return replace(factors, neighbours=neighbours)
+
+
+def fold_examples(
+    dataset: Dataset, plan: TrainingPlan, embeddings: Embeddings | None, progress: Progress
+) -> Iterator[Examples]:
+    """For each fold, what Stage 1, trained on its rest, would have shown, and what the user chose."""
+    name = "collecting examples"
+    progress(name, 0, plan.folds)
+    for number, fold in enumerate(folds(dataset, plan.folds, plan.als.seed), 1):
+        assert fold.held_out is not None
+        its_plan = replace(plan, als=replace(plan.als, seed=plan.als.seed + number))
+        yield collect(first_stage(fold, its_plan, embeddings, _silent), fold.held_out, plan.pool)
+        progress(name, number, plan.folds)
+
+
+def fit(found: Examples, plan: TrainingPlan, progress: Progress) -> Stage2:
+    """The model of the plan's kind, fitted to the examples."""
+    linear = fit_linear(found) if plan.kind in ("linear", "blend") else None
+    trees: tuple[Tree, ...] = ()
+    if plan.kind in ("trees", "blend"):
+        rounds = plan.boosting.rounds
+        booster = boost(found, plan.boosting, plan.als.seed, lambda done: progress("growing trees", done, rounds))
+        trees = exported(booster)
+    fewest = int(found.histories.repeat(found.sizes)[found.labels > 0].min())
+    document = Stage2Document(features=found.names, pool=plan.pool, min_history=fewest, linear=linear, trees=trees)
+    return Stage2(document)
+
+
+def _silent(*_: object) -> None:
+    pass

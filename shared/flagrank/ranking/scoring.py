@@ -1,0 +1,61 @@
+"""How Stage 1, the learned Stage 2 and the LLM's relevance become one order."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from flagrank.domain import Candidate, Ranked
+from flagrank.model.factors import Factors, Rows, Scores
+from flagrank.model.features import feature_table
+
+
+def learned_order(factors: Factors, seen: Rows, rows: Rows, scores: Scores) -> tuple[Rows, Scores]:
+    """Item rows (c,) and scores (c,) in the order of the published Stage 2; as they are where none is published.
+
+    `rows` come by falling Stage 1 score, for a user who has seen the item rows `seen`, oldest first. A new item keeps
+    its place and takes the score of the item before it: the model has learned from interactions, and it has none. So
+    does every item of a user who has fewer than anybody from whom the model learned.
+    """
+    met = factors.popularity[rows] > 0
+    if factors.stage2 is None or not met.any() or len(seen) < factors.stage2.document.min_history:
+        return rows, scores
+    table = feature_table(factors, seen, rows[met], scores[met], factors.stage2.features)
+    learned = factors.stage2.score(table)
+    best_first = np.argsort(-learned, kind="stable")
+    ordered = rows.copy()
+    ordered[met] = rows[met][best_first]
+    before = np.maximum(np.cumsum(met) - 1, 0)
+    return ordered, learned[best_first][before]
+
+
+def baseline_order(pool: Sequence[Candidate]) -> list[Ranked]:
+    """The pool as retrieved, with its scores normalised as final scores."""
+    return [Ranked(candidate, score) for candidate, score in zip(pool, normalised(pool), strict=True)]
+
+
+def hybrid_order(pool: Sequence[Candidate], relevance: Mapping[int, int], alpha: float) -> list[Ranked]:
+    """The pool with its judged positions reordered by `alpha` * baseline + (1 - `alpha`) * LLM.
+
+    `relevance` is 0..100 by position in the pool. Judged items share out the positions that they held, so that an
+    unjudged one keeps its own and the tail stays behind the head whatever its scores. Ties keep the baseline's order.
+    """
+    ranked = baseline_order(pool)
+    positions = sorted(relevance)
+    judged = [_blend(ranked[position], relevance[position] / 100, alpha) for position in positions]
+    judged.sort(key=lambda entry: -entry.final_score)
+    for position, entry in zip(positions, judged, strict=True):
+        ranked[position] = entry
+    return ranked
+
+
+def normalised(pool: Sequence[Candidate]) -> list[float]:
+    """Baseline scores stretched over 0..1, all 1 where they are flat."""
+    if not pool:
+        return []
+    scores = [candidate.score for candidate in pool]
+    worst, spread = min(scores), max(scores) - min(scores)
+    return [(score - worst) / spread if spread > 0 else 1.0 for score in scores]
+
+
+def _blend(entry: Ranked, llm_score: float, alpha: float) -> Ranked:
+    return Ranked(entry.candidate, alpha * entry.final_score + (1 - alpha) * llm_score, llm_score)

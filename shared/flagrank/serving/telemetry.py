@@ -1,0 +1,76 @@
+"""What is counted of each request."""
+
+from dataclasses import dataclass, field
+
+from flagrank.domain import Mode, Reason, Recommendation, UserId
+from flagrank.flags.assignment import RolloutDecision
+from flagrank.metric_names import Metric
+from flagrank.ports import FactorStore, MetricsSink
+
+
+@dataclass(slots=True)
+class Telemetry:
+    """Turns answers into metric values. One per environment: it knows whether this was the environment's first."""
+
+    sink: MetricsSink
+    factors: FactorStore
+    _cold: bool = field(default=True, init=False)
+
+    def record(self, answer: Recommendation) -> None:
+        """Emits one request's values; counters are emitted at zero too, since a rate needs its zeros."""
+        values = measured(answer)
+        values[Metric.FACTORS_RELOAD] = self.factors.drain_reloads()
+        values[Metric.COLD_START] = int(self._cold)
+        self._cold = False
+        metadata = {
+            "user_id": str(answer.user_id),
+            "mode": answer.mode,
+            "reason": answer.reason,
+            "assignment": answer.diagnostics.assignment,
+            "ignored_ids": str(answer.diagnostics.ignored_ids),
+            "factors": answer.versions.factors,
+            "flag": answer.versions.flag or "",
+            "model": answer.versions.model or "",
+            "prompt": answer.versions.prompt or "",
+        }
+        if answer.diagnostics.shadow is not None:
+            metadata["shadow_items"] = ",".join(map(str, answer.diagnostics.shadow.items))
+        self.sink.emit(answer.arm, {name: float(value) for name, value in values.items()}, metadata)
+
+    def record_failure(self, user_id: UserId, decision: RolloutDecision) -> None:
+        """Emits a request that got no answer: without it, the arm that fails would look like one that nobody asks."""
+        metadata = {"user_id": str(user_id), "assignment": decision.reason}
+        self.sink.emit(decision.arm, {Metric.REQUESTS: 1.0, Metric.FAILURE: 1.0}, metadata)
+
+
+def measured(answer: Recommendation) -> dict[str, float]:
+    """A request's values by metric name. Timeout, ParseFailure and Throttled count LLM calls, cache hits items."""
+    diagnostics, tally = answer.diagnostics, answer.diagnostics.tally
+    values: dict[str, float] = {
+        Metric.REQUESTS: 1,
+        Metric.RECOMMEND_LATENCY: diagnostics.elapsed_ms["total"],
+        Metric.RERANK_ELIGIBLE: diagnostics.rerank_attempted,
+        Metric.RERANK_APPLIED: answer.mode in (Mode.HYBRID_RERANK, Mode.PARTIAL_RERANK),
+        Metric.RERANK_PARTIAL: answer.mode is Mode.PARTIAL_RERANK,
+        Metric.FALLBACK: answer.mode is Mode.FALLBACK_BASELINE,
+        Metric.TIMEOUT: tally.timeouts,
+        Metric.PARSE_FAILURE: tally.parse_failures,
+        Metric.THROTTLED: tally.throttled,
+        Metric.BREAKER_OPEN: answer.reason is Reason.BREAKER_OPEN,
+        Metric.CACHE_HIT: tally.cache_hits,
+        Metric.CACHE_MISS: tally.cache_misses,
+        Metric.LLM_CALLS: tally.llm_calls,
+        Metric.INPUT_TOKENS: tally.input_tokens,
+        Metric.OUTPUT_TOKENS: tally.output_tokens,
+        Metric.COST_MICRO_USD: tally.cost_micro_usd,
+        Metric.FLAG_STALE: diagnostics.flag_stale,
+        Metric.UNKNOWN_FAILURE: answer.reason is Reason.UNKNOWN,
+        Metric.FAILURE: 0,
+    }
+    if diagnostics.rerank_attempted:
+        values[Metric.RERANK_LATENCY] = diagnostics.elapsed_ms["rerank"]
+    if diagnostics.shadow is not None:
+        values[Metric.SHADOW_CHANGED] = diagnostics.shadow.changed
+        values[Metric.SHADOW_OVERLAP] = diagnostics.shadow.overlap
+        values[Metric.SHADOW_KENDALL_TAU] = diagnostics.shadow.kendall_tau
+    return values

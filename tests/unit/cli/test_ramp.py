@@ -1,0 +1,213 @@
+"""`flagrank rollout ramp`, `watch` and the figures of `status` at their edge: arguments, words and what is read."""
+
+import io
+import json
+import signal
+import time
+from dataclasses import dataclass, field
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from flagrank.adapters.control.in_memory import InMemoryControl
+from flagrank.adapters.in_memory import ManualClock
+from flagrank.cli.arms import arms_shown
+from flagrank.cli.ramp import Interrupts
+from flagrank.cli.target import Target
+from flagrank.delivery.analysis.counts import ArmFigures, Arms
+from flagrank.delivery.analysis.limits import Limits
+from flagrank.delivery.analysis.verdict import judge
+from flagrank.errors import CloudError
+from flagrank.flags.document import FLAG_POLL_S, FlagDocument
+from tests.ramps import HEALTHY, Traffic, arm_figures
+from tests.unit.cli.test_rollout import flagrank, use
+
+AGE_S = 60.0
+
+
+@dataclass
+class Figures:
+    """Figures that remember for which time they were asked."""
+
+    arms: Arms = field(default_factory=Arms)
+    asked: list[tuple[float, float]] = field(default_factory=list)
+
+    def read(self, since_s: float, until_s: float) -> Arms:
+        self.asked.append((since_s, until_s))
+        return self.arms
+
+
+@pytest.fixture
+def figures(monkeypatch: pytest.MonkeyPatch) -> Figures:
+    made = Figures()
+    monkeypatch.setattr(Target, "figures", lambda self: made)
+    return made
+
+
+@pytest.fixture
+def control(monkeypatch: pytest.MonkeyPatch) -> InMemoryControl:
+    """A flag at 5 percent for a minute, and before that at 50."""
+    clock = ManualClock(time.time() - AGE_S)
+    made = InMemoryControl(clock, FlagDocument(enabled=True, percent=50))
+    made.deploy(FlagDocument(enabled=True, percent=5), actor="me", reason="percent 5")
+    use(monkeypatch, made)
+    return made
+
+
+def arms(traffic: Traffic = HEALTHY, treated: int = 6000) -> Arms:
+    """Both arms of a step at 25 percent."""
+    rng = np.random.default_rng(5)
+    return Arms(arm_figures(rng, traffic, treated), arm_figures(rng, Traffic(rerank=False), 3 * treated))
+
+
+@pytest.mark.parametrize("dry_run", [[], ["--dry-run"]])
+def test_a_share_with_three_decimals_is_bad_usage(
+    control: InMemoryControl, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], dry_run: list[str]
+) -> None:
+    """The line says what is wrong with it, as a plan as well."""
+    assert flagrank(monkeypatch, "ramp", "1.234,5", *dry_run) == 2
+    assert "two decimals" in capsys.readouterr().err
+    assert len(control.history(9)) == 2
+
+
+@pytest.mark.parametrize("option", ["--every=0s", "--bake=10", "--max-extra-errors=101", "--max-lost-clicks=-1"])
+def test_an_option_that_makes_no_sense_is_named(
+    control: InMemoryControl, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], option: str
+) -> None:
+    """Bad usage, and nothing is sent."""
+    assert flagrank(monkeypatch, "ramp", "25,50", option) == 2
+    assert option.partition("=")[0] in capsys.readouterr().err
+    assert len(control.history(9)) == 2
+
+
+def test_a_plan_says_all_that_the_ramp_would_go_by(
+    control: InMemoryControl, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Steps, pace, patience and limits, for people and for programs."""
+    plan = ("ramp", "5,25", "--dry-run", "--every", "30s", "--patience", "1h", "--max-lost-clicks", "2")
+    assert flagrank(monkeypatch, *plan) == 0
+    words = capsys.readouterr().out
+    assert all(part in words for part in ("5 %, 25 %", "600 s", "30 s", "3600 s", "errors 1 % against control"))
+    assert "clicks 2 % lost" in words
+    assert flagrank(monkeypatch, *plan, "--json") == 0
+    told = json.loads(capsys.readouterr().out)
+    assert (told["plan"], told["bake_s"], told["every_s"], told["patience_s"]) == (["5 %", "25 %"], 600, 30, 3600)
+    assert told["limits"]["clicks"]["absolute"] == 0.02
+
+
+def test_a_plan_is_refused_where_the_ramp_would_be(
+    control: InMemoryControl, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """While another deployment is in flight."""
+    control.become("DEPLOYING")
+    assert flagrank(monkeypatch, "ramp", "25,50", "--dry-run") == 1
+    assert "DEPLOYING" in capsys.readouterr().err
+
+
+def test_status_counts_from_the_flip_on(
+    control: InMemoryControl, figures: Figures, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Before everybody had the share that is in force another was treated, and the split would look wrong."""
+    assert flagrank(monkeypatch, "status", "--json") == 0
+    told = json.loads(capsys.readouterr().out)
+    ((since_s, until_s),) = figures.asked
+    assert since_s == pytest.approx(control.history(1)[0].started_at_s + FLAG_POLL_S, abs=0.01)
+    assert told["figures"]["window_s"] == pytest.approx(until_s - since_s)
+
+
+def test_status_right_after_a_flip_has_no_data_yet(
+    control: InMemoryControl, figures: Figures, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Nobody is asked for the figures of no time, and one line says so."""
+    now_s = control.history(1)[0].started_at_s + FLAG_POLL_S - 1
+    monkeypatch.setattr("flagrank.cli.rollout.time.time", lambda: now_s)
+    assert flagrank(monkeypatch, "status") == 0
+    words = capsys.readouterr().out
+    assert (figures.asked, words.count("no data yet")) == ([], 1)
+    assert "nobody can tell" not in words
+
+
+def test_a_flag_that_is_off_is_not_blamed_for_its_split(
+    control: InMemoryControl, figures: Figures, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Nobody is treated, as was asked for, whatever share the document keeps for the way back."""
+    control.deploy(FlagDocument(enabled=False, percent=25), actor="me", reason="off")
+    figures.arms = Arms(ArmFigures(), ArmFigures(requests=900, users=300))
+    for command in ("watch", "status"):
+        assert flagrank(monkeypatch, command, "--json") == 0
+        told = json.loads(capsys.readouterr().out)
+        findings = told.get("figures", told)["findings"]
+        assert "split" not in {finding["figure"] for finding in findings}
+
+
+def test_watch_begins_a_quarter_of_an_hour_ago(
+    control: InMemoryControl, figures: Figures, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A flag that stood for days is judged by what happens now."""
+    now_s = time.time() + 3 * 86_400
+    monkeypatch.setattr("flagrank.cli.ramp.time.time", lambda: now_s)
+    assert flagrank(monkeypatch, "watch", "--json") == 0
+    assert figures.asked == [(now_s - 900, now_s)]
+
+
+def test_ctrl_c_says_where_the_flag_is_left(
+    control: InMemoryControl, figures: Figures, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """And if nobody knows, that."""
+
+    def interrupt(seconds: float) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("flagrank.cli.ramp.time.sleep", interrupt)
+    assert flagrank(monkeypatch, "ramp", "5,25") == 1
+    assert "the flag stays as it is, 5 % (v2)" in capsys.readouterr().out
+
+    def gone(seconds: float) -> None:
+        def no_answer() -> None:
+            raise CloudError("no answer")
+
+        monkeypatch.setattr(control, "deployed", no_answer)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("flagrank.cli.ramp.time.sleep", gone)
+    assert flagrank(monkeypatch, "ramp", "5,25") == 1
+    assert "cannot be read now: no answer" in capsys.readouterr().out
+
+
+def test_ctrl_c_is_heard_when_the_ramp_waits() -> None:
+    """What it was doing is done first, such as switching off; whoever waits is interrupted at once."""
+    interrupts, done = Interrupts(), False
+    with interrupts.heeded():
+        signal.raise_signal(signal.SIGINT)
+        done = True
+        with pytest.raises(KeyboardInterrupt):
+            interrupts.wait(60)
+    assert done
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_a_second_ctrl_c_is_heard_at_once() -> None:
+    """Somebody does not want to wait for a call that is slow."""
+    with Interrupts().heeded():
+        signal.raise_signal(signal.SIGINT)
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+
+
+@pytest.mark.parametrize(
+    "shown",
+    [arms(), arms(Traffic(fallbacks=0.4, timeouts=0.3, cost_micro_usd=90_000.0)), arms(treated=300)],
+    ids=["healthy", "failing", "early"],
+)
+def test_the_table_fits_a_terminal(shown: Arms) -> None:
+    """Each figure is one line of at most 80 columns, and only what is not well is told in words."""
+    verdict = judge(shown.treatment, shown.control, Limits(), 25)
+    written = io.StringIO()
+    Console(file=written, width=80).print(arms_shown(shown, verdict, "25 %"))
+    lines = written.getvalue().splitlines()
+    rows = [line for line in lines if line.rstrip().endswith(("pass", "fail", "hold"))]
+    judged = [finding for finding in verdict.findings if finding.figure != "requests"]
+    assert len(rows) == len(judged)
+    told = " ".join(" ".join(lines).split())
+    assert all((finding.sentence in told) == (finding.outcome != "pass") for finding in verdict.findings)

@@ -1,0 +1,200 @@
+"""Evidence that stays valid at every look."""
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from flagrank.delivery.analysis.eprocess import (
+    ABOVE_FROM,
+    Evidence,
+    MeanExcess,
+    Moments,
+    Share,
+    ShareExcess,
+    bounds,
+    split_p_value,
+)
+from flagrank.delivery.analysis.quantiles import QuantileExcess
+
+RATES = st.sampled_from([0.0, 0.01, 0.2, 0.5, 0.97, 1.0])
+TRIALS = st.integers(0, 3000)
+SLOPES = st.sampled_from([0.5, 1.0, 1.7])
+LADDER = np.array([10.0, 20.0, 40.0, 80.0])
+# the log of ten trillion to one
+CERTAIN = 30.0
+
+
+@st.composite
+def shares(draw: st.DrawFn) -> Share:
+    trials = draw(TRIALS)
+    return Share(round(trials * draw(RATES)), trials)
+
+
+@st.composite
+def moments(draw: st.DrawFn) -> Moments:
+    count, mean = draw(st.integers(0, 3000)), draw(st.sampled_from([0.0, 3.0, 400.0]))
+    return Moments(count, count * mean, count * mean**2 * draw(st.sampled_from([1.0, 2.0, 30.0])))
+
+
+@st.composite
+def quantiles(draw: st.DrawFn) -> Share:
+    trials = draw(TRIALS)
+    slower = sorted((draw(st.integers(0, trials)) for _ in LADDER), reverse=True)
+    return Share(np.array(slower, np.float64), np.full(len(LADDER), float(trials)))
+
+
+@st.composite
+def evidences(draw: st.DrawFn) -> Evidence:
+    slope = draw(SLOPES)
+    return draw(
+        st.one_of(
+            st.builds(ShareExcess, shares(), st.none() | shares(), st.just(slope)),
+            st.builds(MeanExcess, moments(), st.none() | moments(), st.just(slope)),
+            st.builds(
+                QuantileExcess, st.just(LADDER), st.just(0.05), quantiles(), st.none() | quantiles(), st.just(slope)
+            ),
+        )
+    )
+
+
+def chances(trials: int, rate: float) -> list[float]:
+    """The chance of each number of successes."""
+    return [math.comb(trials, k) * rate**k * (1 - rate) ** (trials - k) for k in range(trials + 1)]
+
+
+@pytest.mark.parametrize(("treated", "controls"), [(0.1, 0.1), (0.3, 0.4), (0.02, 0.0), (0.5, 0.45)])
+def test_within_the_limit_evidence_is_not_expected_to_grow(treated: float, controls: float) -> None:
+    """Over all outcomes of two arms that keep to the limit, the e-value's mean is at most one."""
+    n, m, limit = 14, 9, max(treated - controls, 0.0)
+    expected = sum(
+        p * q * math.exp(float(ShareExcess(Share(k, n), Share(j, m)).above(limit)))
+        for k, p in enumerate(chances(n, treated))
+        for j, q in enumerate(chances(m, controls))
+        if p * q
+    )
+    assert expected <= 1 + 1e-9
+
+
+@given(treatment=shares(), control=shares(), slope=SLOPES, limit=st.floats(-0.4, 0.9))
+def test_the_likeliest_state_is_found(treatment: Share, control: Share, slope: float, limit: float) -> None:
+    """No state on a fine grid within the limit explains the counts better than the one that the evidence is against."""
+
+    def log_likelihood(share: Share, rate: np.ndarray) -> np.ndarray:
+        with np.errstate(divide="ignore", invalid="ignore"):
+            won = np.where(share.successes == 0, 0.0, share.successes * np.log(rate))
+            lost = np.subtract(share.trials, share.successes)
+            return won + np.where(lost == 0, 0.0, lost * np.log(1 - rate))
+
+    def log_marginal(share: Share) -> float:
+        won, lost = float(share.successes) + 0.5, float(share.trials - share.successes) + 0.5
+        return math.lgamma(won) + math.lgamma(lost) - math.lgamma(won + lost) - math.log(math.pi)
+
+    controls = np.linspace(0, 1, 400)[None, :]
+    treated = np.linspace(0, 1, 401)[:, None]
+    states = log_likelihood(treatment, treated) + log_likelihood(control, controls)
+    inside = treated <= slope * controls + limit
+    evidence = float(ShareExcess(treatment, control, slope).above(limit))
+    if inside.any():
+        at_most = log_marginal(treatment) + log_marginal(control) - states[inside].max()
+        assert evidence <= at_most + 1e-6
+
+
+@given(evidence=evidences(), limits=st.lists(st.floats(-100, 100), min_size=2, max_size=6))
+def test_a_higher_limit_is_harder_to_be_above(evidence: Evidence, limits: list[float]) -> None:
+    """Evidence above, if there is any, never rises with the limit, and evidence below never falls."""
+    for finer in (1.0, 100.0):
+        ordered = [limit / finer for limit in sorted(limits)]
+        above = np.array([max(float(evidence.above(limit)), 0.0) for limit in ordered])
+        below = np.array([max(float(evidence.below(limit)), 0.0) for limit in ordered])
+        assert (above[1:] <= above[:-1] + 1e-6).all()
+        assert (below[1:] >= below[:-1] - 1e-6).all()
+
+
+@given(evidence=evidences(), limit=st.floats(-50, 50))
+def test_nothing_is_both_above_and_below(evidence: Evidence, limit: float) -> None:
+    """There is never evidence for both sides of one limit."""
+    assert min(float(evidence.above(limit)), float(evidence.below(limit))) <= 1e-6
+
+
+@given(treatment=shares(), control=shares(), limit=st.floats(-1, 1))
+def test_arms_are_treated_alike(treatment: Share, control: Share, limit: float) -> None:
+    """That treatment is above control by some amount is that control is below treatment by as much."""
+    forth = float(ShareExcess(treatment, control).above(limit))
+    back = float(ShareExcess(control, treatment).below(-limit))
+    # an excess of a whole, as good as impossible, is told from an impossible one by rounding alone
+    assert min(forth, CERTAIN) == pytest.approx(min(back, CERTAIN), rel=1e-6, abs=1e-6)
+
+
+@given(evidence=evidences())
+def test_bounds_hold_what_is_not_rejected(evidence: Evidence) -> None:
+    """Just outside the bounds a limit is rejected, unless the bound is the end of all there is."""
+    low, high = bounds(evidence, (-90.0, 90.0), 3.0, 3.0)
+    assert low == -90 or float(evidence.above(low)) >= 3.0
+    assert high == 90 or float(evidence.below(high)) >= 3.0
+    assert low <= high
+
+
+def test_without_data_nothing_is_known() -> None:
+    """No counts, no evidence, on either side of any limit."""
+    nothing, none = Share(0, 0), Moments(0, 0.0, 0.0)
+    for evidence in (ShareExcess(nothing), ShareExcess(nothing, nothing), MeanExcess(none), MeanExcess(none, none)):
+        for limit in (-0.5, 0.0, 0.5):
+            assert float(evidence.above(limit)) <= 1e-9
+            assert float(evidence.below(limit)) <= 1e-9
+
+
+def test_huge_counts_stay_exact_enough() -> None:
+    """A billion requests an arm: equal shares are no evidence, a thousandth more is proof."""
+    n = 1_000_000_000
+    same, more = Share(n // 50, n), Share(n // 50 + n // 1000, n)
+    assert float(ShareExcess(same, same).above(0.0)) < 0
+    assert 1e4 < float(ShareExcess(more, same).above(0.0)) < math.inf
+
+
+@settings(max_examples=50)
+@given(count=st.integers(1, 400))
+def test_equal_costs_are_no_proof(count: int) -> None:
+    """Two arms whose every request costs the same differ by nothing, and nothing is known of a few."""
+    arm = Moments(count, count * 0.1, count * 0.01)
+    assert float(MeanExcess(arm, arm).above(0.0)) <= 1e-9
+    if count < ABOVE_FROM:
+        assert float(MeanExcess(arm).above(0.0)) == 0.0
+
+
+@given(treatment=moments(), control=moments(), scale=st.sampled_from([0.001, 7.0, 1e6]))
+def test_the_unit_of_cost_does_not_matter(treatment: Moments, control: Moments, scale: float) -> None:
+    """Costs and limit in another currency are the same evidence."""
+
+    def scaled(arm: Moments) -> Moments:
+        return Moments(arm.count, arm.total * scale, arm.squares * scale**2)
+
+    known = float(MeanExcess(treatment, control).above(10.0))
+    assert float(MeanExcess(scaled(treatment), scaled(control)).above(10.0 * scale)) == pytest.approx(known, rel=1e-4)
+
+
+def test_a_quantile_is_bracketed_by_rungs() -> None:
+    """With a tenth above 20 ms and none above 40 ms the p95 lies between the two, and the excess follows."""
+    n = 10_000.0
+    slow, fast = np.array([n, n / 10, 0.0, 0.0]), np.zeros(4)
+    treatment, control = Share(slow, np.full(4, n)), Share(fast, np.full(4, n))
+    alone = QuantileExcess(LADDER, 0.05, treatment)
+    assert bounds(alone, (0.0, 80.0), 3.0, 3.0) == pytest.approx((20.0, 40.0))
+    both = QuantileExcess(LADDER, 0.05, treatment, control)
+    assert bounds(both, (-80.0, 80.0), 3.0, 3.0) == pytest.approx((10.0, 40.0))
+
+
+@pytest.mark.parametrize(("z", "p_value"), [(1.959964, 0.05), (3.290527, 0.001)])
+def test_the_split_is_judged_by_chi_square(z: float, p_value: float) -> None:
+    """So many standard deviations off, in either direction, are as likely as the tables say."""
+    n, share = 40_000, 0.2
+    off = z * math.sqrt(n * share * (1 - share))
+    assert split_p_value(n * share + off, n * (1 - share) - off, share) == pytest.approx(p_value, rel=1e-4)
+    assert split_p_value(n * share - off, n * (1 - share) + off, share) == pytest.approx(p_value, rel=1e-4)
+
+
+def test_a_handful_of_users_is_no_split() -> None:
+    """Where fewer than five are expected chi-square does not hold, and nothing is said."""
+    assert split_p_value(4, 0, 0.01) == 1.0
