@@ -15,7 +15,7 @@ from flagrank.adapters.in_memory import (
     ScriptedLLM,
 )
 from flagrank.bootstrap import wire
-from flagrank.domain import Recommendation, RecommendQuery
+from flagrank.domain import Recommendation, RecommendRequest
 from flagrank.flags.document import FlagDocument
 from flagrank.ports import Completion, Prompt
 from flagrank.serving.service import Service
@@ -69,7 +69,7 @@ class Wired:
 
     def recommend(self, user_id: int | str = 1, **values: Any) -> Recommendation:
         """One request."""
-        return self.service.recommend(RecommendQuery(user_id, **values))
+        return self.service.recommend(RecommendRequest(user_id, **values))
 
 
 def ids(answer: Recommendation) -> list[int | str]:

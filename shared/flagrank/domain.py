@@ -101,7 +101,7 @@ class Versions:
 
 
 @dataclass(frozen=True, slots=True)
-class RecommendQuery:
+class RecommendRequest:
     """One validated request. `history` is oldest first; ids are as the caller wrote them."""
 
     user_id: UserId

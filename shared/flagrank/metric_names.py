@@ -8,7 +8,7 @@ SERVICE = "recommend"
 GUARD_SERVICE = "guard"
 
 
-class Metric(StrEnum):
+class MetricName(StrEnum):
     """Every metric, by its CloudWatch name; dimensions are `service` and `arm`."""
 
     REQUESTS = "Requests"
@@ -40,11 +40,11 @@ class Metric(StrEnum):
     @property
     def unit(self) -> Literal["Milliseconds", "Count"]:
         """CloudWatch's unit for it; what is a share of a request, or a tau, is a count as well."""
-        return "Milliseconds" if self in (Metric.RECOMMEND_LATENCY, Metric.RERANK_LATENCY) else "Count"
+        return "Milliseconds" if self in (MetricName.RECOMMEND_LATENCY, MetricName.RERANK_LATENCY) else "Count"
 
 
 class FeedbackMetric(StrEnum):
-    """What a caller publishes of its users, with the dimensions of `Metric`: nothing here emits them."""
+    """What a caller publishes of its users, with the dimensions of `MetricName`: nothing here emits them."""
 
     SHOWN = "Shown"
     CLICKED = "Clicked"

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from flagrank.delivery.guard import Lowering
+from flagrank.delivery.guard import ExposureReduction
 from flagrank.errors import RolloutRefused
 from flagrank.flags.document import FlagDocument
 from tests.adapters.control.guard_account import Account
@@ -29,7 +29,7 @@ class Story:
         """What the guard does, with what it sees now."""
         seen = self.flag.steps()
         stop = seen.newest_first[0].number if seen.newest_first[0].in_flight else None
-        self.flag.lower(Lowering(document, stop, "guard: test"), seen)
+        self.flag.lower(ExposureReduction(document, stop, "guard: test"), seen)
 
     def standing(self) -> list[FlagDocument | None]:
         return [step.document for step in self.flag.steps().newest_first]
@@ -100,7 +100,7 @@ def test_a_flag_that_changed_since_is_not_lowered(story: Story) -> None:
     seen = story.flag.steps()
     story.deploy(on(1), 20, False)
     with pytest.raises(RolloutRefused):
-        story.flag.lower(Lowering(OFF, None, "guard: test"), seen)
+        story.flag.lower(ExposureReduction(OFF, None, "guard: test"), seen)
     assert story.standing() == [on(1), on(25)]
 
 

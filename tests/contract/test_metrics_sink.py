@@ -8,10 +8,10 @@ import pytest
 
 from flagrank.adapters.emf_metrics import EmfMetrics
 from flagrank.adapters.in_memory import InMemoryMetrics
-from flagrank.metric_names import Metric
+from flagrank.metric_names import MetricName
 from flagrank.ports import MetricsSink
 
-VALUES: dict[str, float] = {Metric.REQUESTS: 1.0, Metric.FALLBACK: 0.0, Metric.RECOMMEND_LATENCY: 12.5}
+VALUES: dict[str, float] = {MetricName.REQUESTS: 1.0, MetricName.FALLBACK: 0.0, MetricName.RECOMMEND_LATENCY: 12.5}
 METADATA = {"reason": "split", "user_id": "7"}
 
 type Records = Callable[[], list[tuple[str, dict[str, float], dict[str, str]]]]
@@ -45,8 +45,8 @@ def test_requests_do_not_mix(sink: tuple[MetricsSink, Records]) -> None:
     """The second record holds nothing of the first."""
     metrics, records = sink
     metrics.emit("treatment", VALUES, METADATA)
-    metrics.emit("control", {Metric.REQUESTS: 1.0}, {"reason": "deny"})
-    assert records()[1] == ("control", {Metric.REQUESTS: 1.0}, {"reason": "deny"})
+    metrics.emit("control", {MetricName.REQUESTS: 1.0}, {"reason": "deny"})
+    assert records()[1] == ("control", {MetricName.REQUESTS: 1.0}, {"reason": "deny"})
 
 
 @pytest.mark.filterwarnings("ignore:No application metrics to publish:UserWarning")

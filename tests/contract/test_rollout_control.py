@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 import pytest
 
-from flagrank.adapters.control.appconfig_rollout import FlagControl
+from flagrank.adapters.control.appconfig_rollout import AppConfigRolloutControl
 from flagrank.adapters.control.in_memory import InMemoryControl
 from flagrank.adapters.in_memory import ManualClock
 from flagrank.delivery.deployments import RolloutControl
-from flagrank.delivery.rollback import switch_off, way_back
+from flagrank.delivery.rollback import rollback_target, switch_off
 from flagrank.errors import ConfigurationError, RolloutRefused
 from flagrank.flags.document import FlagDocument
 from flagrank.local.appconfig import create_app
@@ -59,7 +59,7 @@ def console(request: pytest.FixtureRequest, clock: ManualClock) -> Iterator[Cons
             number: int = made["VersionNumber"]
             return number
 
-        yield Console(FlagControl(appconfig, "flagrank", "test", "rerank"), create_version)
+        yield Console(AppConfigRolloutControl(appconfig, "flagrank", "test", "rerank"), create_version)
 
 
 @pytest.fixture
@@ -149,7 +149,7 @@ def test_what_no_release_can_read_is_told_and_replaced(console: Console) -> None
     assert switch_off(control, actor="me", reason="off") is not None
     assert control.deployed().document == FlagDocument(percent=25)
     console.deploy(TOO_FINE)
-    back = way_back(control.deployments(), control.document)
+    back = rollback_target(control.deployments(), control.document)
     assert back is not None
     control.redeploy(back[0].version, actor="me", reason="rollback", since=control.deployed())
     assert control.deployed().document == back[1] == FlagDocument(percent=25)

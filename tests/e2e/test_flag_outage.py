@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from flagrank.adapters.appconfig_flags import AppConfigFlagSource
-from flagrank.adapters.control.appconfig_rollout import FlagControl
+from flagrank.adapters.control.appconfig_rollout import AppConfigRolloutControl
 from flagrank.adapters.in_memory import (
     InMemoryFactorStore,
     InMemoryMetrics,
@@ -18,15 +18,15 @@ from flagrank.adapters.in_memory import (
 )
 from flagrank.bootstrap import wire
 from flagrank.delivery.analysis.counts import LATENCY_LADDER_MS, ArmFigures, Arms
-from flagrank.delivery.observation import Look
+from flagrank.delivery.observation import Observation
 from flagrank.delivery.plan import RampPlan
 from flagrank.delivery.ramp import Ending, Ramp
-from flagrank.domain import Arm, Reason, Recommendation, RecommendQuery
+from flagrank.domain import Arm, Reason, Recommendation, RecommendRequest
 from flagrank.flags.assignment import decide
 from flagrank.flags.document import FLAG_POLL_S, FlagDocument
 from flagrank.local.appconfig import create_app
 from flagrank.local.seed import create_flag_profile
-from flagrank.metric_names import Metric
+from flagrank.metric_names import MetricName
 from flagrank.settings import Settings
 from tests.adapters.loopback import client
 from tests.factories import make_factors
@@ -54,7 +54,7 @@ class Account:
         self.url = self.stack.enter_context(served(self.app))
         appconfig = client("appconfig", self.url)
         create_flag_profile(appconfig, "flagrank", "test", "rerank")
-        self.control = FlagControl(appconfig, "flagrank", "test", "rerank")
+        self.control = AppConfigRolloutControl(appconfig, "flagrank", "test", "rerank")
 
     def take_down(self) -> None:
         """From now on connections are refused."""
@@ -84,7 +84,7 @@ class Environment:
 
     def recommend(self, user: int) -> Recommendation:
         """One request."""
-        return self._service.recommend(RecommendQuery(user, query="wireless"))
+        return self._service.recommend(RecommendRequest(user, query="wireless"))
 
     def arms(self) -> list[Arm]:
         """Which arm serves each user."""
@@ -114,7 +114,7 @@ def test_ten_minutes_without_appconfig_change_nobody_s_arm(account: Account) -> 
             assert answer.arm is before[user]
             assert answer.diagnostics.flag_stale == (second > 2 * FLAG_POLL_S)
     assert all(environment.arms() == before for environment in environments)
-    counted = [sum(values[Metric.FLAG_STALE] for _, values, _ in made.metrics.records) for made in environments]
+    counted = [sum(values[MetricName.FLAG_STALE] for _, values, _ in made.metrics.records) for made in environments]
     asked_stale = OUTAGE_S / 10 - 2 * FLAG_POLL_S / 10
     assert counted == [asked_stale + len(USERS)] * ENVIRONMENTS
     fresh = account.environment()
@@ -178,9 +178,9 @@ def test_a_ramp_in_progress_outlives_the_outage(account: Account) -> None:
     """It has climbed to 25 percent when AppConfig goes, moves nobody meanwhile, and goes on by itself afterwards."""
     account.control.deploy(RAMPING.model_copy(update={"enabled": False}), actor="test", reason="first document")
     day = Day(account)
-    told: list[Look | str] = []
+    told: list[Observation | str] = []
 
-    def tell(heard: Look | str) -> None:
+    def tell(heard: Observation | str) -> None:
         told.append(heard)
         if isinstance(heard, str) and heard.startswith("25 %: "):
             begins_s = account.clock.now() + 2 * FLAG_POLL_S

@@ -22,7 +22,7 @@ from flagrank.delivery.deployments import Deployment
 from flagrank.flags.assignment import bucket, decide
 from flagrank.flags.document import FLAG_POLL_S, FlagDocument
 from flagrank.local.cloud import LOCAL_FLAG, LocalCloud
-from flagrank.metric_names import Metric
+from flagrank.metric_names import MetricName
 from flagrank.rerank.breaker import PROBE_AFTER_S
 from tests.e2e.conftest import StartCloud, command
 from tests.e2e.load import Answer, Load
@@ -218,7 +218,7 @@ def test_a_ramp_begins_in_shadow(climb: Climb, account: LocalCloud) -> None:
     assert {answer.mode for answer in shadowed} <= {"baseline", "cold_start"}
     assert "hybrid_rerank" in {answer.mode for answer in climb.load.answers}
     recorded = {metric["MetricName"] for metric in account.client("cloudwatch").list_metrics()["Metrics"]}
-    assert {Metric.SHADOW_CHANGED, Metric.SHADOW_OVERLAP, Metric.SHADOW_KENDALL_TAU} <= recorded
+    assert {MetricName.SHADOW_CHANGED, MetricName.SHADOW_OVERLAP, MetricName.SHADOW_KENDALL_TAU} <= recorded
 
 
 def test_nobody_s_arm_changes_while_appconfig_is_away(climb: Climb) -> None:

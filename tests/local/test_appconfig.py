@@ -9,7 +9,7 @@ import httpx
 import pytest
 from botocore.exceptions import ClientError
 
-from flagrank.adapters.control.appconfig_rollout import FlagControl
+from flagrank.adapters.control.appconfig_rollout import AppConfigRolloutControl
 from flagrank.adapters.in_memory import ManualClock
 from flagrank.errors import ConfigurationError, RolloutRefused
 from flagrank.flags.document import FlagDocument, json_schema
@@ -36,8 +36,8 @@ class Account:
     environment: str
     profile: str
 
-    def flag(self) -> FlagControl:
-        return FlagControl(self.control, "flagrank", "test", "rerank")
+    def flag(self) -> AppConfigRolloutControl:
+        return AppConfigRolloutControl(self.control, "flagrank", "test", "rerank")
 
     def token(self) -> str:
         session = self.data.start_configuration_session(
@@ -307,7 +307,7 @@ def test_the_kill_switch_stops_what_is_in_flight(serve: Serve) -> None:
     """It waits for the rollback, and is in force after it."""
     control = client("appconfig", serve(create_app(rollback_s=0.1)))
     create_flag_profile(control, "flagrank", "test", "rerank")
-    flag = FlagControl(control, "flagrank", "test", "rerank")
+    flag = AppConfigRolloutControl(control, "flagrank", "test", "rerank")
     first = flag.deploy(ON, actor="me", reason="first")
     scope = {"ApplicationId": control.list_applications()["Items"][0]["Id"]}
     environment = control.list_environments(**scope)["Items"][0]["Id"]
@@ -327,7 +327,7 @@ def test_the_kill_switch_stops_what_is_in_flight(serve: Serve) -> None:
 def test_the_control_says_what_it_does_not_find(account: Account) -> None:
     """A wrong name is a configuration error that names it."""
     with pytest.raises(ConfigurationError, match="environment 'prod'"):
-        FlagControl(account.control, "flagrank", "prod", "rerank")
+        AppConfigRolloutControl(account.control, "flagrank", "prod", "rerank")
 
 
 def test_nothing_deployed_is_nothing(account: Account) -> None:

@@ -11,10 +11,10 @@ import pytest
 from flagrank.adapters.control import guard_emf
 from flagrank.adapters.control.appconfig_guard import PATIENCE_S
 from flagrank.adapters.emf_metrics import EmfMetrics
-from flagrank.delivery.guard import SETTLED_S, Outcome
+from flagrank.delivery.guard import SETTLED_S, AlarmResponse
 from flagrank.domain import Arm
 from flagrank.flags.document import FLAG_POLL_S, FlagDocument
-from flagrank.metric_names import NAMESPACE, Metric
+from flagrank.metric_names import NAMESPACE, MetricName
 from tests.packaging.stack_template import RESOURCES, ROOT, TEMPLATE
 from tests.unit.delivery.guarded_flag import alarm
 
@@ -79,9 +79,9 @@ def named(namespace: str, name: str, dimensions: dict[str, Any]) -> Named:
 def test_every_metric_that_is_looked_at_is_emitted(capsys: pytest.CaptureFixture[str]) -> None:
     """Alarms and dashboard name what the code prints, with the dimensions that it prints; a typo would never ring."""
     for arm in Arm:
-        EmfMetrics().emit(arm, dict.fromkeys(Metric, 1.0), {})
+        EmfMetrics().emit(arm, dict.fromkeys(MetricName, 1.0), {})
     for lowered in (True, False):
-        guard_emf.emit(alarm(0), Outcome(lowered, 5.0, 0.0, "test"))
+        guard_emf.emit(alarm(0), AlarmResponse(lowered, 5.0, 0.0, "test"))
     known = OF_AWS | set(emitted(capsys.readouterr().out))
     assert set(alarmed()) - known == set()
     assert set(plotted()) - known == set()

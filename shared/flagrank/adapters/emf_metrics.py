@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 from aws_lambda_powertools.metrics.provider.cloudwatch_emf.cloudwatch import AmazonCloudWatchEMFProvider
 
-from flagrank.metric_names import NAMESPACE, SERVICE, Metric
+from flagrank.metric_names import NAMESPACE, SERVICE, MetricName
 
 logger = logging.getLogger(__name__)
 
@@ -26,7 +26,7 @@ class EmfMetrics:
             )
             provider.add_dimension("arm", arm)
             for name, value in values.items():
-                provider.add_metric(name, Metric(name).unit, value)
+                provider.add_metric(name, MetricName(name).unit, value)
             for key, text in metadata.items():
                 provider.add_metadata(key, text)
             provider.flush_metrics()

@@ -8,10 +8,10 @@ from rich.table import Table
 from rich.text import Text
 
 from flagrank.delivery.analysis.counts import Arms
-from flagrank.delivery.analysis.measures import Figure
-from flagrank.delivery.analysis.verdict import Finding, Outcome, Verdict
+from flagrank.delivery.analysis.measures import Metric
+from flagrank.delivery.analysis.verdict import MetricResult, Outcome, Verdict
 
-COLOURS = {Outcome.PASS: "green", Outcome.FAIL: "bold red", Outcome.HOLD: "yellow"}
+COLOURS = {Outcome.PASS: "green", Outcome.FAIL: "bold red", Outcome.INCONCLUSIVE: "yellow"}
 
 
 def arms_shown(arms: Arms, verdict: Verdict, title: str) -> RenderableType:
@@ -25,9 +25,9 @@ def arms_shown(arms: Arms, verdict: Verdict, title: str) -> RenderableType:
     for name in ("requests", "users", "stale"):
         table.add_row(name, *(str(getattr(arm, name)) for arm in (arms.treatment, arms.control)), "", "", "")
     # without a treated request nothing but that can be said of any figure
-    told = [entry for entry in verdict.findings if arms.treatment.requests or entry.figure is Figure.REQUESTS]
+    told = [entry for entry in verdict.findings if arms.treatment.requests or entry.figure is Metric.REQUESTS]
     for finding in told:
-        if finding.figure is not Figure.REQUESTS:
+        if finding.figure is not Metric.REQUESTS:
             table.add_row(*_cells(finding), Text(finding.outcome, COLOURS[finding.outcome]))
     reasons = [Text(finding.sentence, COLOURS[finding.outcome]) for finding in told if finding.outcome != "pass"]
     return Group(Text(title), table, *reasons)
@@ -43,18 +43,18 @@ def arms_document(arms: Arms, verdict: Verdict) -> dict[str, Any]:
     }
 
 
-def _cells(finding: Finding) -> tuple[str, str, str, str, str]:
+def _cells(finding: MetricResult) -> tuple[str, str, str, str, str]:
     shown = [_shown(finding.figure, value) for value in (finding.treatment, finding.control, finding.limit)]
     treatment, control, limit = shown
     tolerated = f"{limit} in all" if finding.is_ceiling else limit
     return finding.figure.said, treatment, control, finding.excess, tolerated
 
 
-def _shown(figure: Figure, value: float | None) -> str:
+def _shown(figure: Metric, value: float | None) -> str:
     if value is None:
         return ""
-    if figure is Figure.P95:
+    if figure is Metric.P95:
         return f"{value:.0f} ms"
-    if figure is Figure.COST:
+    if figure is Metric.COST:
         return f"{round(value / 1000, 3):g} USD"
     return f"{100 * value:.1f} %"

@@ -16,7 +16,7 @@ from flagrank.delivery.deployments import DeployedFlag, Deployment, in_force
 from flagrank.delivery.guard import ACTOR
 from flagrank.errors import ConfigurationError, RolloutRefused
 from flagrank.flags.document import FlagDocument, problem
-from flagrank.flags.exposure import lowers, share
+from flagrank.flags.exposure import lowers_exposure, treated_percent
 
 ActorOption = Annotated[str | None, typer.Option(help="Who changes it, for the record. [default: the user's name]")]
 ReasonOption = Annotated[str, typer.Option(help="Why, for the record.")]
@@ -42,7 +42,7 @@ class Asked:
         if after == before:
             self.unchanged(deployed, what)
         elif self.dry_run:
-            self.plan(deployed, after, what, urgent=lowers(before, after))
+            self.plan(deployed, after, what, urgent=lowers_exposure(before, after))
         else:
             reason = f"{what} ({self.reason})"
             made = control.deploy(after, actor=who(self.actor), reason=reason, since=deployed)
@@ -64,9 +64,11 @@ class Asked:
             "version": label(deployed),
             "plan": differing,
             "stops": busy.number if busy and not deployed.must_end else None,
-            "worst_case_flip_s": self.target.flip_s,
+            "worst_case_flip_s": self.target.propagation_s,
         }
-        told = f"{what}, {moved(before, after)}, would change {label(deployed)}, within {self.target.flip_s:g} s:"
+        told = (
+            f"{what}, {moved(before, after)}, would change {label(deployed)}, within {self.target.propagation_s:g} s:"
+        )
         self.say(plan, "\n".join([told, *lines]))
 
     def unchanged(self, deployed: DeployedFlag, what: str) -> None:
@@ -75,17 +77,17 @@ class Asked:
 
     def done(self, deployment: Deployment, what: str, before: FlagDocument | None, after: FlagDocument) -> None:
         """Says what was deployed, and when everybody has it."""
-        flip_s = self.target.flip_s
+        propagation_s = self.target.propagation_s
         told = {
             "changed": True,
             "version": deployment.name,
             "deployment": deployment.number,
             "state": deployment.state,
-            "before": share(before) if before else None,
-            "after": share(after),
-            "worst_case_flip_s": flip_s,
+            "before": treated_percent(before) if before else None,
+            "after": treated_percent(after),
+            "worst_case_flip_s": propagation_s,
         }
-        arrives = f"is deployed; every environment has it within {flip_s:g} s"
+        arrives = f"is deployed; every environment has it within {propagation_s:g} s"
         if deployment.arriving:
             arrives = f"was started and is not confirmed yet ({deployment.state}); see `flagrank rollout status`"
         elif deployment.in_flight:
@@ -134,7 +136,7 @@ def moved(before: FlagDocument | None, after: FlagDocument) -> str:
     if before is not None and not before.enabled and not after.enabled:
         return f"still off, {after.percent:g} % once it is on"
     told = f"{shown(before) if before else 'unreadable'} -> {shown(after)}"
-    if before is not None and not before.enabled and share(after) > 0:
+    if before is not None and not before.enabled and treated_percent(after) > 0:
         told += " of the users at once"
     return told
 

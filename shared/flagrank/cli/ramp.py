@@ -32,7 +32,7 @@ from flagrank.cli.limits import (
 from flagrank.cli.output import JsonFlag, emit_json, stderr, stdout
 from flagrank.cli.target import Target, targeted
 from flagrank.delivery.deployments import DeployedFlag, RolloutControl, in_force
-from flagrank.delivery.observation import Look, Standing, found, look
+from flagrank.delivery.observation import Observation, ObservedStep, observe, start_observation
 from flagrank.delivery.plan import RampPlan, named
 from flagrank.delivery.ramp import Ending, Ramp, RampReport
 from flagrank.errors import CloudError
@@ -106,7 +106,7 @@ def ramp(
         max_extra_errors, max_extra_fallbacks, max_extra_latency_ms, max_usd_per_thousand, max_lost_clicks
     )
     limits = replace(limits, steps=len(shares) + shadow)
-    plan = RampPlan(shares, bake, every, patience, target.flip_s, shadow, limits)
+    plan = RampPlan(shares, bake, every, patience, target.propagation_s, shadow, limits)
     control = target.control()
     if dry_run:
         deployed = control.deployed()
@@ -142,10 +142,10 @@ def watch(
     )
     control, figures, begun_s = target.control(), target.figures(), time.time()
 
-    def seen() -> Look:
-        standing = _found(control.deployed(), target.flip_s, begun_s)
+    def seen() -> Observation:
+        standing = _found(control.deployed(), target.propagation_s, begun_s)
         alarm = target.ringing()
-        return look(standing, limits, figures, time.time(), alarm and f"the alarm {alarm} is on")
+        return observe(standing, limits, figures, time.time(), alarm and f"the alarm {alarm} is on")
 
     if json:
         now = seen()
@@ -169,9 +169,9 @@ def watch(
                 return
 
 
-def _found(deployed: DeployedFlag, flip_s: float, begun_s: float) -> Standing:
+def _found(deployed: DeployedFlag, propagation_s: float, begun_s: float) -> ObservedStep:
     document, deployment = in_force(deployed)
-    return found(document, deployment, flip_s, begun_s, WATCHED_S)
+    return start_observation(document, deployment, propagation_s, begun_s, WATCHED_S)
 
 
 def _planned(plan: RampPlan, deployed: DeployedFlag, steps: Sequence[FlagDocument]) -> tuple[dict[str, Any], str]:
@@ -201,7 +201,7 @@ def _interrupted(control: RolloutControl) -> tuple[dict[str, Any], str]:
     return told, line
 
 
-def _tell(told: Look | str) -> None:
+def _tell(told: Observation | str) -> None:
     if isinstance(told, str):
         stderr.print(told, markup=False)
         return

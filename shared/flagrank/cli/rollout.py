@@ -17,10 +17,10 @@ from flagrank.delivery.analysis.counts import Arms
 from flagrank.delivery.analysis.limits import Limits
 from flagrank.delivery.analysis.verdict import Verdict, judge
 from flagrank.delivery.deployments import DeployedFlag, Deployment
-from flagrank.delivery.rollback import is_off, switch_off, switched_off, way_back
+from flagrank.delivery.rollback import is_off, rollback_target, switch_off, switched_off
 from flagrank.errors import CloudError, RolloutRefused
 from flagrank.flags.document import FlagDocument
-from flagrank.flags.exposure import share
+from flagrank.flags.exposure import treated_percent
 
 # deployments, each a call if it comes to that: a day of a busy operator
 LOOKED_BACK = 50
@@ -37,7 +37,7 @@ def status(
 ) -> None:
     """Show what is deployed and in flight, both arms' last minutes, and how long a change takes at most."""
     deployed = target.control().deployed()
-    document, busy, flip_s = deployed.document, deployed.in_flight, target.flip_s
+    document, busy, propagation_s = deployed.document, deployed.in_flight, target.propagation_s
     arms, window_s = _figures(target, 60 * window, deployed)
     shown: dict[str, Any] = {
         "document": document.model_dump(mode="json", by_alias=True) if document else None,
@@ -46,7 +46,7 @@ def status(
         "change": deployed.deployment and deployed.deployment.description,
         "unreadable": deployed.unreadable,
         "in_flight": busy.doing(time.time()) if busy else None,
-        "worst_case_flip_s": flip_s,
+        "worst_case_flip_s": propagation_s,
         "figures": {"window_s": window_s, **arms_document(*arms)} if arms else None,
     }
     if json:
@@ -67,7 +67,7 @@ def status(
         stdout.print(f"in flight: {shown['in_flight']}", markup=False)
     if arms:
         stdout.print(arms_shown(*arms, f"the last {window_s / 60:.1f} minutes"))
-    stdout.print(f"a change reaches every environment within {flip_s:g} s and its next request")
+    stdout.print(f"a change reaches every environment within {propagation_s:g} s and its next request")
 
 
 @app.command()
@@ -158,7 +158,7 @@ def rollback(
     asked = Asked(target, actor, reason, dry_run, json)
     control = target.control()
     deployed = control.deployed()
-    back = way_back(itertools.islice(control.deployments(), LOOKED_BACK), control.document)
+    back = rollback_target(itertools.islice(control.deployments(), LOOKED_BACK), control.document)
     if back is None:
         treats = deployed.document is None or deployed.document.enabled
         why = "no good version treats fewer users" if treats else "everyone gets the baseline already"
@@ -214,14 +214,14 @@ def _figures(target: Target, window_s: float, deployed: DeployedFlag) -> tuple[t
     if document is None or deployment is None:
         return None, 0.0
     # before everybody had it, another share was treated
-    window_s = max(0.0, min(window_s, now_s - deployment.started_at_s - target.flip_s))
+    window_s = max(0.0, min(window_s, now_s - deployment.started_at_s - target.propagation_s))
     try:
         arms = target.figures().read(now_s - window_s, now_s) if window_s else Arms()
     except CloudError as error:
         # what is deployed is worth knowing even then
         stderr.print(f"no figures: {error}", markup=False)
         return None, window_s
-    return (arms, judge(arms.treatment, arms.control, Limits(), share(document))), window_s
+    return (arms, judge(arms.treatment, arms.control, Limits(), treated_percent(document))), window_s
 
 
 def _entry(entry: Deployment) -> dict[str, Any]:

@@ -57,23 +57,23 @@ class Target:
     local: LocalOption = None
 
     @property
-    def flip_s(self) -> float:
+    def propagation_s(self) -> float:
         """The longest that a change takes to reach an environment that is asked."""
         return _stack_poll_s(self.stack) if self.local is None else float(local_cloud(self.local)["flag_poll_s"])
 
     def control(self) -> RolloutControl:
         """The flag's control plane, in AWS or in the local cloud."""
         from flagrank.adapters.aws_clients import operator_client
-        from flagrank.adapters.control.appconfig_rollout import FlagControl
+        from flagrank.adapters.control.appconfig_rollout import AppConfigRolloutControl
         from flagrank.adapters.control.cloudwatch_alarms import AlarmActions
 
         if self.local is None:
             monitor = AlarmActions(operator_client("cloudwatch"), f"{self.stack}-FlagMonitor")
             names = (self.application or self.stack, self.environment, self.profile)
-            return FlagControl(operator_client("appconfig", attempts=2), *names, monitor)
+            return AppConfigRolloutControl(operator_client("appconfig", attempts=2), *names, monitor)
         variables = local_cloud(self.local)["environment"]
         names = tuple(variables[f"FLAGRANK_APPCONFIG_{name}"] for name in ("APPLICATION", "ENVIRONMENT", "PROFILE"))
-        return FlagControl(local_client("appconfig", variables), *names)
+        return AppConfigRolloutControl(local_client("appconfig", variables), *names)
 
     def figures(self) -> FiguresSource:
         """Both arms' figures."""

@@ -7,7 +7,7 @@ from typing import Protocol
 
 from flagrank.errors import ConfigurationError, RolloutRefused
 from flagrank.flags.document import FlagDocument
-from flagrank.flags.exposure import lowers
+from flagrank.flags.exposure import lowers_exposure
 
 IN_FLIGHT = frozenset({"DEPLOYING", "BAKING", "VALIDATING", "ROLLING_BACK"})
 UNDONE = frozenset({"ROLLING_BACK", "ROLLED_BACK", "REVERTED"})
@@ -98,7 +98,7 @@ class DeployedFlag:
         """Whether what is in flight lowers exposure, so that stopping it would bring the larger share back."""
         if self.in_flight is None:
             return False
-        lowering = self.document is not None and lowers(self.before, self.document)
+        lowering = self.document is not None and lowers_exposure(self.before, self.document)
         return lowering or self.in_flight.state == "ROLLING_BACK"
 
 

@@ -14,7 +14,7 @@ from pydantic import AwareDatetime, BaseModel, Field, ValidationError
 
 from flagrank.errors import RolloutRefused, UnsupportedEvent
 from flagrank.flags.document import FlagDocument
-from flagrank.flags.exposure import exposure, share
+from flagrank.flags.exposure import exposure, treated_percent
 
 ACTOR = "guard"
 GOOD_AFTER_S = 600.0
@@ -89,7 +89,7 @@ class Steps:
 
 
 @dataclass(frozen=True, slots=True)
-class Lowering:
+class ExposureReduction:
     """A document with less exposure, the deployment to stop first (None: none is in flight), and the record of it."""
 
     document: FlagDocument
@@ -98,7 +98,7 @@ class Lowering:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class AlarmResponse:
     """What became of an alarm: shares before and after, in percent of the users; 100 where nobody can tell."""
 
     lowered: bool
@@ -113,29 +113,29 @@ class GuardedFlag(Protocol):
     def steps(self) -> Steps:
         """The deployments in force, and before."""
 
-    def lower(self, lowering: Lowering, since: Steps) -> None:
+    def lower(self, lowering: ExposureReduction, since: Steps) -> None:
         """Puts the document into force; raises RolloutRefused, with nothing in force, if the flag changed `since`."""
 
 
-def respond(alarm: Alarm, flag: GuardedFlag, good_after_s: float = GOOD_AFTER_S) -> Outcome:
+def respond(alarm: Alarm, flag: GuardedFlag, good_after_s: float = GOOD_AFTER_S) -> AlarmResponse:
     """Lowers exposure if the alarm asks for it; raises RolloutRefused if others keep changing the flag meanwhile."""
     refused = RolloutRefused("never tried")
     for _ in range(ATTEMPTS):
         steps = flag.steps()
-        before = share(steps.newest_first[0].document) if steps.newest_first else 0.0
+        before = treated_percent(steps.newest_first[0].document) if steps.newest_first else 0.0
         planned = plan(alarm, steps, good_after_s)
         if isinstance(planned, str):
-            return Outcome(False, before, before, planned)
+            return AlarmResponse(False, before, before, planned)
         try:
             flag.lower(planned, steps)
         except RolloutRefused as error:
             refused = error
         else:
-            return Outcome(True, before, share(planned.document), planned.description)
+            return AlarmResponse(True, before, treated_percent(planned.document), planned.description)
     raise refused
 
 
-def plan(alarm: Alarm, steps: Steps, good_after_s: float = GOOD_AFTER_S) -> Lowering | str:
+def plan(alarm: Alarm, steps: Steps, good_after_s: float = GOOD_AFTER_S) -> ExposureReduction | str:
     """How to lower exposure, or why not to; raises RolloutRefused while a deployment in flight lowers it already."""
     if alarm.state.value != "ALARM":
         return f"{alarm.key}: nothing to do"
@@ -160,8 +160,8 @@ def plan(alarm: Alarm, steps: Steps, good_after_s: float = GOOD_AFTER_S) -> Lowe
     good = last_good(steps.newest_first, good_after_s, below=min(alarmed, exposure(current.document)))
     change = {"enabled": False} if good is None else {"percent": good.percent}
     document = current.document.model_copy(update=change)
-    record = f"{ACTOR}: {alarm.key}: {share(current.document):g} % -> {share(document):g} %"
-    return Lowering(document, current.number if current.in_flight else None, record)
+    record = f"{ACTOR}: {alarm.key}: {treated_percent(current.document):g} % -> {treated_percent(document):g} %"
+    return ExposureReduction(document, current.number if current.in_flight else None, record)
 
 
 def is_lowering(steps: Steps) -> bool:
@@ -190,12 +190,12 @@ def last_good(newest_first: Sequence[Step], good_after_s: float, below: int) -> 
     return None
 
 
-def _off(alarm: Alarm, steps: Steps) -> Lowering:
+def _off(alarm: Alarm, steps: Steps) -> ExposureReduction:
     current = steps.newest_first[0]
     readable = (step.document for step in steps.newest_first if step.document is not None)
     document = next(readable, FlagDocument()).model_copy(update={"enabled": False})
     record = f"{ACTOR}: {alarm.key}: off, as deployment {current.number} cannot be read: {current.problem}"
-    return Lowering(document, current.number if current.in_flight else None, record)
+    return ExposureReduction(document, current.number if current.in_flight else None, record)
 
 
 def _exposed(steps: Steps, at: dt.datetime) -> int:

@@ -7,11 +7,11 @@ from flagrank.delivery.analysis.limits import Limits
 from flagrank.delivery.analysis.verdict import Verdict, judge
 from flagrank.delivery.deployments import Deployment
 from flagrank.flags.document import FlagDocument
-from flagrank.flags.exposure import share
+from flagrank.flags.exposure import treated_percent
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class ObservedStep:
     """A step in force. Its figures count from `since_s`, and somebody waits for them from `watched_s` on (epoch s)."""
 
     document: FlagDocument
@@ -21,7 +21,7 @@ class Standing:
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class Observation:
     """A step as it was seen once: how long it had stood (s), both arms as far as they count, and the verdict.
 
     `blocked` says what keeps it from passing beside the verdict.
@@ -34,17 +34,21 @@ class Look:
     blocked: str | None = None
 
 
-def found(document: FlagDocument, deployment: Deployment, flip_s: float, now_s: float, back_s: float) -> Standing:
+def start_observation(
+    document: FlagDocument, deployment: Deployment, propagation_s: float, now_s: float, back_s: float
+) -> ObservedStep:
     """A step as it is come upon: it counts from `back_s` ago, or since everybody has it if that is later.
 
     What lies further back would dilute what is happening now.
     """
-    reached_s = deployment.started_at_s + flip_s
-    return Standing(document, deployment, max(reached_s, now_s - back_s), max(reached_s, now_s))
+    reached_s = deployment.started_at_s + propagation_s
+    return ObservedStep(document, deployment, max(reached_s, now_s - back_s), max(reached_s, now_s))
 
 
-def look(standing: Standing, limits: Limits, figures: FiguresSource, now_s: float, blocked: str | None = None) -> Look:
+def observe(
+    standing: ObservedStep, limits: Limits, figures: FiguresSource, now_s: float, blocked: str | None = None
+) -> Observation:
     """The step in force, judged now; raises CloudError where there are no figures."""
     arms = figures.read(standing.since_s, now_s) if now_s > standing.since_s else Arms()
-    verdict = judge(arms.treatment, arms.control, limits, share(standing.document))
-    return Look(standing.document, now_s - standing.deployment.started_at_s, arms, verdict, blocked)
+    verdict = judge(arms.treatment, arms.control, limits, treated_percent(standing.document))
+    return Observation(standing.document, now_s - standing.deployment.started_at_s, arms, verdict, blocked)

@@ -12,16 +12,16 @@ from flagrank.flags.document import FlagDocument
 class RampPlan:
     """The steps' percentages, rising, and how each is judged; raises ConfigurationError for what is no ramp.
 
-    A step counts from `flip_s` after its deployment, when every environment has it, and passes at the earliest after
-    `bake_s` more. One that cannot be told within `patience_s` is left as it is. With `shadow` the first step asks the
-    LLM and serves the baseline. Times in seconds.
+    A step counts from `propagation_s` after its deployment, when every environment has it. It passes after `bake_s` more
+    at the earliest. A step that cannot be told within `patience_s` is left as it is. With `shadow` the first step asks
+    the LLM and serves the baseline. Times in seconds.
     """
 
     percents: tuple[float, ...]
     bake_s: float = 600.0
     look_every_s: float = 60.0
     patience_s: float = 7200.0
-    flip_s: float = 15.0
+    propagation_s: float = 15.0
     shadow: bool = True
     limits: Limits = field(default_factory=Limits)
 
@@ -32,7 +32,7 @@ class RampPlan:
         for percent in self.percents:
             if abs(percent * 100 - round(percent * 100)) > 1e-9:
                 raise ConfigurationError(f"a percentage has at most two decimals, and {percent} has more")
-        if self.look_every_s <= 0 or min(self.bake_s, self.patience_s, self.flip_s) < 0:
+        if self.look_every_s <= 0 or min(self.bake_s, self.patience_s, self.propagation_s) < 0:
             raise ConfigurationError("a ramp looks every so many seconds, and waits for none or more")
 
     @property

@@ -14,11 +14,11 @@ from flagrank.delivery.analysis.counts import FiguresSource
 from flagrank.delivery.analysis.verdict import Outcome
 from flagrank.delivery.deployments import DeployedFlag, Deployment, RolloutControl
 from flagrank.delivery.guard import ACTOR as GUARD
-from flagrank.delivery.observation import Look, Standing, found, look
+from flagrank.delivery.observation import Observation, ObservedStep, observe, start_observation
 from flagrank.delivery.plan import RampPlan, changed, named
 from flagrank.errors import CloudError, RolloutRefused
 from flagrank.flags.document import FlagDocument
-from flagrank.flags.exposure import share
+from flagrank.flags.exposure import treated_percent
 from flagrank.ports import Clock
 
 # deployments that may lie between a ramp's steps and its end, each try at switching off being one
@@ -49,7 +49,7 @@ class RampReport:
     ending: Ending
     sentence: str
     document: FlagDocument
-    look: Look | None = None
+    look: Observation | None = None
     exposed: int | None = None
     exposed_by_ramp: int | None = None
 
@@ -74,7 +74,7 @@ class Ramp:
     wait: Callable[[float], None]
     actor: str
     reason: str
-    told: Callable[[Look | str], None]
+    told: Callable[[Observation | str], None]
     ringing: Callable[[], str | None] = lambda: None
 
     def run(self) -> RampReport:
@@ -93,11 +93,11 @@ class Ramp:
             return ended.report
         return RampReport(Ending.DONE, f"{steps[-1].percent:g} % are treated, and all is well", steps[-1], seen)
 
-    def _stand(self, step: FlagDocument, below: Standing | None, deployed: DeployedFlag) -> Standing:
+    def _stand(self, step: FlagDocument, below: ObservedStep | None, deployed: DeployedFlag) -> ObservedStep:
         plan, begun_s = self.plan, self.clock.now()
         if deployed.document == step and deployed.deployment is not None:
             self.told(f"{named(step)} stands since {deployed.deployment.started_at}: going on from there")
-            return found(step, deployed.deployment, plan.flip_s, begun_s, plan.bake_s)
+            return start_observation(step, deployed.deployment, plan.propagation_s, begun_s, plan.bake_s)
         what = f"ramp {named(step)} of {plan.named} ({self.reason})"
         # whoever interrupted the look before this step is heard before it is taken
         self.wait(0.0)
@@ -120,17 +120,17 @@ class Ramp:
             self.wait(plan.look_every_s)
             # what passed then may fail by now
             deployed = now if below is None else self._bake(below)[0]
-        self.told(f"{named(step)}: {standing.label} is deployed, judged from {plan.flip_s:g} s on")
-        return found(step, standing, plan.flip_s, self.clock.now(), plan.bake_s)
+        self.told(f"{named(step)}: {standing.label} is deployed, judged from {plan.propagation_s:g} s on")
+        return start_observation(step, standing, plan.propagation_s, self.clock.now(), plan.bake_s)
 
-    def _bake(self, standing: Standing) -> tuple[DeployedFlag, Look]:
+    def _bake(self, standing: ObservedStep) -> tuple[DeployedFlag, Observation]:
         plan, step = self.plan, standing.document
         while True:
             why, seen = "nobody knew", None
             try:
                 deployed = self._still(standing)
                 blocked = self._blocked(deployed)
-                seen = look(standing, plan.limits, self.figures, self.clock.now(), blocked)
+                seen = observe(standing, plan.limits, self.figures, self.clock.now(), blocked)
             except CloudError as error:
                 # an outage is no verdict: environments keep what they have, and so does the ramp
                 self.told(f"nobody knows how {named(step)} does, looking again: {error}")
@@ -148,7 +148,7 @@ class Ramp:
                 raise _Ended(RampReport(Ending.HELD, sentence, step, seen))
             self.wait(plan.look_every_s)
 
-    def _still(self, standing: Standing) -> DeployedFlag:
+    def _still(self, standing: ObservedStep) -> DeployedFlag:
         deployed, number = self.control.deployed(), standing.deployment.number
         if _numbers(deployed) == (number, number):
             return deployed
@@ -164,7 +164,7 @@ class Ramp:
             return f"nobody knows whether an alarm is on: {error}"
         return f"the alarm {alarm} is on" if alarm else None
 
-    def _switched_off(self, seen: Look, standing: Standing, deployed: DeployedFlag) -> RampReport:
+    def _switched_off(self, seen: Observation, standing: ObservedStep, deployed: DeployedFlag) -> RampReport:
         step, figures = seen.document, seen.verdict.said
         off = changed(step, {"enabled": False})
         try:
@@ -178,7 +178,7 @@ class Ramp:
         failed = RampReport(Ending.FAILED, f"{named(step)} failed and is off", off, seen)
         return self._counted(failed, standing, f": {figures}")
 
-    def _off(self, off: FlagDocument, what: str, standing: Standing, before: DeployedFlag) -> Deployment | None:
+    def _off(self, off: FlagDocument, what: str, standing: ObservedStep, before: DeployedFlag) -> Deployment | None:
         # returns the deployment of somebody who was first
         failing = f"{named(standing.document)} FAILS and cannot be switched off yet, trying again"
         own, made, why = None, None, ""
@@ -204,7 +204,7 @@ class Ramp:
                 made = now.newest.version if now.newest is not None and self._wrote(now.newest, what) else made
             if own is None or own.in_flight:
                 self.told(f"{failing}: {why or 'AppConfig is at it'}")
-                self.wait(min(self.plan.look_every_s, self.plan.flip_s))
+                self.wait(min(self.plan.look_every_s, self.plan.propagation_s))
 
     def _deployed(self, doing: str, document: FlagDocument, until_s: float = math.inf) -> DeployedFlag:
         while True:
@@ -214,7 +214,7 @@ class Ramp:
                 self.told(f"{doing}: {error}")
                 if self.clock.now() >= until_s:
                     raise _Ended(RampReport(Ending.HELD, doing, document)) from error
-            self.wait(min(self.plan.look_every_s, self.plan.flip_s))
+            self.wait(min(self.plan.look_every_s, self.plan.propagation_s))
 
     def _own(self, now: DeployedFlag, before: DeployedFlag, document: FlagDocument, what: str) -> Deployment | None:
         # an answer may get lost where the deployment did not
@@ -236,10 +236,10 @@ class Ramp:
         else:
             ending = Ending.FAILED if newest.actor == GUARD else Ending.OVERTAKEN
             why = f"{newest.actor} changed the flag: {newest.change}"
-        sentence = f"stopped at {named(step)}, since {why}; {share(document):g} % are treated now"
+        sentence = f"stopped at {named(step)}, since {why}; {treated_percent(document):g} % are treated now"
         return RampReport(ending, sentence, document)
 
-    def _counted(self, report: RampReport, standing: Standing, why: str) -> RampReport:
+    def _counted(self, report: RampReport, standing: ObservedStep, why: str) -> RampReport:
         deployment, now_s = standing.deployment, self.clock.now()
         try:
             # the steps of this ramp down from the one that failed

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from flagrank.delivery.deployments import UNDONE, DeployedFlag, Deployment, RolloutControl
 from flagrank.errors import ConfigurationError, RolloutRefused
 from flagrank.flags.document import FlagDocument
-from flagrank.flags.exposure import exposure, raises
+from flagrank.flags.exposure import exposure, raises_exposure
 
 ATTEMPTS = 5
 
@@ -53,7 +53,7 @@ def switched_off(control: RolloutControl, deployed: DeployedFlag) -> FlagDocumen
     return document.model_copy(update={"enabled": False})
 
 
-def way_back(
+def rollback_target(
     newest_first: Iterable[Deployment], document_of: Callable[[str], FlagDocument]
 ) -> tuple[Deployment, FlagDocument] | None:
     """The newest deployment before the one in force that nobody ever retreated from, and that raises no exposure.
@@ -85,7 +85,7 @@ def way_back(
         followers = [entry]
         if found is None or served is None or entry.version in bad:
             continue
-        if found != document(current.version) and not raises(served, found):
+        if found != document(current.version) and not raises_exposure(served, found):
             return entry, found
     return None
 

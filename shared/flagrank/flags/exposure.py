@@ -14,14 +14,14 @@ def exposure(document: FlagDocument | None) -> int:
     return 1 + document.threshold if document.enabled else 0
 
 
-def share(document: FlagDocument | None) -> float:
+def treated_percent(document: FlagDocument | None) -> float:
     """The share of users that is treated, in percent; 100 where there is no telling."""
     if document is None:
         return 100.0
     return document.percent if document.enabled else 0.0
 
 
-def raises(before: FlagDocument | None, after: FlagDocument) -> bool:
+def raises_exposure(before: FlagDocument | None, after: FlagDocument) -> bool:
     """Whether more users are treated than before, or served what was in shadow; there is no before a first document."""
     if before is None or not after.enabled:
         return False
@@ -29,6 +29,6 @@ def raises(before: FlagDocument | None, after: FlagDocument) -> bool:
     return served or exposure(after) > exposure(before)
 
 
-def lowers(before: FlagDocument | None, after: FlagDocument) -> bool:
+def lowers_exposure(before: FlagDocument | None, after: FlagDocument) -> bool:
     """Whether fewer users are treated than before."""
     return before is not None and exposure(after) < exposure(before)

@@ -16,7 +16,7 @@ from typing import Any, Self
 import uvicorn
 
 import flagrank
-from flagrank.adapters.control.appconfig_rollout import FlagControl
+from flagrank.adapters.control.appconfig_rollout import AppConfigRolloutControl
 from flagrank.errors import CloudError
 from flagrank.flags.document import FLAG_POLL_S, FlagDocument
 from flagrank.local import clients, seed
@@ -119,9 +119,9 @@ class LocalCloud:
         """Publishes the artifacts."""
         publish(self.artifacts, self.client("s3"), BUCKET)
 
-    def flag_control(self) -> FlagControl:
+    def flag_control(self) -> AppConfigRolloutControl:
         """The flag's control plane."""
-        return FlagControl(self.client("appconfig"), APPLICATION, ENVIRONMENT, PROFILE)
+        return AppConfigRolloutControl(self.client("appconfig"), APPLICATION, ENVIRONMENT, PROFILE)
 
     def stop(self) -> None:
         """Ends everything that was started."""

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from flagrank.delivery.analysis.counts import LATENCY_LADDER_MS, ArmFigures, Arms
 from flagrank.domain import Arm, Reason
-from flagrank.metric_names import Metric
+from flagrank.metric_names import MetricName
 
 COUNTS = ("requests", "errors", "attempted", "fallbacks", "timeouts", "malformed", "stale")
 COSTS = 2
@@ -39,7 +39,7 @@ class Observed:
 
     def take(self, document: dict[str, Any]) -> None:
         """Counts an EMF document if it is about a request."""
-        if Metric.REQUESTS not in document or "arm" not in document:
+        if MetricName.REQUESTS not in document or "arm" not in document:
             return
         at_s = document["_aws"]["Timestamp"] // 1000
         figures = _figures(document)
@@ -65,22 +65,22 @@ class Observed:
 
 
 def _figures(document: dict[str, Any]) -> Row:
-    def value(metric: Metric) -> float:
+    def value(metric: MetricName) -> float:
         values = document.get(metric, 0.0)
         return float(values[0] if isinstance(values, list) else values)
 
-    cost = value(Metric.COST_MICRO_USD)
+    cost = value(MetricName.COST_MICRO_USD)
     met = (
-        value(Metric.REQUESTS),
-        value(Metric.FAILURE) + value(Metric.UNKNOWN_FAILURE),
-        value(Metric.RERANK_ELIGIBLE),
-        value(Metric.FALLBACK),
-        value(Metric.TIMEOUT),
-        value(Metric.PARSE_FAILURE),
-        value(Metric.FLAG_STALE),
+        value(MetricName.REQUESTS),
+        value(MetricName.FAILURE) + value(MetricName.UNKNOWN_FAILURE),
+        value(MetricName.RERANK_ELIGIBLE),
+        value(MetricName.FALLBACK),
+        value(MetricName.TIMEOUT),
+        value(MetricName.PARSE_FAILURE),
+        value(MetricName.FLAG_STALE),
     )
     counts = [float(values > 0) for values in met]
-    return np.concatenate([counts, [cost, cost**2], value(Metric.RECOMMEND_LATENCY) > LADDER])
+    return np.concatenate([counts, [cost, cost**2], value(MetricName.RECOMMEND_LATENCY) > LADDER])
 
 
 def _sum(seconds: list[Second]) -> ArmFigures:

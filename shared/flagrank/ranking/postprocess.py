@@ -16,7 +16,7 @@ POOL_SIZE_FOR_RULES = 200
 
 
 @dataclass(frozen=True, slots=True)
-class Listing:
+class PostProcessor:
     """A request's list-making: item rows that come first, `pins`, and rows that never come."""
 
     rules: RuleSet
@@ -25,7 +25,7 @@ class Listing:
     never: frozenset[int]
     top_k: int
 
-    def of(self, pool: Sequence[Ranked]) -> list[Ranked]:
+    def apply(self, pool: Sequence[Ranked]) -> list[Ranked]:
         """The list, at most `top_k` long."""
         rules, pins = self.rules, self.pins.tolist()
         diverse = mmr(without(pool, self.never), self._space(), rules.mmr_lambda, self.top_k)

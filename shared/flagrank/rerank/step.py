@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from flagrank.candidates.als import User
-from flagrank.domain import Candidate, Mode, Ranked, Reason, RecommendQuery, RerankTally
+from flagrank.domain import Candidate, Mode, Ranked, Reason, RecommendRequest, RerankTally
 from flagrank.errors import RerankError
 from flagrank.flags.assignment import RolloutDecision
 from flagrank.flags.document import FlagDocument
@@ -38,7 +38,7 @@ class Reranked:
 
 
 @dataclass(frozen=True, slots=True)
-class Treatment:
+class RerankStep:
     """One treated request: what the flag allows it, until when, and the tally of what it used."""
 
     reranker: Reranker
@@ -47,7 +47,7 @@ class Treatment:
     deadline: Deadline
     tally: RerankTally
 
-    def rerank(self, factors: Factors, user: User, query: RecommendQuery, pool: Sequence[Candidate]) -> Reranked:
+    def rerank(self, factors: Factors, user: User, query: RecommendRequest, pool: Sequence[Candidate]) -> Reranked:
         """The pool with its head as the LLM wants it, the baseline's order on any trouble; raises nothing."""
         try:
             intent = user_intent(factors, user, query.query)
@@ -56,7 +56,7 @@ class Treatment:
                 return Reranked(baseline_order(pool), useless, intent=intent)
             return self._asked(pool, intent)
         except Exception:
-            return unforeseen(pool)
+            return fallback_after_bug(pool)
 
     def _asked(self, pool: Sequence[Candidate], intent: Intent) -> Reranked:
         flag, baseline, head = self.flag, baseline_order(pool), pool[: self.flag.top_m]
@@ -71,7 +71,7 @@ class Treatment:
         return Reranked(hybrid, self.decision.reason, mode, intent, attempted=True)
 
     def _why_useless(
-        self, user: User, query: RecommendQuery, pool: Sequence[Candidate], intent: Intent
+        self, user: User, query: RecommendRequest, pool: Sequence[Candidate], intent: Intent
     ) -> Reason | None:
         if self.flag.alpha >= 1:
             return Reason.ALPHA_ONE
@@ -92,7 +92,7 @@ def user_intent(factors: Factors, user: User, query: str | None) -> Intent:
     return profile_intent(recent, factors.lexicon)
 
 
-def unforeseen(pool: Sequence[Candidate]) -> Reranked:
+def fallback_after_bug(pool: Sequence[Candidate]) -> Reranked:
     """The fallback of an exception that is being handled: even a bug may cost only the rerank."""
     logger.exception("the rerank failed in a way nobody foresaw")
     return Reranked(baseline_order(pool), Reason.UNKNOWN, Mode.FALLBACK_BASELINE, attempted=True)

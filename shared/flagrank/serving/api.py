@@ -10,7 +10,7 @@ from fastapi.responses import Response
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt, StringConstraints
 from starlette.exceptions import HTTPException
 
-from flagrank.domain import Ranked, Recommendation, RecommendQuery
+from flagrank.domain import Ranked, Recommendation, RecommendRequest
 from flagrank.errors import FactorsUnavailable, InvalidRequest
 
 MAX_TOP_K = 100
@@ -28,7 +28,7 @@ logger = logging.getLogger(__name__)
 class RecommendService(Protocol):
     """What the API serves."""
 
-    def recommend(self, query: RecommendQuery) -> Recommendation:
+    def recommend(self, query: RecommendRequest) -> Recommendation:
         """The answer; raises InvalidRequest or FactorsUnavailable."""
 
     def factors_version(self) -> str:
@@ -48,9 +48,9 @@ class RecommendBody(BaseModel):
     category: Category | None = None
     explain: StrictBool = False
 
-    def to_query(self) -> RecommendQuery:
+    def to_query(self) -> RecommendRequest:
         """The request as the pipeline takes it."""
-        return RecommendQuery(**{name: getattr(self, name) for name in type(self).model_fields})
+        return RecommendRequest(**{name: getattr(self, name) for name in type(self).model_fields})
 
 
 class RecommendParams(BaseModel):
@@ -63,13 +63,13 @@ class RecommendParams(BaseModel):
     category: Category | None = None
     explain: bool = False
 
-    def to_query(self) -> RecommendQuery:
+    def to_query(self) -> RecommendRequest:
         """The request as the pipeline takes it; raises InvalidRequest for too many ids."""
         exclude = tuple(item_id for item_id in self.exclude.split(",") if item_id)
         if len(exclude) > MAX_IDS:
             raise InvalidRequest("exclude", f"at most {MAX_IDS} ids")
         values = {name: getattr(self, name) for name in type(self).model_fields}
-        return RecommendQuery(**{**values, "exclude": exclude})
+        return RecommendRequest(**{**values, "exclude": exclude})
 
 
 def create_app(service: RecommendService) -> FastAPI:

@@ -13,7 +13,7 @@ from flagrank.domain import (
     Mode,
     Ranked,
     Recommendation,
-    RecommendQuery,
+    RecommendRequest,
     RerankTally,
     ShadowComparison,
     UserId,
@@ -23,12 +23,12 @@ from flagrank.domain import (
 from flagrank.flags.assignment import RolloutDecision, decide
 from flagrank.model.factors import Factors, Rows, Scores
 from flagrank.ports import Clock, FactorStore, FlagSource, FlagState
-from flagrank.ranking.postprocess import Listing, item_rows, pool_size, rule_rows
+from flagrank.ranking.postprocess import PostProcessor, item_rows, pool_size, rule_rows
 from flagrank.ranking.rules import RuleSet
 from flagrank.ranking.scoring import baseline_order, learned_order
 from flagrank.rerank.prompting import PROMPT_VERSION
 from flagrank.rerank.reranker import Reranker
-from flagrank.rerank.step import Reranked, Treatment, unforeseen
+from flagrank.rerank.step import Reranked, RerankStep, fallback_after_bug
 from flagrank.serving.shadow import compare
 from flagrank.timing import Deadline, StepWatch
 
@@ -45,7 +45,7 @@ class Recommender:
     rules: RuleSet
     clock: Clock
 
-    def recommend(self, query: RecommendQuery) -> Recommendation:
+    def recommend(self, query: RecommendRequest) -> Recommendation:
         """The answer to one request; raises InvalidRequest and FactorsUnavailable, nothing for any other trouble."""
         watch, tally, started_s = StepWatch(self.clock), RerankTally(), self.clock.monotonic()
         factors = self.factors.current()
@@ -72,14 +72,14 @@ class Recommender:
         with watch.step("rerank"):
             if decision.arm is Arm.TREATMENT and flag.document is not None:
                 deadline = Deadline(self.clock, started_s + flag.document.request_budget_ms / 1000)
-                treatment = Treatment(self.reranker, flag.document, decision, deadline, tally)
+                treatment = RerankStep(self.reranker, flag.document, decision, deadline, tally)
                 reranked = treatment.rerank(factors, user, query, pool)
             else:
                 reranked = Reranked(baseline_order(pool), decision.reason)
         with watch.step("rules"):
             never = frozenset(user.seen.tolist()).union(unwanted.tolist())
-            listing = Listing(self.rules, factors, pins, never, query.top_k)
-            reranked, items, shadow = _served(reranked, pool, listing)
+            post_processor = PostProcessor(self.rules, factors, pins, never, query.top_k)
+            reranked, items, shadow = _served(reranked, pool, post_processor)
         watch.elapsed_ms["total"] = (self.clock.monotonic() - started_s) * 1000
         return Recommendation(
             user_id=user_id,
@@ -101,7 +101,7 @@ class Recommender:
             ),
         )
 
-    def assigned(self, query: RecommendQuery) -> tuple[UserId, RolloutDecision]:
+    def assigned(self, query: RecommendRequest) -> tuple[UserId, RolloutDecision]:
         """Whose request it is, and its arm; raises InvalidRequest and FactorsUnavailable."""
         user_id = self.factors.current().parse_id("user_id", query.user_id)
         return user_id, decide(self.flags.current(FLAG_WAIT_MS).document, user_id)
@@ -116,18 +116,18 @@ def _kept(factors: Factors, rows: Rows, scores: Scores, size: int, pins: Rows) -
 
 
 def _served(
-    reranked: Reranked, pool: Sequence[Candidate], listing: Listing
+    reranked: Reranked, pool: Sequence[Candidate], post_processor: PostProcessor
 ) -> tuple[Reranked, list[Ranked], ShadowComparison | None]:
     try:
-        items, shadow = listing.of(reranked.pool), None
+        items, shadow = post_processor.apply(reranked.pool), None
         if reranked.shadow is not None:
             head = slice(reranked.head)
-            shadow = compare(items, listing.of(reranked.shadow), reranked.pool[head], reranked.shadow[head])
+            shadow = compare(items, post_processor.apply(reranked.shadow), reranked.pool[head], reranked.shadow[head])
     except Exception:
         if not reranked.attempted:
             raise
-        failed = unforeseen(pool)
-        return failed, listing.of(failed.pool), None
+        failed = fallback_after_bug(pool)
+        return failed, post_processor.apply(failed.pool), None
     return reranked, items, shadow
 
 

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from flagrank.domain import Recommendation, RecommendQuery
+from flagrank.domain import Recommendation, RecommendRequest
 from flagrank.errors import FactorsUnavailable, InvalidRequest
 from flagrank.serving.pipeline import Recommender
 from flagrank.serving.telemetry import Telemetry
@@ -15,7 +15,7 @@ class Service:
     recommender: Recommender
     telemetry: Telemetry
 
-    def recommend(self, query: RecommendQuery) -> Recommendation:
+    def recommend(self, query: RecommendRequest) -> Recommendation:
         """The answer; raises InvalidRequest or FactorsUnavailable, which are not recorded: the gateway counts them.
 
         Whatever else goes wrong is recorded with the user's arm, and raised.

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 from flagrank.domain import Mode, Reason, Recommendation, UserId
 from flagrank.flags.assignment import RolloutDecision
-from flagrank.metric_names import Metric
+from flagrank.metric_names import MetricName
 from flagrank.ports import FactorStore, MetricsSink
 
 
@@ -19,8 +19,8 @@ class Telemetry:
     def record(self, answer: Recommendation) -> None:
         """Emits one request's values; counters are emitted at zero too, since a rate needs its zeros."""
         values = measured(answer)
-        values[Metric.FACTORS_RELOAD] = self.factors.drain_reloads()
-        values[Metric.COLD_START] = int(self._cold)
+        values[MetricName.FACTORS_RELOAD] = self.factors.drain_reloads()
+        values[MetricName.COLD_START] = int(self._cold)
         self._cold = False
         metadata = {
             "user_id": str(answer.user_id),
@@ -40,37 +40,37 @@ class Telemetry:
     def record_failure(self, user_id: UserId, decision: RolloutDecision) -> None:
         """Emits a request that got no answer: without it, the arm that fails would look like one that nobody asks."""
         metadata = {"user_id": str(user_id), "assignment": decision.reason}
-        self.sink.emit(decision.arm, {Metric.REQUESTS: 1.0, Metric.FAILURE: 1.0}, metadata)
+        self.sink.emit(decision.arm, {MetricName.REQUESTS: 1.0, MetricName.FAILURE: 1.0}, metadata)
 
 
 def measured(answer: Recommendation) -> dict[str, float]:
     """A request's values by metric name. Timeout, ParseFailure and Throttled count LLM calls, cache hits items."""
     diagnostics, tally = answer.diagnostics, answer.diagnostics.tally
     values: dict[str, float] = {
-        Metric.REQUESTS: 1,
-        Metric.RECOMMEND_LATENCY: diagnostics.elapsed_ms["total"],
-        Metric.RERANK_ELIGIBLE: diagnostics.rerank_attempted,
-        Metric.RERANK_APPLIED: answer.mode in (Mode.HYBRID_RERANK, Mode.PARTIAL_RERANK),
-        Metric.RERANK_PARTIAL: answer.mode is Mode.PARTIAL_RERANK,
-        Metric.FALLBACK: answer.mode is Mode.FALLBACK_BASELINE,
-        Metric.TIMEOUT: tally.timeouts,
-        Metric.PARSE_FAILURE: tally.parse_failures,
-        Metric.THROTTLED: tally.throttled,
-        Metric.BREAKER_OPEN: answer.reason is Reason.BREAKER_OPEN,
-        Metric.CACHE_HIT: tally.cache_hits,
-        Metric.CACHE_MISS: tally.cache_misses,
-        Metric.LLM_CALLS: tally.llm_calls,
-        Metric.INPUT_TOKENS: tally.input_tokens,
-        Metric.OUTPUT_TOKENS: tally.output_tokens,
-        Metric.COST_MICRO_USD: tally.cost_micro_usd,
-        Metric.FLAG_STALE: diagnostics.flag_stale,
-        Metric.UNKNOWN_FAILURE: answer.reason is Reason.UNKNOWN,
-        Metric.FAILURE: 0,
+        MetricName.REQUESTS: 1,
+        MetricName.RECOMMEND_LATENCY: diagnostics.elapsed_ms["total"],
+        MetricName.RERANK_ELIGIBLE: diagnostics.rerank_attempted,
+        MetricName.RERANK_APPLIED: answer.mode in (Mode.HYBRID_RERANK, Mode.PARTIAL_RERANK),
+        MetricName.RERANK_PARTIAL: answer.mode is Mode.PARTIAL_RERANK,
+        MetricName.FALLBACK: answer.mode is Mode.FALLBACK_BASELINE,
+        MetricName.TIMEOUT: tally.timeouts,
+        MetricName.PARSE_FAILURE: tally.parse_failures,
+        MetricName.THROTTLED: tally.throttled,
+        MetricName.BREAKER_OPEN: answer.reason is Reason.BREAKER_OPEN,
+        MetricName.CACHE_HIT: tally.cache_hits,
+        MetricName.CACHE_MISS: tally.cache_misses,
+        MetricName.LLM_CALLS: tally.llm_calls,
+        MetricName.INPUT_TOKENS: tally.input_tokens,
+        MetricName.OUTPUT_TOKENS: tally.output_tokens,
+        MetricName.COST_MICRO_USD: tally.cost_micro_usd,
+        MetricName.FLAG_STALE: diagnostics.flag_stale,
+        MetricName.UNKNOWN_FAILURE: answer.reason is Reason.UNKNOWN,
+        MetricName.FAILURE: 0,
     }
     if diagnostics.rerank_attempted:
-        values[Metric.RERANK_LATENCY] = diagnostics.elapsed_ms["rerank"]
+        values[MetricName.RERANK_LATENCY] = diagnostics.elapsed_ms["rerank"]
     if diagnostics.shadow is not None:
-        values[Metric.SHADOW_CHANGED] = diagnostics.shadow.changed
-        values[Metric.SHADOW_OVERLAP] = diagnostics.shadow.overlap
-        values[Metric.SHADOW_KENDALL_TAU] = diagnostics.shadow.kendall_tau
+        values[MetricName.SHADOW_CHANGED] = diagnostics.shadow.changed
+        values[MetricName.SHADOW_OVERLAP] = diagnostics.shadow.overlap
+        values[MetricName.SHADOW_KENDALL_TAU] = diagnostics.shadow.kendall_tau
     return values

@@ -9,7 +9,7 @@ from botocore.exceptions import EndpointConnectionError
 
 from flagrank.adapters.control import appconfig_rollout as appconfig_control
 from flagrank.adapters.control.appconfig_listing import items
-from flagrank.adapters.control.appconfig_rollout import FlagControl
+from flagrank.adapters.control.appconfig_rollout import AppConfigRolloutControl
 from flagrank.adapters.control.cloudwatch_alarms import AlarmActions
 from flagrank.adapters.in_memory import ManualClock
 from flagrank.delivery.rollback import switch_off
@@ -62,11 +62,11 @@ class Account:
     clock: ManualClock
     environment: dict[str, str]
 
-    def control(self, monitor: AlarmActions | None = None) -> FlagControl:
-        return FlagControl(self.appconfig, "flagrank", "test", "rerank", monitor)
+    def control(self, monitor: AlarmActions | None = None) -> AppConfigRolloutControl:
+        return AppConfigRolloutControl(self.appconfig, "flagrank", "test", "rerank", monitor)
 
-    def rival(self) -> FlagControl:
-        return FlagControl(self.appconfig.client, "flagrank", "test", "rerank")
+    def rival(self) -> AppConfigRolloutControl:
+        return AppConfigRolloutControl(self.appconfig.client, "flagrank", "test", "rerank")
 
     def stop(self, number: int) -> None:
         self.appconfig.client.stop_deployment(**self.environment, DeploymentNumber=number, AllowRevert=True)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from flagrank.adapters.in_memory import HashedWordsEmbedder
-from flagrank.domain import RecommendQuery
+from flagrank.domain import RecommendRequest
 from flagrank.errors import EmbeddingUnavailable
 from flagrank.model.factors import Floats
 from flagrank.offline.data.interactions import Dataset, Item
@@ -78,7 +78,7 @@ def test_stage_2_leaves_strangers_to_stage_1(dataset: Dataset) -> None:
     history = factors.item_ids[factors.seen(0)[:fewest]].tolist()
     orders = {}
     for known in (fewest - 1, fewest):
-        query = RecommendQuery(10**6, 50, history=tuple(history[:known]))
+        query = RecommendRequest(10**6, 50, history=tuple(history[:known]))
         orders[known] = [
             replay.item_ids([replay.baseline(stage).recommend(query)])
             for stage in (factors, replace(factors, stage2=None))

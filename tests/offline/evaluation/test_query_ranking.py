@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from flagrank.adapters.in_memory import HashedWordsEmbedder
-from flagrank.domain import Reason, RecommendQuery
+from flagrank.domain import Reason, RecommendRequest
 from flagrank.model.factors import Factors
 from flagrank.offline.data.interactions import Dataset
 from flagrank.offline.evaluation import replay
@@ -114,8 +114,8 @@ def test_what_is_observed_passes_as_the_served_gate_lets_it(dataset: Dataset) ->
     sparse_below, flat_below = 25, float(np.median(observed.margins))
     flag = FLAG.model_copy(update={"gate": True, "gate_sparse_below": sparse_below, "gate_flat_below": flat_below})
     gated = replay.reranking(trained.factors, InProcessLLM(judge), flag)
-    queries = [RecommendQuery(request.user_id, 10, query=request.query) for request in requests]
-    queries += [RecommendQuery(user_id, 10) for user_id in trained.users.ids]
+    queries = [RecommendRequest(request.user_id, 10, query=request.query) for request in requests]
+    queries += [RecommendRequest(user_id, 10) for user_id in trained.users.ids]
     served = [gated.recommend(query).reason is not Reason.GATED for query in queries]
     assert observed.passing(sparse_below, flat_below).tolist() == served
     assert len(set(served)) == 2

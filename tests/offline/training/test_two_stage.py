@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from flagrank.candidates.als import NO_ROWS, resolve_user
-from flagrank.domain import RecommendQuery
+from flagrank.domain import RecommendRequest
 from flagrank.errors import ArtifactError
 from flagrank.model.artifacts import MANIFEST, STAGE2, decode, encode, parse_manifest
 from flagrank.model.features import FEATURES, feature_table
@@ -65,7 +65,7 @@ def test_training_and_serving_see_the_same_features(dataset: Dataset, monkeypatc
     user_ids = np.unique(dataset.held_out.users).tolist()
     assert len(user_ids) == len(ends)
     for user_id, start, end in zip(user_ids, ends - found.sizes, ends, strict=True):
-        baseline(factors).recommend(RecommendQuery(user_id, 10))
+        baseline(factors).recommend(RecommendRequest(user_id, 10))
         assert np.array_equal(served[-1], found.table[start:end])
     assert found.sizes.min() < factors.stage2.pool
 

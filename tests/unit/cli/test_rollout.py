@@ -34,7 +34,7 @@ def use(monkeypatch: pytest.MonkeyPatch, control: InMemoryControl) -> None:
     monkeypatch.setattr(Target, "control", lambda self: control)
     monkeypatch.setattr(Target, "figures", lambda self: Observed())
     monkeypatch.setattr(Target, "ringing", lambda self: None)
-    monkeypatch.setattr(Target, "flip_s", 15.0)
+    monkeypatch.setattr(Target, "propagation_s", 15.0)
     monkeypatch.setenv("USER", "night-shift")
 
 
@@ -302,7 +302,7 @@ def test_the_worst_case_is_what_the_stack_says(
 
     monkeypatch.setattr("flagrank.adapters.aws_clients.operator_client", lambda service: CloudFormation())
     slow, silent = Target(stack="slow"), Target(stack="silent")
-    assert [slow.flip_s, slow.flip_s, silent.flip_s, silent.flip_s] == [120, 120, 15, 15]
+    assert [slow.propagation_s, slow.propagation_s, silent.propagation_s, silent.propagation_s] == [120, 120, 15, 15]
     assert capsys.readouterr().err.count("FlagPollSeconds") == 1
 
 

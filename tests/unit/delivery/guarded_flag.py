@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
-from flagrank.delivery.guard import Alarm, Lowering, Step, Steps, is_lowering
+from flagrank.delivery.guard import Alarm, ExposureReduction, Step, Steps, is_lowering
 from flagrank.errors import RolloutRefused
 from flagrank.flags.document import FlagDocument
-from flagrank.flags.exposure import share
+from flagrank.flags.exposure import treated_percent
 
 BEGAN = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
 
@@ -65,7 +65,7 @@ class FlagInMemory:
         with self._lock:
             self.minutes = minutes
             self._versions += 1
-            self._start(document, f"{by}: {share(document):g}", in_flight)
+            self._start(document, f"{by}: {treated_percent(document):g}", in_flight)
 
     def raise_and_bake(self, document: FlagDocument | None, minutes: float) -> None:
         """As `deploy`, but AppConfig's monitor watches it; refused while another is in flight."""
@@ -74,7 +74,7 @@ class FlagInMemory:
                 return
             self.minutes = max(minutes, self.minutes)
             self._versions += 1
-            self._start(document, f"me: {share(document):g}", in_flight=True)
+            self._start(document, f"me: {treated_percent(document):g}", in_flight=True)
             number = self._deployments
         self.between_calls()
         self._end(number)
@@ -106,7 +106,7 @@ class FlagInMemory:
         self.between_calls()
         return steps
 
-    def lower(self, lowering: Lowering, since: Steps) -> None:
+    def lower(self, lowering: ExposureReduction, since: Steps) -> None:
         with self._turn():
             self._check(since.latest_version == self._versions, "another version was made")
             self._versions += 1

@@ -6,7 +6,7 @@ from flagrank.adapters.control.in_memory import InMemoryControl
 from flagrank.adapters.in_memory import ManualClock
 from flagrank.delivery.deployments import Deployment, described
 from flagrank.flags.document import FlagDocument
-from flagrank.flags.exposure import raises
+from flagrank.flags.exposure import raises_exposure
 
 OFF = FlagDocument(percent=50)
 FIVE, FIFTY = (FlagDocument(enabled=True, percent=percent) for percent in (5, 50))
@@ -31,7 +31,7 @@ def test_a_rise_treats_more_users_or_serves_what_was_in_shadow(
     before: FlagDocument | None, after: FlagDocument, rises: bool
 ) -> None:
     """And nothing is before a first document, so it cannot be one."""
-    assert raises(before, after) is rises
+    assert raises_exposure(before, after) is rises
 
 
 def test_what_is_in_flight_says_for_how_long() -> None:

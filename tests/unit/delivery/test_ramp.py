@@ -14,12 +14,12 @@ from flagrank.adapters.control.in_memory import InMemoryControl
 from flagrank.adapters.in_memory import ManualClock
 from flagrank.delivery.analysis.counts import LATENCY_LADDER_MS, ArmFigures, Arms
 from flagrank.delivery.deployments import UNDONE, DeployedFlag, Deployment
-from flagrank.delivery.observation import Look
+from flagrank.delivery.observation import Observation
 from flagrank.delivery.plan import RampPlan
 from flagrank.delivery.ramp import Ending, Ramp, RampReport
 from flagrank.errors import CloudError, ConfigurationError, RolloutRefused
 from flagrank.flags.document import FlagDocument
-from flagrank.flags.exposure import share
+from flagrank.flags.exposure import treated_percent
 
 PLAN = RampPlan((1, 5, 25, 50, 100), bake_s=600, look_every_s=150, patience_s=1800, shadow=False)
 REQUESTS_A_SECOND = 500
@@ -59,7 +59,12 @@ class Traffic:
         for entry in self.control.history(99):
             document = self.control.document(entry.version)
             if entry.state not in UNDONE:
-                here = REQUESTS_A_SECOND * max(0.0, ends_s - max(since_s, entry.started_at_s)) * share(document) / 100
+                here = (
+                    REQUESTS_A_SECOND
+                    * max(0.0, ends_s - max(since_s, entry.started_at_s))
+                    * treated_percent(document)
+                    / 100
+                )
                 treated, fell_back = treated + here, fell_back + here * self.fallbacks(document.percent)
                 ends_s = min(ends_s, entry.started_at_s)
         requests = REQUESTS_A_SECOND * (until_s - since_s)
@@ -77,7 +82,7 @@ class World:
         self.clock = ManualClock()
         self.control = InMemoryControl(self.clock, self.document)
         self.traffic = Traffic(self.control, self.clock)
-        self.told: list[Look | str] = []
+        self.told: list[Observation | str] = []
         self.alarm: str | None = None
         self.meanwhile: Callable[[], None] = lambda: None
 
@@ -233,7 +238,7 @@ def test_an_operator_between_a_look_and_the_next_step_is_not_overwritten() -> No
         return deployed
 
     world.control.deployed = stale  # type: ignore[method-assign]
-    report = world.ramp(replace(PLAN, bake_s=0, flip_s=0))
+    report = world.ramp(replace(PLAN, bake_s=0, propagation_s=0))
     assert report.ending is Ending.OVERTAKEN
     assert not world.in_force().enabled
 
@@ -494,7 +499,7 @@ def test_nobody_goes_up_while_appconfig_watches() -> None:
     world.meanwhile = baking
     assert world.ramp(replace(PLAN, bake_s=0)).ending is Ending.DONE
     assert world.clock.now() - begun_s >= 5 * 300
-    blocked = {told.blocked for told in world.told if isinstance(told, Look)}
+    blocked = {told.blocked for told in world.told if isinstance(told, Observation)}
     assert "AppConfig still watches deployment 2" in blocked
 
 

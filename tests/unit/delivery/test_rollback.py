@@ -10,7 +10,7 @@ from flagrank.adapters.control.in_memory import InMemoryControl
 from flagrank.adapters.in_memory import ManualClock
 from flagrank.delivery.deployments import DeployedFlag, Deployment
 from flagrank.delivery.guard import ACTOR
-from flagrank.delivery.rollback import ATTEMPTS, is_off, switch_off, way_back
+from flagrank.delivery.rollback import ATTEMPTS, is_off, rollback_target, switch_off
 from flagrank.errors import RolloutRefused
 from flagrank.flags.document import FlagDocument
 from flagrank.flags.exposure import exposure
@@ -33,7 +33,7 @@ def ramped(*percents: float) -> InMemoryControl:
 
 def found(control: InMemoryControl) -> tuple[Deployment, FlagDocument] | None:
     """Where a rollback would lead."""
-    return way_back(control.deployments(), control.document)
+    return rollback_target(control.deployments(), control.document)
 
 
 def go_back(control: InMemoryControl) -> float | None:
@@ -132,7 +132,7 @@ def test_documents_are_read_one_by_one_and_no_more_than_it_takes() -> None:
         read.append(version)
         return control.document(version)
 
-    back = way_back(control.deployments(), document)
+    back = rollback_target(control.deployments(), document)
     assert back is not None
     assert (back[0].version, read) == ("99", ["100", "99"])
 

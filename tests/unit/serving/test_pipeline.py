@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from flagrank.domain import Arm, Mode, Reason, UserKind
 from flagrank.errors import FactorsUnavailable, InvalidRequest, LLMRejected, LLMThrottled, LLMUnavailable, RerankTimeout
 from flagrank.flags.document import FlagDocument
-from flagrank.metric_names import Metric
+from flagrank.metric_names import MetricName
 from flagrank.ports import CacheRead, Completion, Prompt
 from tests.factories import make_factors
 from tests.wiring import Wired, by_item_number, completion_of, ids, items_of
@@ -331,12 +331,12 @@ def test_every_answer_is_counted_once_with_its_arm() -> None:
     (arm, first, metadata), (_, second, _) = wired.metrics.records
     assert arm == "treatment"
     assert metadata["user_id"] == "1"
-    assert (first[Metric.REQUESTS], first[Metric.LLM_CALLS], first[Metric.RERANK_APPLIED]) == (1, 6, 1)
-    assert first[Metric.INPUT_TOKENS] == 600
-    assert first[Metric.COST_MICRO_USD] == round(600 * 0.06 + 300 * 0.24)
-    assert (first[Metric.COLD_START], second[Metric.COLD_START]) == (1, 0)
-    assert (second[Metric.CACHE_HIT], second[Metric.LLM_CALLS]) == (60, 0)
-    assert set(first) == {name for name in Metric if not name.startswith("Shadow")}
+    assert (first[MetricName.REQUESTS], first[MetricName.LLM_CALLS], first[MetricName.RERANK_APPLIED]) == (1, 6, 1)
+    assert first[MetricName.INPUT_TOKENS] == 600
+    assert first[MetricName.COST_MICRO_USD] == round(600 * 0.06 + 300 * 0.24)
+    assert (first[MetricName.COLD_START], second[MetricName.COLD_START]) == (1, 0)
+    assert (second[MetricName.CACHE_HIT], second[MetricName.LLM_CALLS]) == (60, 0)
+    assert set(first) == {name for name in MetricName if not name.startswith("Shadow")}
 
 
 def test_a_reload_of_the_factors_is_counted() -> None:
@@ -346,7 +346,7 @@ def test_a_reload_of_the_factors_is_counted() -> None:
     wired.store.publish(make_factors(items=200, seed=5, version="new"))
     answers = [wired.recommend() for _ in range(2)]
     assert answers[0].versions.factors == "new"
-    assert [record[1][Metric.FACTORS_RELOAD] for record in wired.metrics.records] == [0, 1, 0]
+    assert [record[1][MetricName.FACTORS_RELOAD] for record in wired.metrics.records] == [0, 1, 0]
 
 
 def test_the_input_token_limit_shrinks_what_is_asked() -> None:

@@ -7,7 +7,7 @@ import pytest
 from flagrank.domain import Arm, Mode, Reason
 from flagrank.errors import FactorsUnavailable, InvalidRequest
 from flagrank.flags.document import FlagDocument
-from flagrank.metric_names import Metric
+from flagrank.metric_names import MetricName
 from flagrank.ranking import postprocess
 from flagrank.ranking.diversity import mmr
 from flagrank.rerank import step
@@ -33,7 +33,7 @@ def test_a_request_without_an_answer_is_counted_in_its_arm(
     with pytest.raises(RuntimeError, match="a bug"):
         wired.recommend(7, query="wireless")
     assert wired.metrics.records == [
-        (arm, {Metric.REQUESTS: 1.0, Metric.FAILURE: 1.0}, {"user_id": "7", "assignment": Reason.SPLIT})
+        (arm, {MetricName.REQUESTS: 1.0, MetricName.FAILURE: 1.0}, {"user_id": "7", "assignment": Reason.SPLIT})
     ]
 
 
@@ -55,7 +55,7 @@ def test_a_bug_in_the_treatment_alone_costs_the_rerank(monkeypatch: pytest.Monke
     answer = wired.recommend(query="wireless")
     assert ids(answer) == ids(Wired(CONTROL).recommend(query="wireless"))
     assert (answer.mode, answer.arm, answer.reason) == (Mode.FALLBACK_BASELINE, Arm.TREATMENT, Reason.UNKNOWN)
-    assert wired.metrics.records[0][1][Metric.UNKNOWN_FAILURE] == 1
+    assert wired.metrics.records[0][1][MetricName.UNKNOWN_FAILURE] == 1
 
 
 def test_a_bug_in_the_comparison_of_shadow_mode_fails_no_request(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -65,7 +65,7 @@ def test_a_bug_in_the_comparison_of_shadow_mode_fails_no_request(monkeypatch: py
     answer = wired.recommend(query="wireless")
     assert ids(answer) == ids(Wired(CONTROL).recommend(query="wireless"))
     assert (answer.reason, answer.diagnostics.shadow) == (Reason.UNKNOWN, None)
-    assert wired.metrics.records[0][1][Metric.UNKNOWN_FAILURE] == 1
+    assert wired.metrics.records[0][1][MetricName.UNKNOWN_FAILURE] == 1
 
 
 def test_rules_that_fail_on_the_llm_s_order_alone_serve_the_baseline(monkeypatch: pytest.MonkeyPatch) -> None:

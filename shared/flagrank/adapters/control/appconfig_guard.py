@@ -1,7 +1,7 @@
 """The guard's hand on AppConfig: reads the deployments, and starts one only if nobody changed the flag since.
 
-Not `FlagControl`: the guard knows its resources by id and may list nothing else, refuses to act on anything but what it
-read, and has to keep AppConfig's own monitors from undoing it.
+Not `AppConfigRolloutControl`: the guard knows its resources by id and may list nothing else, refuses to act on anything
+but what it read, and has to keep AppConfig's own monitors from undoing it.
 """
 
 import time
@@ -12,7 +12,7 @@ from typing import Any
 from botocore.exceptions import ClientError
 from pydantic import ValidationError
 
-from flagrank.delivery.guard import Lowering, Step, Steps, is_lowering
+from flagrank.delivery.guard import ExposureReduction, Step, Steps, is_lowering
 from flagrank.errors import RolloutRefused
 from flagrank.flags.document import FlagDocument
 
@@ -65,7 +65,7 @@ class GuardedAppConfig:
                 break
         return Steps(standing, undone, numbers[0] if numbers else 0, self._latest_version())
 
-    def lower(self, lowering: Lowering, since: Steps) -> None:
+    def lower(self, lowering: ExposureReduction, since: Steps) -> None:
         """Deploys to everyone at once; raises RolloutRefused if the flag changed, or a deployment would not end."""
         self._check_patience()
         with _refused():
@@ -106,7 +106,7 @@ class GuardedAppConfig:
         pages = self._appconfig.get_paginator("list_hosted_configuration_versions").paginate(**self._profile)
         return max((version["VersionNumber"] for page in pages for version in page["Items"]), default=0)
 
-    def _replace(self, version: int, lowering: Lowering, since: Steps) -> None:
+    def _replace(self, version: int, lowering: ExposureReduction, since: Steps) -> None:
         if lowering.stop is not None:
             # without AllowRevert AppConfig stops neither one that bakes nor one that completed meanwhile
             self._appconfig.stop_deployment(**self._environment, DeploymentNumber=lowering.stop, AllowRevert=True)

@@ -16,7 +16,7 @@ from flagrank.adapters.control.cloudwatch_alarms import AlarmActions
 from flagrank.delivery.deployments import UNDONE, DeployedFlag, Deployment, described
 from flagrank.errors import ConfigurationError, RolloutRefused
 from flagrank.flags.document import FlagDocument, read_document
-from flagrank.flags.exposure import exposure, lowers, raises
+from flagrank.flags.exposure import exposure, lowers_exposure, raises_exposure
 
 # AppConfig.AllAtOnce bakes for ten minutes, in which the environment takes no other change
 INSTANT, BAKE, BAKE_MINUTES = "flagrank-instant", "flagrank-bake", 5
@@ -26,7 +26,7 @@ POLLS = 40
 logger = logging.getLogger(__name__)
 
 
-class FlagControl:
+class AppConfigRolloutControl:
     """One flag: a profile of an application, in one environment; each named by name or id.
 
     `monitor` is the alarm that AppConfig watches during deployments (None where it watches none): while it rings, an
@@ -94,10 +94,10 @@ class FlagControl:
         """See RolloutControl; without `since` what is in force is read now."""
         since = since or self.deployed()
         description = described(actor, reason)
-        urgent = urgent or lowers(since.document, document)
+        urgent = urgent or lowers_exposure(since.document, document)
         with self._changing(since, urgent, patient=exposure(document) > 0):
             version = str(self._create_version(document, description))
-            bake_minutes = BAKE_MINUTES if raises(since.document, document) else 0
+            bake_minutes = BAKE_MINUTES if raises_exposure(since.document, document) else 0
             return self._start(version, description, since, bake_minutes)
 
     def redeploy(self, version: str, *, actor: str, reason: str, since: DeployedFlag) -> Deployment:

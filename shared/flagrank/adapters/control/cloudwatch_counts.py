@@ -10,13 +10,13 @@ from flagrank.adapters.aws_errors import aws_errors
 from flagrank.delivery.analysis.counts import LATENCY_LADDER_MS, ArmFigures, Arms
 from flagrank.domain import Arm, Reason
 from flagrank.errors import CloudError
-from flagrank.metric_names import NAMESPACE, SERVICE, FeedbackMetric, Metric
+from flagrank.metric_names import NAMESPACE, SERVICE, FeedbackMetric, MetricName
 
 PERIOD_S = 60
 QUERY_POLL_S = 0.5
 QUERY_POLLS = 120
 # exact, where count_distinct() approximates: a chi-square on unique users would see the error
-USERS_BY_ARM = f"""filter ispresent({Metric.REQUESTS}) and assignment = "{Reason.SPLIT}"
+USERS_BY_ARM = f"""filter ispresent({MetricName.REQUESTS}) and assignment = "{Reason.SPLIT}"
 | stats count(*) by user_id, arm
 | stats count(*) as users by arm"""
 
@@ -81,19 +81,19 @@ class CloudWatchFigures:
 
 def _queries() -> Iterator[dict[str, Any]]:
     statistics = {
-        "requests": (Metric.REQUESTS, "Sum"),
-        "unanswered": (Metric.FAILURE, "Sum"),
-        "unknown": (Metric.UNKNOWN_FAILURE, "Sum"),
-        "attempted": (Metric.RERANK_ELIGIBLE, "Sum"),
-        "fallbacks": (Metric.FALLBACK, "Sum"),
-        "timeouts": (Metric.TIMEOUT, "TC(0.5:)"),
-        "malformed": (Metric.PARSE_FAILURE, "TC(0.5:)"),
-        "stale": (Metric.FLAG_STALE, "Sum"),
-        "cost": (Metric.COST_MICRO_USD, "Sum"),
-        "largest": (Metric.COST_MICRO_USD, "Maximum"),
+        "requests": (MetricName.REQUESTS, "Sum"),
+        "unanswered": (MetricName.FAILURE, "Sum"),
+        "unknown": (MetricName.UNKNOWN_FAILURE, "Sum"),
+        "attempted": (MetricName.RERANK_ELIGIBLE, "Sum"),
+        "fallbacks": (MetricName.FALLBACK, "Sum"),
+        "timeouts": (MetricName.TIMEOUT, "TC(0.5:)"),
+        "malformed": (MetricName.PARSE_FAILURE, "TC(0.5:)"),
+        "stale": (MetricName.FLAG_STALE, "Sum"),
+        "cost": (MetricName.COST_MICRO_USD, "Sum"),
+        "largest": (MetricName.COST_MICRO_USD, "Maximum"),
         "shown": (FeedbackMetric.SHOWN, "Sum"),
         "clicked": (FeedbackMetric.CLICKED, "Sum"),
-        **{f"slower{rung}": (Metric.RECOMMEND_LATENCY, f"TC({rung}:)") for rung in LATENCY_LADDER_MS},
+        **{f"slower{rung}": (MetricName.RECOMMEND_LATENCY, f"TC({rung}:)") for rung in LATENCY_LADDER_MS},
     }
     for arm in Arm:
         dimensions = [{"Name": "arm", "Value": arm}, {"Name": "service", "Value": SERVICE}]

@@ -2,11 +2,11 @@
 
 from aws_lambda_powertools.metrics.provider.cloudwatch_emf.cloudwatch import AmazonCloudWatchEMFProvider
 
-from flagrank.delivery.guard import Alarm, Outcome
+from flagrank.delivery.guard import Alarm, AlarmResponse
 from flagrank.metric_names import GUARD_SERVICE, NAMESPACE, GuardMetric
 
 
-def emit(alarm: Alarm, outcome: Outcome) -> None:
+def emit(alarm: Alarm, outcome: AlarmResponse) -> None:
     """Prints the line in CloudWatch's Embedded Metric Format, with alarm, shares in percent and reason as metadata."""
     provider = AmazonCloudWatchEMFProvider(
         metric_set={},

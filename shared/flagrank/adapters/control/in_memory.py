@@ -9,7 +9,7 @@ from dataclasses import replace
 from flagrank.delivery.deployments import UNDONE, DeployedFlag, Deployment, described
 from flagrank.errors import ConfigurationError, RolloutRefused
 from flagrank.flags.document import FlagDocument, read_document
-from flagrank.flags.exposure import exposure, lowers, raises
+from flagrank.flags.exposure import exposure, lowers_exposure, raises_exposure
 from flagrank.ports import Clock
 
 
@@ -46,9 +46,9 @@ class InMemoryControl:
         """See RolloutControl; without `since` whatever is in force is replaced."""
         with self._lock:
             since = since or self.deployed()
-            urgent = urgent or lowers(since.document, document)
+            urgent = urgent or lowers_exposure(since.document, document)
             self._check(since, urgent, patient=exposure(document) > 0)
-            bake_s = self._bake_s if raises(since.document, document) else 0.0
+            bake_s = self._bake_s if raises_exposure(since.document, document) else 0.0
             return self._start(self.create_version(document.model_dump_json().encode()), actor, reason, bake_s)
 
     def redeploy(self, version: str, *, actor: str, reason: str, since: DeployedFlag) -> Deployment:

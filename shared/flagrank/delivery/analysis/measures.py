@@ -16,7 +16,7 @@ LADDER = np.array(LATENCY_LADDER_MS, np.float64)
 P95_TAIL = 0.05
 
 
-class Figure(StrEnum):
+class Metric(StrEnum):
     """What a finding is about."""
 
     REQUESTS = "requests"
@@ -32,7 +32,7 @@ class Figure(StrEnum):
     @property
     def said(self) -> str:
         """As people read it."""
-        return "cost per 1,000" if self is Figure.COST else self.value
+        return "cost per 1,000" if self is Metric.COST else self.value
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,7 @@ class Comparison:
     `control` is None against a ceiling, and where control has no such figure. `span` holds every excess there can be.
     """
 
-    figure: Figure
+    figure: Metric
     evidence: Evidence
     treatment: float
     control: float | None
@@ -55,7 +55,7 @@ class Comparison:
 
 @dataclass(frozen=True, slots=True)
 class _Measure[Sample]:
-    figure: Figure
+    figure: Metric
     limit: Limit
     take: Callable[[ArmFigures], Sample]
     has_any: Callable[[ArmFigures], int]
@@ -104,12 +104,12 @@ def _comparison(
 
 def _measures(limits: Limits) -> tuple[_Measure[Any], ...]:
     return (
-        _share(Figure.ERRORS, limits.errors, lambda arm: arm.errors, _requests),
-        _share(Figure.FALLBACKS, limits.fallbacks, lambda arm: arm.fallbacks, lambda arm: arm.attempted),
-        _share(Figure.TIMEOUTS, limits.timeouts, lambda arm: arm.timeouts, lambda arm: arm.attempted),
-        _share(Figure.MALFORMED, limits.malformed, lambda arm: arm.malformed, lambda arm: arm.attempted),
+        _share(Metric.ERRORS, limits.errors, lambda arm: arm.errors, _requests),
+        _share(Metric.FALLBACKS, limits.fallbacks, lambda arm: arm.fallbacks, lambda arm: arm.attempted),
+        _share(Metric.TIMEOUTS, limits.timeouts, lambda arm: arm.timeouts, lambda arm: arm.attempted),
+        _share(Metric.MALFORMED, limits.malformed, lambda arm: arm.malformed, lambda arm: arm.attempted),
         _Measure(
-            Figure.P95,
+            Metric.P95,
             limits.p95_ms,
             _slower,
             _requests,
@@ -119,7 +119,7 @@ def _measures(limits: Limits) -> tuple[_Measure[Any], ...]:
             LADDER[-1],
         ),
         _Measure(
-            Figure.COST,
+            Metric.COST,
             limits.cost_micro_usd,
             lambda arm: Moments(arm.requests, arm.cost_micro_usd, arm.cost_micro_usd_squared),
             _requests,
@@ -129,7 +129,7 @@ def _measures(limits: Limits) -> tuple[_Measure[Any], ...]:
             top=None,
         ),
         _Measure(
-            Figure.CLICKS,
+            Metric.CLICKS,
             limits.clicks,
             # what is not clicked is what may rise, so that clicks are judged as the other shares are
             lambda arm: Share(arm.shown - min(arm.clicked, arm.shown), arm.shown),
@@ -143,7 +143,7 @@ def _measures(limits: Limits) -> tuple[_Measure[Any], ...]:
 
 
 def _share(
-    figure: Figure, limit: Limit, part: Callable[[ArmFigures], int], whole: Callable[[ArmFigures], int]
+    figure: Metric, limit: Limit, part: Callable[[ArmFigures], int], whole: Callable[[ArmFigures], int]
 ) -> _Measure[Share]:
     return _Measure(
         figure,

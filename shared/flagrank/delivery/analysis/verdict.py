@@ -10,12 +10,10 @@ from enum import StrEnum
 
 import numpy as np
 
-from flagrank.delivery.analysis.counts import LATENCY_LADDER_MS, ArmFigures
+from flagrank.delivery.analysis.counts import ArmFigures
 from flagrank.delivery.analysis.eprocess import bounds, split_p_value
-from flagrank.delivery.analysis.limits import Limit, Limits
-from flagrank.delivery.analysis.measures import Comparison, Figure, compare
-
-__all__ = ["LATENCY_LADDER_MS", "ArmFigures", "Figure", "Finding", "Limit", "Limits", "Outcome", "Verdict", "judge"]
+from flagrank.delivery.analysis.limits import Limits
+from flagrank.delivery.analysis.measures import Comparison, Metric, compare
 
 # how many times the data at hand a hold is looked ahead for its end
 HORIZON = np.geomspace(1.02, 300, 60)
@@ -26,18 +24,18 @@ class Outcome(StrEnum):
 
     PASS = "pass"  # noqa: S105
     FAIL = "fail"
-    HOLD = "hold"
+    INCONCLUSIVE = "hold"
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class MetricResult:
     """One figure judged. `low` and `high` bound the excess over control, or the treated value against a ceiling.
 
     Shares are 0..1, p95 ms (rungs of the ladder), cost micro-USD a request; of clicks the excess is what was lost.
     `excess` says how far, in words. `more_requests`: about so many treated ones end a hold, None where nobody can tell.
     """
 
-    figure: Figure
+    figure: Metric
     outcome: Outcome
     sentence: str
     treatment: float | None = None
@@ -55,10 +53,10 @@ class Verdict:
     """What the judge says, and a finding for whatever it looked at."""
 
     outcome: Outcome
-    findings: tuple[Finding, ...]
+    findings: tuple[MetricResult, ...]
 
     @property
-    def reasons(self) -> tuple[Finding, ...]:
+    def reasons(self) -> tuple[MetricResult, ...]:
         """The findings that made the verdict what it is."""
         return tuple(finding for finding in self.findings if finding.outcome is self.outcome)
 
@@ -71,7 +69,7 @@ class Verdict:
     def more_requests(self) -> int | None:
         """About so many more treated requests end a hold; None if it is none, or if nobody can tell."""
         needed = [finding.more_requests for finding in self.reasons if finding.more_requests is not None]
-        is_known = self.outcome is Outcome.HOLD and len(needed) == len(self.reasons)
+        is_known = self.outcome is Outcome.INCONCLUSIVE and len(needed) == len(self.reasons)
         return max(needed) if is_known else None
 
 
@@ -93,30 +91,32 @@ def judge(treatment: ArmFigures, control: ArmFigures, limits: Limits, split_perc
         ),
     ]
     outcomes = {finding.outcome for finding in findings}
-    worst = next((outcome for outcome in (Outcome.FAIL, Outcome.HOLD) if outcome in outcomes), Outcome.PASS)
+    worst = next((outcome for outcome in (Outcome.FAIL, Outcome.INCONCLUSIVE) if outcome in outcomes), Outcome.PASS)
     return Verdict(worst, tuple(findings))
 
 
 def _judge_counts(
     treatment: ArmFigures, control: ArmFigures, limits: Limits, split_percent: float
-) -> Iterator[Finding]:
+) -> Iterator[MetricResult]:
     expected = {"treatment": treatment.requests} | ({"control": control.requests} if split_percent < 100 else {})
     told = ", ".join(f"{requests} in {arm}" for arm, requests in expected.items())
     fewest, needed = min(expected.values()), limits.min_requests
     if fewest >= needed:
-        yield Finding(Figure.REQUESTS, Outcome.PASS, f"requests: {told}, {needed} are enough")
+        yield MetricResult(Metric.REQUESTS, Outcome.PASS, f"requests: {told}, {needed} are enough")
         return
     short = [arm for arm, requests in expected.items() if requests < needed]
     silent = [arm for arm, requests in expected.items() if not requests]
     why = f"no data from {' and '.join(silent)}" if silent else f"too few from {' and '.join(short)}"
     # arms grow together, so what the smaller one lacks is told in treated requests
     more = math.ceil((needed - fewest) * treatment.requests / fewest) if fewest else None
-    yield Finding(
-        Figure.REQUESTS, Outcome.HOLD, f"requests: {why} ({told}; {needed} each are needed)", more_requests=more
+    yield MetricResult(
+        Metric.REQUESTS, Outcome.INCONCLUSIVE, f"requests: {why} ({told}; {needed} each are needed)", more_requests=more
     )
 
 
-def _judge_split(treatment: ArmFigures, control: ArmFigures, limits: Limits, split_percent: float) -> Iterator[Finding]:
+def _judge_split(
+    treatment: ArmFigures, control: ArmFigures, limits: Limits, split_percent: float
+) -> Iterator[MetricResult]:
     users = treatment.users + control.users
     if not 0 < split_percent < 100 or not users:
         return
@@ -124,9 +124,9 @@ def _judge_split(treatment: ArmFigures, control: ArmFigures, limits: Limits, spl
     is_wrong = p_value < limits.false_split
     seen = f"split: {treatment.users} of {users} users are treated, {100 * treatment.users / users:.2f} %"
     verdict = "the arms cannot be compared, look for lost requests" if is_wrong else "as it should be"
-    yield Finding(
-        Figure.SPLIT,
-        Outcome.HOLD if is_wrong else Outcome.PASS,
+    yield MetricResult(
+        Metric.SPLIT,
+        Outcome.INCONCLUSIVE if is_wrong else Outcome.PASS,
         f"{seen} where {split_percent:g} % were asked for (p = {p_value:.2g}): {verdict}",
         treatment=treatment.users / users,
         control=control.users / users,
@@ -134,12 +134,12 @@ def _judge_split(treatment: ArmFigures, control: ArmFigures, limits: Limits, spl
     )
 
 
-def _judge_comparison(comparison: Comparison, limits: Limits, requests: int) -> Finding:
+def _judge_comparison(comparison: Comparison, limits: Limits, requests: int) -> MetricResult:
     outcome = _decide(comparison, limits)
     low, high = bounds(comparison.evidence, comparison.span, limits.fail_log, limits.pass_log)
     excess = _amount(comparison, low, high)
-    more = _more_requests(comparison, limits, requests) if outcome is Outcome.HOLD else None
-    return Finding(
+    more = _more_requests(comparison, limits, requests) if outcome is Outcome.INCONCLUSIVE else None
+    return MetricResult(
         figure=comparison.figure,
         outcome=outcome,
         sentence=_sentence(comparison, outcome, excess, more),
@@ -157,7 +157,7 @@ def _judge_comparison(comparison: Comparison, limits: Limits, requests: int) -> 
 def _decide(comparison: Comparison, limits: Limits) -> Outcome:
     if comparison.evidence.above(comparison.limit) >= limits.fail_log:
         return Outcome.FAIL
-    return Outcome.PASS if comparison.evidence.below(comparison.limit) >= limits.pass_log else Outcome.HOLD
+    return Outcome.PASS if comparison.evidence.below(comparison.limit) >= limits.pass_log else Outcome.INCONCLUSIVE
 
 
 def _more_requests(comparison: Comparison, limits: Limits, requests: int) -> int | None:
@@ -171,14 +171,16 @@ def _sentence(comparison: Comparison, outcome: Outcome, excess: str, more: int |
     end = {
         Outcome.FAIL: "too much",
         Outcome.PASS: "within the limit",
-        Outcome.HOLD: "nobody can tell yet" if more is None else f"about {more} more treated requests will tell",
+        Outcome.INCONCLUSIVE: "nobody can tell yet"
+        if more is None
+        else f"about {more} more treated requests will tell",
     }[outcome]
     figure = f"{comparison.figure.said}: {show(comparison.treatment)} treated"
     if comparison.is_ceiling:
         return f"{figure}, in truth {excess}; {show(comparison.limit)} allowed: {end}"
     against = "none in control" if comparison.control is None else f"{show(comparison.control)} in control"
     base = "control" if comparison.slope == 1 else f"{comparison.slope:g} times control"
-    side = "below" if comparison.figure is Figure.CLICKS else "above"
+    side = "below" if comparison.figure is Metric.CLICKS else "above"
     return f"{figure}, {against}; {side} {base} by {excess}, {show(comparison.limit)} tolerated: {end}"
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from flagrank.candidates.als import NO_ROWS, resolve_user, top_k
-from flagrank.domain import ItemId, RecommendQuery, UserId
+from flagrank.domain import ItemId, RecommendRequest, UserId
 from flagrank.model.factors import Factors
 from flagrank.offline.data.interactions import Dataset, Item
 from flagrank.offline.evaluation import replay
@@ -66,7 +66,7 @@ def _ndcg(
     lists = []
     for user_id, history in zip(users.ids, histories, strict=True):
         first, rest = (history, []) if known is None else (history[:known], history[known:])
-        query = RecommendQuery(user_id, CUTOFF, history=tuple(first), exclude=tuple(rest))
+        query = RecommendRequest(user_id, CUTOFF, history=tuple(first), exclude=tuple(rest))
         lists.append([entry.candidate.item_id for entry in recommender.recommend(query).items])
     return ndcg_at_k(lists, users.relevant, CUTOFF)
 

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from flagrank.candidates.als import NO_ROWS, resolve_user
-from flagrank.domain import RecommendQuery
+from flagrank.domain import RecommendRequest
 from flagrank.offline.evaluation import replay
 from flagrank.offline.evaluation.llm_effect import FLAG
 from flagrank.offline.evaluation.llm_simulators import InProcessLLM, Judge
@@ -46,8 +46,8 @@ class Asked:
 
 def observe(trained: Trained, requests: Sequence[QueryRequest], judge: Judge) -> Asked:
     """Requests with a query, and one without for each user with held-out items, which are what counts there."""
-    asked = [RecommendQuery(request.user_id, replay.LIST_LENGTH, query=request.query) for request in requests]
-    asked += [RecommendQuery(user_id, replay.LIST_LENGTH) for user_id in trained.users.ids]
+    asked = [RecommendRequest(request.user_id, replay.LIST_LENGTH, query=request.query) for request in requests]
+    asked += [RecommendRequest(user_id, replay.LIST_LENGTH) for user_id in trained.users.ids]
     relevant = [set(request.clicked) for request in requests] + trained.users.relevant
     before, after = replay.baseline(trained.factors), replay.reranking(trained.factors, InProcessLLM(judge), FLAG)
     served = [before.recommend(query) for query in asked]

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from flagrank.domain import ItemId, Mode, Ranked, RecommendQuery, UserId
+from flagrank.domain import ItemId, Mode, Ranked, RecommendRequest, UserId
 from flagrank.flags.document import FlagDocument
 from flagrank.model.factors import Factors, Lexicon
 from flagrank.offline.data.interactions import Dataset, Item
@@ -57,7 +57,7 @@ def make_requests(dataset: Dataset, factors: Factors, count: int = REQUESTS, see
     users = factors.user_ids.tolist()
     while len(requests) < count:
         user_id = dice.choice(users)
-        items = recommender.recommend(RecommendQuery(user_id, CANDIDATES)).items
+        items = recommender.recommend(RecommendRequest(user_id, CANDIDATES)).items
         meant = _words(dataset.item(dice.choice(items).candidate.item_id), factors.lexicon)
         intent = dice.sample(sorted(meant), min(INTENT_WORDS, len(meant)))
         clicked = _clicks(dataset, factors.lexicon, items, set(intent), dice)
@@ -74,7 +74,7 @@ def query_effect(
     The judge answers malformed now and then, as models do.
     """
     before, after = replay.baseline(factors), replay.reranking(factors, InProcessLLM(judge, MALFORMED), flag)
-    asked = [RecommendQuery(request.user_id, CANDIDATES, query=request.query) for request in requests]
+    asked = [RecommendRequest(request.user_id, CANDIDATES, query=request.query) for request in requests]
     clicked = [request.clicked for request in requests]
     plain = ndcg_at_k(replay.item_ids([before.recommend(query) for query in asked]), clicked, CUTOFF)
     answered = [after.recommend(query) for query in asked]

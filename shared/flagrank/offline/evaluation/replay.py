@@ -9,7 +9,7 @@ from flagrank.adapters.in_memory import (
     InMemoryScoreCache,
     ManualClock,
 )
-from flagrank.domain import ItemId, Recommendation, RecommendQuery, UserId
+from flagrank.domain import ItemId, Recommendation, RecommendRequest, UserId
 from flagrank.flags.document import FlagDocument
 from flagrank.model.factors import Factors
 from flagrank.ports import LLMClient, ScoreCache
@@ -45,7 +45,7 @@ def reranking(factors: Factors, llm: LLMClient, flag: FlagDocument, cache: Score
 
 def answers(recommender: Recommender, users: Iterable[UserId], length: int = LIST_LENGTH) -> list[Recommendation]:
     """Each user's answer to a request without a query."""
-    return [recommender.recommend(RecommendQuery(user_id, length)) for user_id in users]
+    return [recommender.recommend(RecommendRequest(user_id, length)) for user_id in users]
 
 
 def item_ids(answered: Sequence[Recommendation]) -> list[list[ItemId]]:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from flagrank.delivery.analysis.counts import LATENCY_LADDER_MS, ArmFigures
 from flagrank.delivery.analysis.limits import Limit, Limits
-from flagrank.delivery.analysis.measures import Figure
+from flagrank.delivery.analysis.measures import Metric
 from flagrank.delivery.analysis.verdict import Outcome, judge
 from tests.ramps import (
     HEALTHY,
@@ -30,7 +30,7 @@ LIMITS = Limits(
     cost_micro_usd=Limit(ceiling=1000),
     clicks=Limit(absolute=0.05),
 )
-RANK = {Outcome.PASS: 0, Outcome.HOLD: 1, Outcome.FAIL: 2}
+RANK = {Outcome.PASS: 0, Outcome.INCONCLUSIVE: 1, Outcome.FAIL: 2}
 
 
 def arms(traffic: Traffic = HEALTHY, treated: int = 6000, control: int = 18_000) -> tuple[ArmFigures, ArmFigures]:
@@ -49,7 +49,7 @@ def grown(arm: ArmFigures, growth: float) -> ArmFigures:
     return ArmFigures(**figures, slower=tuple(round(slower * growth) for slower in arm.slower))
 
 
-def failed(treatment: ArmFigures, control: ArmFigures, limits: Limits = LIMITS, percent: float = 25) -> set[Figure]:
+def failed(treatment: ArmFigures, control: ArmFigures, limits: Limits = LIMITS, percent: float = 25) -> set[Metric]:
     return {
         finding.figure for finding in judge(treatment, control, limits, percent).findings if finding.outcome == "fail"
     }
@@ -80,21 +80,21 @@ def test_a_healthy_step_passes() -> None:
     """With enough requests and nothing wrong every figure passes, and says so."""
     verdict = judge(*arms(), LIMITS, 25)
     assert verdict.outcome is Outcome.PASS
-    assert {finding.figure for finding in verdict.findings} == set(Figure)
+    assert {finding.figure for finding in verdict.findings} == set(Metric)
 
 
 @pytest.mark.parametrize(
     ("traffic", "figure"),
     [
-        (Traffic(errors=0.08), Figure.ERRORS),
-        (Traffic(fallbacks=0.2), Figure.FALLBACKS),
-        (Traffic(timeouts=0.3), Figure.TIMEOUTS),
-        (Traffic(median_ms=360.0), Figure.P95),
-        (Traffic(cost_micro_usd=2000.0), Figure.COST),
-        (Traffic(clicks=0.02), Figure.CLICKS),
+        (Traffic(errors=0.08), Metric.ERRORS),
+        (Traffic(fallbacks=0.2), Metric.FALLBACKS),
+        (Traffic(timeouts=0.3), Metric.TIMEOUTS),
+        (Traffic(median_ms=360.0), Metric.P95),
+        (Traffic(cost_micro_usd=2000.0), Metric.COST),
+        (Traffic(clicks=0.02), Metric.CLICKS),
     ],
 )
-def test_a_regression_fails_by_its_own_figure(traffic: Traffic, figure: Figure) -> None:
+def test_a_regression_fails_by_its_own_figure(traffic: Traffic, figure: Metric) -> None:
     """Each fault alone fails the step, no other figure is blamed, and the sentence names it."""
     treatment, control = arms(traffic)
     verdict = judge(treatment, control, LIMITS, 25)
@@ -106,7 +106,7 @@ def test_a_regression_fails_by_its_own_figure(traffic: Traffic, figure: Figure) 
 def test_no_data_is_no_verdict() -> None:
     """Without a request there is nothing to judge: hold, with the reason."""
     verdict = judge(ArmFigures(), ArmFigures(), LIMITS, 25)
-    assert verdict.outcome is Outcome.HOLD
+    assert verdict.outcome is Outcome.INCONCLUSIVE
     assert "no data from treatment and control" in verdict.findings[0].sentence
     assert verdict.more_requests is None
 
@@ -116,7 +116,7 @@ def test_one_arm_alone_is_held() -> None:
     treatment, control = arms()
     without_control = judge(treatment, ArmFigures(), LIMITS, 25)
     without_treatment = judge(ArmFigures(), control, LIMITS, 25)
-    assert without_control.outcome is without_treatment.outcome is Outcome.HOLD
+    assert without_control.outcome is without_treatment.outcome is Outcome.INCONCLUSIVE
     assert "no data from control" in without_control.findings[0].sentence
     assert "no data from treatment" in without_treatment.findings[0].sentence
 
@@ -124,21 +124,21 @@ def test_one_arm_alone_is_held() -> None:
 def test_a_ceiling_needs_no_control() -> None:
     """What is beyond its ceiling fails even while control is silent."""
     treatment, _ = arms(Traffic(fallbacks=0.6))
-    assert failed(treatment, ArmFigures()) == {Figure.FALLBACKS}
+    assert failed(treatment, ArmFigures()) == {Metric.FALLBACKS}
 
 
 def test_everyone_treated_is_judged_by_ceilings() -> None:
     """At 100 percent no control is missed: within the ceilings passes, beyond one fails."""
     assert judge(arms()[0], ArmFigures(), LIMITS, 100).outcome is Outcome.PASS
-    assert failed(arms(Traffic(timeouts=0.7))[0], ArmFigures(), percent=100) == {Figure.TIMEOUTS}
+    assert failed(arms(Traffic(timeouts=0.7))[0], ArmFigures(), percent=100) == {Metric.TIMEOUTS}
 
 
 def test_a_wrong_split_never_passes() -> None:
     """A healthy step whose users are not split as asked is held, by that finding alone."""
     treatment, control = arms()
     verdict = judge(replace(treatment, users=2300), replace(control, users=7700), LIMITS, 25)
-    assert verdict.outcome is Outcome.HOLD
-    assert [finding.figure for finding in verdict.reasons] == [Figure.SPLIT]
+    assert verdict.outcome is Outcome.INCONCLUSIVE
+    assert [finding.figure for finding in verdict.reasons] == [Metric.SPLIT]
 
 
 def test_a_fault_outranks_a_wrong_split() -> None:
@@ -151,7 +151,7 @@ def test_a_minimum_is_awaited() -> None:
     """However good the figures, a step passes only with its minimum in each arm, and says what is lacking."""
     treatment, control = arms()
     verdict = judge(treatment, control, replace(LIMITS, min_requests=8000), 25)
-    assert verdict.outcome is Outcome.HOLD
+    assert verdict.outcome is Outcome.INCONCLUSIVE
     assert verdict.more_requests == 2000
 
 
@@ -161,7 +161,7 @@ def test_a_hold_ends_when_it_says() -> None:
     more = judge(treatment, control, LIMITS, 25).more_requests
     assert more is not None
     growth = 1 + more / treatment.requests
-    assert judge(grown(treatment, growth), grown(control, growth), LIMITS, 25).outcome is not Outcome.HOLD
+    assert judge(grown(treatment, growth), grown(control, growth), LIMITS, 25).outcome is not Outcome.INCONCLUSIVE
 
 
 def test_a_relative_limit_grows_with_control() -> None:
@@ -169,30 +169,30 @@ def test_a_relative_limit_grows_with_control() -> None:
     limits = replace(LIMITS, errors=Limit(absolute=0.0, relative=0.5))
     treatment, control = arms()
     treatment = replace(treatment, errors=480)
-    assert failed(treatment, replace(control, errors=300), limits) == {Figure.ERRORS}
+    assert failed(treatment, replace(control, errors=300), limits) == {Metric.ERRORS}
     assert failed(treatment, replace(control, errors=1100), limits) == set()
 
 
 def test_a_limit_of_nothing_is_not_compared() -> None:
     """A figure without a limit has no finding."""
     verdict = judge(*arms(), replace(LIMITS, clicks=Limit(), cost_micro_usd=Limit()), 25)
-    assert not {finding.figure for finding in verdict.findings} & {Figure.CLICKS, Figure.COST}
+    assert not {finding.figure for finding in verdict.findings} & {Metric.CLICKS, Metric.COST}
 
 
 def test_clicks_are_not_compared_with_nothing() -> None:
     """Where control shows nothing, nobody knows what it would have been clicked: no loss, and no pass either."""
     treatment, control = arms()
     verdict = judge(treatment, replace(control, shown=0, clicked=0), LIMITS, 25)
-    assert verdict.outcome is Outcome.HOLD
-    assert {finding.figure for finding in verdict.reasons} == {Figure.CLICKS}
+    assert verdict.outcome is Outcome.INCONCLUSIVE
+    assert {finding.figure for finding in verdict.reasons} == {Metric.CLICKS}
 
 
 def test_overstated_squares_make_nobody_surer() -> None:
     """Without the squares, the largest cost times the sum stands in: a fail may become a hold, no hold a verdict."""
     treatment, control = arms(Traffic(cost_micro_usd=2000.0))
-    assert failed(treatment, control) == {Figure.COST}
+    assert failed(treatment, control) == {Metric.COST}
     vague = replace(treatment, cost_micro_usd_squared=treatment.cost_micro_usd * 1e7)
-    assert Figure.COST not in failed(vague, control)
+    assert Metric.COST not in failed(vague, control)
 
 
 @settings(deadline=None)
