@@ -12,9 +12,9 @@ from flagrank.flags.document import FlagDocument
 class RampPlan:
     """The steps' percentages, rising, and how each is judged; raises ConfigurationError for what is no ramp.
 
-    A step counts from `propagation_s` after its deployment, when every environment has it. It passes after `bake_s` more
-    at the earliest. A step that cannot be told within `patience_s` is left as it is. With `shadow` the first step asks
-    the LLM and serves the baseline. Times in seconds.
+    A step counts from `propagation_s` after its deployment, when every environment has it, and passes at the earliest
+    after `bake_s` more. A step that cannot be told within `patience_s` is left as it is. With `shadow` the first step
+    asks the LLM and serves the baseline. Times in seconds.
     """
 
     percents: tuple[float, ...]
