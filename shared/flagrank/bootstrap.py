@@ -71,7 +71,7 @@ def wire(
     judge = ListwiseJudge(llm, executor, settings.prices, settings.batch_items, settings.parallel_calls)
     reranker = LLMReranker(judge, cache, Breaker(clock), clock, executor, settings.cache_ttl_s)
     recommender = Recommender(factors, flags, reranker, settings.rules, clock)
-    return Service(recommender, Telemetry(metrics, factors))
+    return Service(recommender, Telemetry(metrics, factors, flags))
 
 
 def warm_up(factors: FactorStore, flags: FlagSource) -> None:

@@ -52,7 +52,6 @@ class Reason(StrEnum):
     LOW_COVERAGE = "low_coverage"
     ALL_TIED = "all_tied"
     CACHE = "cache"
-    FLAG = "flag"
     UNKNOWN = "unknown"
 
 
@@ -114,20 +113,27 @@ class RecommendRequest:
 
 
 @dataclass(slots=True)
-class RerankTally:
-    """What one rerank spent, kept even when it fails. Mutable on purpose: the error path must not lose the bill."""
+class Usage:
+    """What one judgement used: calls, tokens and micro-USD. Mutable: a judge counts while it works."""
 
     llm_calls: int = 0
-    cache_hits: int = 0
-    cache_misses: int = 0
     retries: int = 0
     timeouts: int = 0
     throttled: int = 0
     parse_failures: int = 0
-    cache_failures: int = 0
     input_tokens: int = 0
     output_tokens: int = 0
     cost_micro_usd: int = 0
+
+
+@dataclass(slots=True)
+class RerankTally:
+    """What one rerank used, kept even when it fails. Mutable: the error path must not lose the bill."""
+
+    usage: Usage = field(default_factory=Usage)
+    cache_hits: int = 0
+    cache_misses: int = 0
+    cache_failures: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,12 +2,15 @@
 
 FlagrankError
 ├── InvalidRequest          the caller's fault: 422, names the field
-├── FactorsUnavailable      no factors to serve from: 503, the only 5xx
+├── UnsupportedEvent        an event that a function has no answer to: the invocation fails
+├── FactorsUnavailable      no factors to serve from: 503
+├── BaselineFailed          a bug in the baseline: 500, counted in the arm that was decided
 ├── ConfigurationError      the environment or flag settings make no sense: exit 2
 ├── DataError               a bad input file: file, line, expected; exit 2
 ├── EmbeddingUnavailable    no embedder of that name, or it gave no answer; exit 1
 ├── ArtifactError           an artifact set that does not verify; the reader keeps the old one
 ├── PublishConflict         another publisher moved the pointer first; exit 1
+├── CloudError              AWS refused or did not answer; exit 1
 ├── RolloutRefused          a flag change that was refused; exit 1
 └── RerankError             degrades to the baseline; each leaf has a `reason`
     ├── BudgetExhausted     budget
@@ -22,13 +25,12 @@ FlagrankError
     ├── LowCoverage         low_coverage
     ├── AllTied             all_tied
     ├── CacheUnavailable    cache
-    ├── FlagUnavailable     flag
     └── UnknownRerankError  unknown
 """
 
 from typing import ClassVar
 
-from flagrank.domain import Reason
+from flagrank.domain import Arm, Reason, UserId
 
 
 class FlagrankError(Exception):
@@ -50,6 +52,19 @@ class UnsupportedEvent(FlagrankError):
 
 class FactorsUnavailable(FlagrankError):
     """No verified factors are loaded."""
+
+
+class BaselineFailed(FlagrankError):
+    """The baseline of a request failed in a way that nobody foresaw; `__cause__` says how.
+
+    `arm` and `assignment` are what the flag decided for the user before that.
+    """
+
+    def __init__(self, user_id: UserId, arm: Arm, assignment: Reason) -> None:
+        super().__init__(f"the baseline failed for a user in {arm}")
+        self.user_id = user_id
+        self.arm = arm
+        self.assignment = assignment
 
 
 class ConfigurationError(FlagrankError):
@@ -80,7 +95,7 @@ class PublishConflict(FlagrankError):
 
 
 class CloudError(FlagrankError):
-    """AWS said no, or nothing."""
+    """AWS refused, or did not answer."""
 
 
 class RolloutRefused(FlagrankError):
@@ -160,18 +175,12 @@ class AllTied(RerankError):
 
 
 class CacheUnavailable(RerankError):
-    """The score cache failed; the rerank goes on without it."""
+    """The score cache could not be read. The day's spend lies beside the scores, so the LLM is not asked either."""
 
     reason = Reason.CACHE
 
 
-class FlagUnavailable(RerankError):
-    """The flag could not be read."""
-
-    reason = Reason.FLAG
-
-
 class UnknownRerankError(RerankError):
-    """A failure nobody foresaw: counted, alarmed on, and never silent."""
+    """A failure that nobody foresaw. It is counted and alarmed on."""
 
     reason = Reason.UNKNOWN

@@ -18,14 +18,22 @@ class Clock(Protocol):
         """Seconds since the epoch."""
 
 
+@dataclass(frozen=True, slots=True)
+class ReloadCounts:
+    """Sets that came into force in place of another, and loads that failed for whatever reason."""
+
+    loaded: int = 0
+    failed: int = 0
+
+
 class FactorStore(Protocol):
     """The verified factors in force."""
 
     def current(self) -> Factors:
         """The newest verified factors; raises FactorsUnavailable while there are none."""
 
-    def drain_reloads(self) -> int:
-        """How many newer versions came into force since this was last asked."""
+    def drain_reloads(self) -> ReloadCounts:
+        """What became of the reloads since this was last asked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +51,9 @@ class FlagSource(Protocol):
 
     def current(self, max_wait_ms: float) -> FlagState:
         """The last-known-good flag, refreshed when due; waits at most `max_wait_ms` for that refresh."""
+
+    def drain_rejected(self) -> int:
+        """How many documents were rejected as invalid since this was last asked."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,16 +21,28 @@ class Deadline:
 
 @dataclass(slots=True)
 class StepWatch:
-    """How long each step took, in ms by its name."""
+    """How long each step of one request took, in ms by its name. It starts when it is made."""
 
     clock: Clock
     elapsed_ms: dict[str, float] = field(default_factory=dict)
+    started_s: float = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.started_s = self.clock.monotonic()
 
     @contextmanager
     def step(self, name: str) -> Iterator[None]:
-        """Times a block, also one that raises."""
+        """Times a block, also one that raises. A name that comes twice adds up."""
         started_s = self.clock.monotonic()
         try:
             yield
         finally:
-            self.elapsed_ms[name] = (self.clock.monotonic() - started_s) * 1000
+            self.elapsed_ms[name] = self.elapsed_ms.get(name, 0.0) + (self.clock.monotonic() - started_s) * 1000
+
+    def finish(self) -> None:
+        """Records the whole as the step `total`."""
+        self.elapsed_ms["total"] = (self.clock.monotonic() - self.started_s) * 1000
+
+    def deadline(self, budget_ms: float) -> Deadline:
+        """The moment at which a budget that began with this watch is spent."""
+        return Deadline(self.clock, self.started_s + budget_ms / 1000)

@@ -12,6 +12,7 @@ from flagrank.adapters.in_memory import InlineExecutor, ManualClock
 from flagrank.adapters.s3_factors import RETRY_S, S3FactorStore
 from flagrank.errors import FactorsUnavailable
 from flagrank.model.factors import Factors
+from flagrank.ports import ReloadCounts
 from tests.adapters.cloud import aws_stand_in, new_bucket, point, publish
 from tests.adapters.loopback import client
 from tests.factories import make_factors
@@ -218,7 +219,7 @@ def test_a_damaged_newer_set_never_replaces_a_good_one(
         s3.put_object(Bucket=bucket, Key=key, Body=bytes(content))
     clock.advance(POLL_S)
     assert store.current().version == good
-    assert (store.reload_failures, store.drain_reloads()) == (1, 0)
+    assert store.drain_reloads() == ReloadCounts(failed=1)
 
 
 @pytest.mark.parametrize("pointer", [b"", b"{}", b'{"version": "no-such-version", "activated": "now"}', b"\xff"])
@@ -231,7 +232,7 @@ def test_a_broken_pointer_never_takes_the_factors_away(
     s3.put_object(Bucket=bucket, Key="factors/current.json", Body=pointer)
     clock.advance(POLL_S)
     assert store.current().version == good
-    assert store.reload_failures == 1
+    assert store.drain_reloads() == ReloadCounts(failed=1)
 
 
 def test_a_manifest_of_another_version_is_refused(s3: Any, bucket: str, store: S3FactorStore) -> None:
@@ -253,7 +254,7 @@ def test_moving_the_pointer_back_rolls_back(s3: Any, bucket: str, clock: ManualC
     point(s3, bucket, first)
     clock.advance(POLL_S)
     assert store.current().version == first
-    assert store.drain_reloads() == 1
+    assert store.drain_reloads() == ReloadCounts(loaded=1)
 
 
 def test_the_factors_outlive_s3(clock: ManualClock) -> None:
@@ -266,7 +267,7 @@ def test_the_factors_outlive_s3(clock: ManualClock) -> None:
         store.current()
     clock.advance(POLL_S)
     assert store.current().version == version
-    assert store.reload_failures == 1
+    assert store.drain_reloads() == ReloadCounts(failed=1)
 
 
 def test_a_bug_in_loading_is_a_reason_and_not_a_crash(

@@ -8,11 +8,10 @@ import pytest
 
 from flagrank.adapters.control.cloudwatch_counts import CloudWatchFigures
 from flagrank.adapters.emf_metrics import EmfMetrics
-from flagrank.adapters.in_memory import InMemoryFactorStore
+from flagrank.adapters.in_memory import InMemoryFactorStore, InMemoryFlagSource
 from flagrank.delivery.analysis.counts import LATENCY_LADDER_MS, ArmFigures, Arms, FiguresSource
-from flagrank.domain import Arm, Diagnostics, Mode, Reason, Recommendation, RerankTally, UserKind, Versions
-from flagrank.errors import CloudError
-from flagrank.flags.assignment import RolloutDecision
+from flagrank.domain import Arm, Diagnostics, Mode, Reason, Recommendation, RerankTally, Usage, UserKind, Versions
+from flagrank.errors import BaselineFailed, CloudError
 from flagrank.local.counts import LocalFigures
 from flagrank.local.gateway import create_app
 from flagrank.local.observed import Observed
@@ -65,13 +64,13 @@ def answer(capsys: pytest.CaptureFixture[str]) -> Answer:
         assignment: Reason = Reason.SPLIT,
         total_ms: float = 50.0,
         stale: bool = False,
-        **tally: int,
+        **usage: int,
     ) -> dict[str, Any]:
         attempted = arm is Arm.TREATMENT
         diagnostics = Diagnostics(
             UserKind.KNOWN,
             {"total": total_ms, "rerank": 1.0},
-            RerankTally(**tally),
+            RerankTally(Usage(**usage)),
             rerank_attempted=attempted,
             assignment=assignment,
             flag_stale=stale,
@@ -118,7 +117,8 @@ def test_a_request_without_an_answer_is_an_error(
 ) -> None:
     """It counts in its arm beside those that failed for an unknown reason, and so does who asked."""
     answered = answer(1, 1, reason=Reason.UNKNOWN)
-    Telemetry(EmfMetrics(), InMemoryFactorStore()).record_failure(2, RolloutDecision(Arm.TREATMENT, Reason.SPLIT))
+    failure = BaselineFailed(2, Arm.TREATMENT, Reason.SPLIT)
+    Telemetry(EmfMetrics(), InMemoryFactorStore(), InMemoryFlagSource()).record_failure(failure)
     failed = json.loads(capsys.readouterr().out)
     failed["_aws"]["Timestamp"] = int(1000 * (BEGIN_S + 2))
     treatment = open_source([answered, failed]).read(BEGIN_S, BEGIN_S + 60).treatment

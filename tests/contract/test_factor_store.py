@@ -9,7 +9,7 @@ from flagrank.adapters.in_memory import InlineExecutor, InMemoryFactorStore, Man
 from flagrank.adapters.s3_factors import S3FactorStore
 from flagrank.errors import FactorsUnavailable
 from flagrank.model.factors import Factors
-from flagrank.ports import FactorStore
+from flagrank.ports import FactorStore, ReloadCounts
 from tests.adapters.cloud import publish
 from tests.factories import make_factors
 
@@ -95,8 +95,8 @@ def test_reloads_are_handed_out_once(shelf: Shelf) -> None:
     """The first load is no reload; each replacement counts until it is drained."""
     shelf.publish(make_factors(seed=1))
     shelf.store.current()
-    assert shelf.store.drain_reloads() == 0
+    assert shelf.store.drain_reloads() == ReloadCounts()
     shelf.publish(make_factors(seed=2))
     shelf.store.current()
-    assert shelf.store.drain_reloads() == 1
-    assert shelf.store.drain_reloads() == 0
+    assert shelf.store.drain_reloads() == ReloadCounts(loaded=1)
+    assert shelf.store.drain_reloads() == ReloadCounts()

@@ -37,7 +37,6 @@ class AppConfigFlagSource:
     """The deployed flag document. `poll_s` >= 15, the service's floor; a document older than `max_age_s` is dropped.
 
     Stale: not vouched for during two poll intervals, replaced by a document that had to be rejected, or never readable.
-    `rejected` counts the documents turned away.
     """
 
     def __init__(
@@ -68,7 +67,7 @@ class AppConfigFlagSource:
         self._due_at_s = 0.0
         self._failures = 0
         self._rejecting = False
-        self.rejected = 0
+        self._rejected = 0
 
     def current(self, max_wait_ms: float) -> FlagState:
         """The flag in force. The call that begins a due refresh waits for it, at most `max_wait_ms`.
@@ -83,6 +82,12 @@ class AppConfigFlagSource:
         if begun is not None:
             wait([begun], max_wait_ms / 1000)
         return self._state()
+
+    def drain_rejected(self) -> int:
+        """How many documents were rejected as invalid since this was last asked."""
+        with self._lock:
+            rejected, self._rejected = self._rejected, 0
+        return rejected
 
     def reset(self) -> None:
         """Forgets the session, as after a snapshot restore, where its token is stale; the document stays."""
@@ -144,7 +149,8 @@ class AppConfigFlagSource:
         try:
             document = FlagDocument.model_validate_json(body)
         except ValidationError as error:
-            self.rejected += 1
+            with self._lock:
+                self._rejected += 1
             self._rejecting = True
             logger.warning("an invalid flag document was rejected, the old one stays: %s", error)
             return

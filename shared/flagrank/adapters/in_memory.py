@@ -7,10 +7,13 @@ from concurrent.futures import Executor, Future
 
 import numpy as np
 
-from flagrank.errors import CacheUnavailable, FactorsUnavailable
+from flagrank.domain import Usage
+from flagrank.errors import CacheUnavailable, FactorsUnavailable, RerankError
 from flagrank.flags.document import FlagDocument
 from flagrank.model.factors import Factors, Floats
-from flagrank.ports import CacheRead, Clock, Completion, FlagState, Prompt, ScoreRecord
+from flagrank.ports import CacheRead, Clock, Completion, FlagState, Prompt, ReloadCounts, ScoreRecord
+from flagrank.rerank.judge import Judgement
+from flagrank.timing import Deadline
 
 
 class ManualClock:
@@ -39,11 +42,12 @@ class InMemoryFactorStore:
 
     def __init__(self, factors: Factors | None = None) -> None:
         self._factors = factors
-        self._reloads = 0
+        self._reloads = ReloadCounts()
 
     def publish(self, factors: Factors) -> None:
         """Puts a set into force."""
-        self._reloads += self._factors is not None
+        if self._factors is not None:
+            self._reloads = ReloadCounts(self._reloads.loaded + 1)
         self._factors = factors
 
     def current(self) -> Factors:
@@ -52,9 +56,9 @@ class InMemoryFactorStore:
             raise FactorsUnavailable("nothing was published")
         return self._factors
 
-    def drain_reloads(self) -> int:
-        """How many sets replaced another since this was last asked."""
-        reloads, self._reloads = self._reloads, 0
+    def drain_reloads(self) -> ReloadCounts:
+        """How many sets replaced another since this was last asked; nothing is loaded here, so no load fails."""
+        reloads, self._reloads = self._reloads, ReloadCounts()
         return reloads
 
 
@@ -70,6 +74,10 @@ class InMemoryFlagSource:
         """The flag as set; never waits."""
         version = self.version if self.document is not None else None
         return FlagState(self.document, version, stale=self.stale)
+
+    def drain_rejected(self) -> int:
+        """None: a document that is set here is valid already."""
+        return 0
 
 
 class InMemoryScoreCache:
@@ -125,6 +133,25 @@ class ScriptedLLM:
         """The scripted answer."""
         self.prompts.append(prompt)
         return self._answer(prompt)
+
+
+class ScriptedJudge:
+    """A judge whose relevance is a function of the text; with `trouble` set it judges nothing and says why."""
+
+    def __init__(self, relevance: Callable[[str], int]) -> None:
+        self._relevance = relevance
+        self.trouble: RerankError | None = None
+
+    def version(self, flag: FlagDocument) -> str:
+        """One version for every flag."""
+        return "scripted"
+
+    def judge(self, texts: Mapping[int, str], intent: str, flag: FlagDocument, deadline: Deadline) -> Judgement:
+        """The scripted relevance of each text, for one call."""
+        usage = Usage(llm_calls=1)
+        if self.trouble is not None:
+            return Judgement({}, usage, self.trouble)
+        return Judgement({place: self._relevance(text) for place, text in texts.items()}, usage)
 
 
 class HashedWordsEmbedder:

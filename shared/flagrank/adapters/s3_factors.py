@@ -3,6 +3,7 @@
 import logging
 import threading
 from concurrent.futures import Executor, ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -11,7 +12,7 @@ from pydantic import ValidationError
 from flagrank.errors import ArtifactError, FactorsUnavailable
 from flagrank.model.artifacts import MANIFEST, POINTER, Pointer, decode, parse_manifest
 from flagrank.model.factors import Factors
-from flagrank.ports import Clock
+from flagrank.ports import Clock, ReloadCounts
 
 PART_BYTES = 8 * 1024 * 1024
 PARALLEL_PARTS = 8
@@ -21,10 +22,7 @@ logger = logging.getLogger(__name__)
 
 
 class S3FactorStore:
-    """The version that `factors/current.json` names. `poll_s` bounds how late a new pointer is noticed.
-
-    `reload_failures` counts the loads that came to nothing, for whatever reason.
-    """
+    """The version that `factors/current.json` names. `poll_s` bounds how late a new pointer is noticed."""
 
     def __init__(
         self,
@@ -50,8 +48,7 @@ class S3FactorStore:
         self._problem = "not loaded yet"
         self._due_at = 0.0
         self._checking = False
-        self._reloads = 0
-        self.reload_failures = 0
+        self._reloads = ReloadCounts()
 
     def current(self) -> Factors:
         """The factors in force; loads the first ones at once, raises FactorsUnavailable while there are none."""
@@ -67,17 +64,18 @@ class S3FactorStore:
             raise FactorsUnavailable(self._problem)
         return self._factors
 
-    def drain_reloads(self) -> int:
-        """How many newer versions came into force since this was last asked."""
+    def drain_reloads(self) -> ReloadCounts:
+        """What became of the reloads since this was last asked."""
         with self._lock:
-            reloads, self._reloads = self._reloads, 0
+            reloads, self._reloads = self._reloads, ReloadCounts()
         return reloads
 
     def _check(self) -> None:
         try:
             self._load_if_changed()
         except Exception as error:  # the old factors must outlive any doubt, and a background check has no caller
-            self.reload_failures += 1
+            with self._lock:
+                self._reloads = replace(self._reloads, failed=self._reloads.failed + 1)
             self._problem = f"s3://{self._bucket}/{self._prefix}: {error}"
             known = isinstance(error, ArtifactError | ValidationError | BotoCoreError | ClientError)
             logger.warning("factors were not loaded: %s", self._problem, exc_info=not known)
@@ -96,7 +94,8 @@ class S3FactorStore:
         loaded = decode(manifest, lambda name: self._file(f"{pointer.version}/{name}", manifest.files[name].size))
         loaded.warm()
         with self._lock:
-            self._reloads += self._factors is not None
+            if self._factors is not None:
+                self._reloads = replace(self._reloads, loaded=self._reloads.loaded + 1)
             self._factors = loaded
         logger.info("factors %s are in force", loaded.version)
 

@@ -1,12 +1,9 @@
-"""Stage 1: the user's vector, and the exact top-k by inner product with seen items masked."""
-
-from dataclasses import dataclass
+"""ALS: a new user's vector, and the exact top-k by inner product with seen items masked."""
 
 import numpy as np
 import numpy.typing as npt
 
-from flagrank.domain import Candidate, UserId, UserKind
-from flagrank.model.factors import Factors, Floats, Rows, Scores
+from flagrank.model.factors import Factors, Floats, Rows
 
 FIRST_BLOCK = 4096
 
@@ -15,28 +12,6 @@ PRIOR_INTERACTIONS = 2.0
 
 # float32 products round: the bound is loosened by more than d * 2**-24 can add up to, so no true item is cut
 BOUND_SLACK = 1e-4
-
-NO_ROWS: Rows = np.empty(0, np.int64)
-
-
-@dataclass(frozen=True, slots=True)
-class User:
-    """A user as retrieval sees one: `vector` (d,) float32, None when cold; `seen` item rows int64, oldest first."""
-
-    kind: UserKind
-    vector: Floats | None
-    seen: Rows
-
-
-def resolve_user(factors: Factors, user_id: UserId, history: Rows) -> User:
-    """The known row if there is one, else a fold-in of the history (item rows, oldest first), else cold."""
-    row = factors.user_row(user_id)
-    if row is not None:
-        seen = np.concatenate([factors.seen(row).astype(np.int64), history])
-        return User(UserKind.KNOWN, factors.user_factors[row], seen)
-    if len(history):
-        return User(UserKind.FOLD_IN, fold_in(factors, history), history)
-    return User(UserKind.COLD, None, history)
 
 
 def fold_in(factors: Factors, history: Rows, prior_interactions: float = PRIOR_INTERACTIONS) -> Floats:
@@ -82,52 +57,6 @@ def top_k(
         start += len(block)
         size *= 2
     return rows, scores
-
-
-def retrieve(
-    factors: Factors,
-    user: User,
-    k: int,
-    excluded: Rows,
-    eligible: npt.NDArray[np.bool_] | None = None,
-    always: Rows = NO_ROWS,
-) -> tuple[Rows, Scores]:
-    """The user's k best item rows with their scores, then those of `always` (pins) that are open but not among them.
-
-    A cold user gets the most popular items; the requested category, if any, is the segment.
-    """
-    masked = np.concatenate([user.seen, excluded])
-    if user.vector is None:
-        rows, scores = _most_popular(factors, k, masked, eligible)
-    else:
-        rows, scores = top_k(factors, user.vector, k, masked, eligible)
-    if not len(always):
-        return rows, scores
-    closed = {*rows.tolist(), *masked.tolist()}
-    extra = np.array(
-        [row for row in always.tolist() if row not in closed and (eligible is None or eligible[row])], np.int64
-    )
-    extra_scores = factors.popularity[extra] if user.vector is None else factors.item_factors[extra] @ user.vector
-    return np.concatenate([rows, extra]), np.concatenate([scores, extra_scores])
-
-
-def candidates(factors: Factors, rows: Rows, scores: Scores) -> list[Candidate]:
-    """The items of the rows (c,), ranked as they come, with these scores (c,)."""
-    columns = (rows, factors.item_ids[rows], scores, factors.popularity[rows] == 0)
-    found = []
-    for rank, (row, item_id, score, is_new) in enumerate(zip(*(each.tolist() for each in columns), strict=True)):
-        item = factors.catalog[row]
-        found.append(Candidate(row, item_id, score, rank, item.title, item.category, item.text, is_new))
-    return found
-
-
-def _most_popular(
-    factors: Factors, k: int, masked: Rows, eligible: npt.NDArray[np.bool_] | None
-) -> tuple[Rows, Floats]:
-    is_open = np.ones(len(factors.popularity), bool) if eligible is None else eligible.copy()
-    is_open[masked] = False
-    rows = factors.popular_rows[is_open[factors.popular_rows]][:k]
-    return rows, factors.popularity[rows]
 
 
 def _best(k: int, rows: Rows, scores: Floats) -> tuple[Rows, Floats]:

@@ -1,6 +1,7 @@
 """Who gets the treatment: sticky, monotone in the percentage, integers only."""
 
 import hashlib
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from flagrank.domain import Arm, Reason, UserId
@@ -18,8 +19,12 @@ class RolloutDecision:
 
 
 def bucket(salt: str, user_id: UserId) -> int:
-    """The user's bucket, 0..9999: uniform, and independent between salts."""
+    """The user's bucket, 0..9999: uniform, and independent between salts. This is `hash_version` 1."""
     return int(hashlib.sha256(f"{salt}:{user_id}".encode()).hexdigest()[:8], 16) % BUCKETS
+
+
+# a version stays what it is for ever: another hash would move every user, so it comes under another number
+BUCKETING: Mapping[int, Callable[[str, UserId], int]] = {1: bucket}
 
 
 def decide(flag: FlagDocument | None, user_id: UserId) -> RolloutDecision:
@@ -32,5 +37,5 @@ def decide(flag: FlagDocument | None, user_id: UserId) -> RolloutDecision:
         return RolloutDecision(Arm.CONTROL, Reason.DENY)
     if str(user_id) in flag.allow:
         return RolloutDecision(Arm.TREATMENT, Reason.ALLOW)
-    treated = bucket(flag.salt, user_id) < flag.threshold
+    treated = BUCKETING[flag.hash_version](flag.salt, user_id) < flag.threshold
     return RolloutDecision(Arm.TREATMENT if treated else Arm.CONTROL, Reason.SPLIT)

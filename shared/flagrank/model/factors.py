@@ -18,6 +18,10 @@ type Floats = npt.NDArray[np.float32]
 type Scores = npt.NDArray[np.floating]
 type Rows = npt.NDArray[np.int64]
 type Ids = npt.NDArray[Any]
+type Mask = npt.NDArray[np.bool_]
+
+NO_ROWS: Rows = np.empty(0, np.int64)
+NO_ROWS.setflags(write=False)
 
 # 18 digits always fit in int64
 _INTEGER = re.compile(r"-?[0-9]{1,18}")
@@ -56,9 +60,9 @@ class Catalog:
         _, codes = np.unique(self.categories, return_inverse=True)
         return codes
 
-    def in_category(self, category: str) -> npt.NDArray[np.bool_]:
+    def in_category(self, category: str) -> Mask:
         """Which rows are of a category, (n,) bool; none for one that does not exist."""
-        matches: npt.NDArray[np.bool_] = self.categories == category
+        matches: Mask = self.categories == category
         return matches
 
 

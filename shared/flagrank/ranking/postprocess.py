@@ -3,9 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
-from flagrank.domain import ItemId, Ranked
+from flagrank.domain import Ranked
 from flagrank.model.factors import Factors, Floats, Rows
 from flagrank.ranking.diversity import mmr
 from flagrank.ranking.rules import RuleSet, capped, pinned, without
@@ -41,16 +39,3 @@ def pool_size(rules: RuleSet) -> int:
     """How many candidates these rules choose from."""
     moves_items = rules.category_cap > 0 or rules.mmr_lambda < 1
     return POOL_SIZE_FOR_RULES if moves_items else POOL_SIZE
-
-
-def item_rows(factors: Factors, field: str, item_ids: Sequence[ItemId]) -> tuple[Rows, int]:
-    """The rows (int64) of the known item ids, in order, and how many were unknown; raises InvalidRequest."""
-    rows = factors.item_rows([factors.parse_id(field, item_id) for item_id in item_ids])
-    known = [row for row in rows if row is not None]
-    return np.array(known, np.int64), len(rows) - len(known)
-
-
-def rule_rows(factors: Factors, item_ids: Sequence[ItemId]) -> Rows:
-    """The rows (int64) of an operator's item ids; one that this catalogue cannot hold is left out."""
-    possible = [item_id for item_id in item_ids if factors.can_hold(item_id)]
-    return item_rows(factors, "rules", possible)[0]

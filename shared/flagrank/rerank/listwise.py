@@ -1,11 +1,12 @@
-"""Asking the LLM: listwise micro-batches in parallel, each with its call budget, all under one deadline."""
+"""The listwise judge: a chat model is asked in parallel micro-batches, each with a budget, all by one deadline."""
 
+import logging
 from collections import Counter, deque
 from collections.abc import Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
-from flagrank.domain import RerankTally
+from flagrank.domain import Usage
 from flagrank.errors import (
     BudgetExhausted,
     CutOffAnswer,
@@ -14,22 +15,26 @@ from flagrank.errors import (
     MalformedAnswer,
     RerankError,
     RerankTimeout,
+    UnknownRerankError,
 )
 from flagrank.flags.document import FlagDocument
 from flagrank.ports import Completion, LLMClient, Prompt
 from flagrank.rerank import prompting
+from flagrank.rerank.judge import Judgement
 from flagrank.rerank.parsing import parse_answer
-from flagrank.rerank.pricing import ANY_MODEL, Price
+from flagrank.rerank.pricing import Price, cost_micro_usd
 from flagrank.timing import Deadline
 
-# with less than this share of a call's budget left, a call is not worth beginning
+# a call is not worth its price with less than this share of its budget left
 MIN_CALL_SHARE = 0.5
 MALFORMED = (MalformedAnswer, CutOffAnswer, LowCoverage)
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """One micro-batch: positions in the head, and the prompt that asks about them in that order."""
+    """One micro-batch: positions in the list, and the prompt that asks about them in that order."""
 
     positions: tuple[int, ...]
     prompt: Prompt
@@ -37,16 +42,8 @@ class Batch:
 
 
 @dataclass(frozen=True, slots=True)
-class Judgement:
-    """Relevance 0..100 by position, and the commonest trouble on the way there, None if there was none."""
-
-    relevance: Mapping[int, int]
-    trouble: RerankError | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class ListwiseJudge:
-    """Scores texts against an intent. `executor` bounds the calls in flight; prices by model id, `*` for any other."""
+    """A Judge over a chat model. `executor` bounds the calls in flight; prices by model id, ANY_MODEL for any other."""
 
     llm: LLMClient
     executor: Executor
@@ -54,48 +51,27 @@ class ListwiseJudge:
     batch_items: int
     parallel_calls: int
 
-    def judge(
-        self, texts: Mapping[int, str], intent: str, flag: FlagDocument, deadline: Deadline, tally: RerankTally
-    ) -> Judgement:
-        """Judges the texts, given by position in the head, best baseline first. A value even in trouble.
+    def version(self, flag: FlagDocument) -> str:
+        """See Judge."""
+        return prompting.PROMPT_VERSION
 
-        A malformed or late batch is asked once more while both budgets allow. What is still out at the deadline is
-        left behind: its thread ends by the call's own timeout, and its input is billed all the same.
+    def judge(self, texts: Mapping[int, str], intent: str, flag: FlagDocument, deadline: Deadline) -> Judgement:
+        """See Judge. A malformed or late batch is asked once more while both budgets allow it.
+
+        What is still out at the deadline is left behind: its thread ends by the call's own timeout, and its input is
+        billed all the same.
         """
-        waiting = deque(plan(texts, intent, self.batch_items, flag.max_input_tokens))
-        if not waiting:
-            return Judgement({}, BudgetExhausted("max_input_tokens leaves no room for a single item"))
-        spendable_tokens = flag.max_input_tokens
-        running: dict[Future[Completion], Batch] = {}
-        relevance: dict[int, int] = {}
-        troubles: list[RerankError] = []
-        while waiting or running:
-            while waiting and len(running) < self.parallel_calls:
-                batch = waiting.popleft()
-                spendable_tokens -= prompting.estimate_input_tokens(batch.prompt)
-                running[self._submit(batch, flag)] = batch
-                tally.llm_calls += 1
-            done, _ = wait(running, timeout=deadline.remaining_ms() / 1000, return_when=FIRST_COMPLETED)
-            if not done:
-                break
-            for future in done:
-                batch = running.pop(future)
-                try:
-                    relevance |= self._answer(future, batch, tally)
-                except RerankError as trouble:
-                    troubles.append(trouble)
-                    again = prompting.estimate_input_tokens(batch.prompt) <= spendable_tokens
-                    if again and _worth_retrying(trouble, batch, flag, deadline):
-                        waiting.append(replace(batch, attempt=batch.attempt + 1))
-                        tally.retries += 1
-        for future, batch in running.items():
-            future.cancel()
-            troubles.append(_late(batch, tally))
-        price = self.prices.get(flag.model_id) or self.prices[ANY_MODEL]
-        tally.cost_micro_usd += round(tally.input_tokens * price.input_usd + tally.output_tokens * price.output_usd)
-        return Judgement(relevance, _commonest(troubles))
+        batches = plan(texts, intent, self.batch_items, flag.max_input_tokens)
+        if not batches:
+            return Judgement(trouble=BudgetExhausted("max_input_tokens leaves no room for a single item"))
+        asking = _Asking(self, flag, deadline, deque(batches), flag.max_input_tokens)
+        asking.run()
+        usage = asking.usage
+        usage.cost_micro_usd = cost_micro_usd(self.prices, flag.model_id, usage.input_tokens, usage.output_tokens)
+        return Judgement(asking.relevance, usage, _commonest(asking.troubles))
 
-    def _submit(self, batch: Batch, flag: FlagDocument) -> Future[Completion]:
+    def submit(self, batch: Batch, flag: FlagDocument) -> Future[Completion]:
+        """Sends one micro-batch."""
         return self.executor.submit(
             self.llm.complete,
             batch.prompt,
@@ -104,22 +80,50 @@ class ListwiseJudge:
             timeout_ms=flag.call_budget_ms,
         )
 
-    @staticmethod
-    def _answer(future: Future[Completion], batch: Batch, tally: RerankTally) -> dict[int, int]:
+
+@dataclass(slots=True)
+class _Asking:
+    """One judgement under way: what waits, what runs, and what came of it so far."""
+
+    judge: ListwiseJudge
+    flag: FlagDocument
+    deadline: Deadline
+    waiting: deque[Batch]
+    spendable_tokens: int
+    running: dict[Future[Completion], Batch] = field(default_factory=dict)
+    relevance: dict[int, int] = field(default_factory=dict)
+    troubles: list[RerankError] = field(default_factory=list)
+    usage: Usage = field(default_factory=Usage)
+
+    def run(self) -> None:
+        """Asks until everything is answered or the deadline is there."""
+        while self.waiting or self.running:
+            while self.waiting and len(self.running) < self.judge.parallel_calls:
+                self._send(self.waiting.popleft())
+            timeout_s = self.deadline.remaining_ms() / 1000
+            done, _ = wait(self.running, timeout=timeout_s, return_when=FIRST_COMPLETED)
+            if not done:
+                break
+            for future in done:
+                self._receive(future, self.running.pop(future))
+        for future, batch in self.running.items():
+            future.cancel()
+            self.troubles.append(_late(batch, self.usage))
+
+    def _send(self, batch: Batch) -> None:
+        self.spendable_tokens -= prompting.estimate_input_tokens(batch.prompt)
+        self.running[self.judge.submit(batch, self.flag)] = batch
+        self.usage.llm_calls += 1
+
+    def _receive(self, future: Future[Completion], batch: Batch) -> None:
         try:
-            completion = future.result()
-            tally.input_tokens += completion.input_tokens
-            tally.output_tokens += completion.output_tokens
-            judged = parse_answer(completion, batch.prompt.size)
-        except RerankTimeout:
-            raise _late(batch, tally) from None
-        except LLMThrottled:
-            tally.throttled += 1
-            raise
-        except MALFORMED:
-            tally.parse_failures += 1
-            raise
-        return {batch.positions[index]: relevance for index, relevance in judged.items()}
+            self.relevance |= _answer(future, batch, self.usage)
+        except RerankError as trouble:
+            self.troubles.append(trouble)
+            is_affordable = prompting.estimate_input_tokens(batch.prompt) <= self.spendable_tokens
+            if is_affordable and _worth_retrying(trouble, batch, self.flag, self.deadline):
+                self.waiting.append(replace(batch, attempt=batch.attempt + 1))
+                self.usage.retries += 1
 
 
 def plan(texts: Mapping[int, str], intent: str, batch_items: int, max_input_tokens: int) -> list[Batch]:
@@ -141,16 +145,38 @@ def worth_calling(flag: FlagDocument, deadline: Deadline) -> bool:
     return deadline.remaining_ms() >= MIN_CALL_SHARE * flag.call_budget_ms
 
 
+def _answer(future: Future[Completion], batch: Batch, usage: Usage) -> dict[int, int]:
+    try:
+        completion = future.result()
+        usage.input_tokens += completion.input_tokens
+        usage.output_tokens += completion.output_tokens
+        judged = parse_answer(completion, batch.prompt.size)
+    except RerankTimeout:
+        raise _late(batch, usage) from None
+    except LLMThrottled:
+        usage.throttled += 1
+        raise
+    except MALFORMED:
+        usage.parse_failures += 1
+        raise
+    except RerankError:
+        raise
+    except Exception as error:
+        logger.exception("a call failed in a way that nobody foresaw")
+        raise UnknownRerankError(repr(error)) from error
+    return {batch.positions[index]: relevance for index, relevance in judged.items()}
+
+
 def _worth_retrying(trouble: RerankError, batch: Batch, flag: FlagDocument, deadline: Deadline) -> bool:
     # a throttled call is not retried: it would add to the load that caused it
     retryable = isinstance(trouble, (*MALFORMED, RerankTimeout))
     return retryable and batch.attempt == 1 and worth_calling(flag, deadline)
 
 
-def _late(batch: Batch, tally: RerankTally) -> RerankTimeout:
+def _late(batch: Batch, usage: Usage) -> RerankTimeout:
     # the model has read the prompt, and the bill says so, whether or not anyone waited for the answer
-    tally.timeouts += 1
-    tally.input_tokens += prompting.estimate_input_tokens(batch.prompt)
+    usage.timeouts += 1
+    usage.input_tokens += prompting.estimate_input_tokens(batch.prompt)
     return RerankTimeout("a call outlived its budget")
 
 

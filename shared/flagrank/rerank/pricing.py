@@ -1,9 +1,11 @@
 """What a model charges."""
 
+from collections.abc import Mapping
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
+# the price of every model that has none of its own
 ANY_MODEL = "*"
 
 
@@ -14,3 +16,9 @@ class Price(BaseModel):
 
     input_usd: Annotated[float, Field(ge=0)]
     output_usd: Annotated[float, Field(ge=0)]
+
+
+def cost_micro_usd(prices: Mapping[str, Price], model_id: str, input_tokens: int, output_tokens: int) -> int:
+    """What so many tokens cost, in micro-USD. `prices` holds one for ANY_MODEL."""
+    price = prices.get(model_id) or prices[ANY_MODEL]
+    return round(input_tokens * price.input_usd + output_tokens * price.output_usd)

@@ -1,7 +1,7 @@
-"""Stage 2 by LLM: what is cached is free, what is missing is asked for, and money and failing models have limits.
+"""The rerank of a list's head: cached scores are free, missing ones are judged, and money and failures have limits.
 
 A cached score is served even while the breaker is open or the day's money is spent. An unreadable cache means no
-rerank: the day's spend stands beside the scores, and an LLM without a cost limit is not asked.
+rerank: the day's spend lies beside the scores, and no judge is asked without a cost limit (infra/decisions/0002).
 """
 
 import datetime as dt
@@ -24,9 +24,9 @@ from flagrank.errors import (
 from flagrank.flags.document import FlagDocument
 from flagrank.ports import CacheRead, Clock, ScoreCache, ScoreRecord
 from flagrank.rerank.breaker import Breaker
-from flagrank.rerank.listwise import Judgement, ListwiseJudge, worth_calling
+from flagrank.rerank.judge import Judge, Judgement
+from flagrank.rerank.listwise import worth_calling
 from flagrank.rerank.parsing import MIN_COVERAGE
-from flagrank.rerank.prompting import PROMPT_VERSION
 from flagrank.timing import Deadline
 
 ENTRY_KEY_BYTES = 8
@@ -36,6 +36,9 @@ TTL_JITTER = 0.1
 class Reranker(Protocol):
     """Judges the head of the list."""
 
+    def prompt_version(self, flag: FlagDocument) -> str | None:
+        """The wording and form under which it asks, None if it never asks."""
+
     def rerank(
         self, head: Sequence[Candidate], intent: str, flag: FlagDocument, deadline: Deadline, tally: RerankTally
     ) -> Mapping[int, int]:
@@ -44,6 +47,10 @@ class Reranker(Protocol):
 
 class IdentityReranker:
     """Judges nothing, which leaves the baseline order: for environments without an LLM."""
+
+    def prompt_version(self, flag: FlagDocument) -> str | None:
+        """None: it never asks."""
+        return None
 
     def rerank(
         self, head: Sequence[Candidate], intent: str, flag: FlagDocument, deadline: Deadline, tally: RerankTally
@@ -56,18 +63,22 @@ class IdentityReranker:
 class LLMReranker:
     """The reranker over a judge and a score cache. `executor` runs the cache's calls; the TTL is in seconds."""
 
-    judge: ListwiseJudge
+    judge: Judge
     cache: ScoreCache
     breaker: Breaker
     clock: Clock
     executor: Executor
     cache_ttl_s: int
 
+    def prompt_version(self, flag: FlagDocument) -> str | None:
+        """The judge's version."""
+        return self.judge.version(flag)
+
     def rerank(
         self, head: Sequence[Candidate], intent: str, flag: FlagDocument, deadline: Deadline, tally: RerankTally
     ) -> Mapping[int, int]:
-        """Relevance by position: from the cache where this text was judged for this intent, from the LLM where not."""
-        key, day = record_key(intent, flag.model_id), self._day()
+        """Relevance by position: from the cache where the text was judged for this intent, from the judge where not."""
+        key, day = record_key(intent, flag.model_id, self.judge.version(flag)), self._day()
         entry_keys = [entry_key(candidate.text) for candidate in head]
         stored = self._read(key, day, deadline)
         known = stored.record.scores if stored.record else {}
@@ -76,8 +87,8 @@ class LLMReranker:
         tally.cache_hits, tally.cache_misses = len(relevance), len(missing)
         trouble: RerankError | None = None
         if missing:
-            judgement = self._judgement(missing, intent, flag, deadline, tally, stored.spent_micro_usd)
-            trouble = judgement.trouble
+            judgement = self._judgement(missing, intent, flag, deadline, stored.spent_micro_usd)
+            trouble, tally.usage = judgement.trouble, judgement.usage
             relevance |= judgement.relevance
             fresh = {entry_keys[place]: score for place, score in judgement.relevance.items()}
             # a tied answer is as good as none, and must not be remembered for a day
@@ -103,16 +114,15 @@ class LLMReranker:
         intent: str,
         flag: FlagDocument,
         deadline: Deadline,
-        tally: RerankTally,
         spent_micro_usd: int,
     ) -> Judgement:
         if spent_micro_usd >= flag.daily_usd_cap * 1e6:
-            return Judgement({}, CostCapReached(f"{spent_micro_usd} micro-USD spent today"))
+            return Judgement(trouble=CostCapReached(f"{spent_micro_usd} micro-USD spent today"))
         if not worth_calling(flag, deadline):
-            return Judgement({}, BudgetExhausted("too little of the request budget is left for a call"))
+            return Judgement(trouble=BudgetExhausted("too little of the request budget is left for a call"))
         if not self.breaker.allows():
-            return Judgement({}, BreakerOpen("the LLM has been failing in this environment"))
-        judgement = self.judge.judge(missing, intent, flag, deadline, tally)
+            return Judgement(trouble=BreakerOpen("the LLM has been failing in this environment"))
+        judgement = self.judge.judge(missing, intent, flag, deadline)
         if judgement.relevance:
             self.breaker.succeeded()
         else:
@@ -130,8 +140,8 @@ class LLMReranker:
         self, key: str, record: ScoreRecord | None, day: str, deadline: Deadline, tally: RerankTally
     ) -> None:
         writes: list[Future[Any]] = []
-        if tally.cost_micro_usd:
-            writes.append(self.executor.submit(self.cache.add_spend, day, tally.cost_micro_usd))
+        if tally.usage.cost_micro_usd:
+            writes.append(self.executor.submit(self.cache.add_spend, day, tally.usage.cost_micro_usd))
         if record is not None:
             writes.append(self.executor.submit(self.cache.write, key, record))
         done, _ = wait(writes, timeout=deadline.remaining_ms() / 1000)
@@ -141,9 +151,9 @@ class LLMReranker:
         return dt.datetime.fromtimestamp(self.clock.now(), dt.UTC).date().isoformat()
 
 
-def record_key(intent: str, model_id: str) -> str:
+def record_key(intent: str, model_id: str, version: str) -> str:
     """The cache key of everything judged for an intent; another model, wording or schema never meets the same key."""
-    return hashlib.sha256("\0".join((intent, model_id, PROMPT_VERSION)).encode()).hexdigest()
+    return hashlib.sha256("\0".join((intent, model_id, version)).encode()).hexdigest()
 
 
 def entry_key(text: str) -> bytes:

@@ -28,7 +28,7 @@ logger = logging.getLogger(__name__)
 class RecommendService(Protocol):
     """What the API serves."""
 
-    def recommend(self, query: RecommendRequest) -> Recommendation:
+    def recommend(self, request: RecommendRequest) -> Recommendation:
         """The answer; raises InvalidRequest or FactorsUnavailable."""
 
     def factors_version(self) -> str:
@@ -48,7 +48,7 @@ class RecommendBody(BaseModel):
     category: Category | None = None
     explain: StrictBool = False
 
-    def to_query(self) -> RecommendRequest:
+    def to_request(self) -> RecommendRequest:
         """The request as the pipeline takes it."""
         return RecommendRequest(**{name: getattr(self, name) for name in type(self).model_fields})
 
@@ -63,7 +63,7 @@ class RecommendParams(BaseModel):
     category: Category | None = None
     explain: bool = False
 
-    def to_query(self) -> RecommendRequest:
+    def to_request(self) -> RecommendRequest:
         """The request as the pipeline takes it; raises InvalidRequest for too many ids."""
         exclude = tuple(item_id for item_id in self.exclude.split(",") if item_id)
         if len(exclude) > MAX_IDS:
@@ -117,13 +117,12 @@ def create_app(service: RecommendService) -> FastAPI:
 
 
 def _answered(service: RecommendService, request: RecommendParams | RecommendBody) -> Response:
-    query = request.to_query()
+    asked = request.to_request()
     try:
-        return _json(answer_document(service.recommend(query), explain=query.explain))
+        return _json(answer_document(service.recommend(asked), explain=asked.explain))
     except (InvalidRequest, FactorsUnavailable):
         raise
-    except Exception:
-        # caught here and not above the router: Mangum's own 500 is plain text
+    except Exception:  # caught here and not above the router: Mangum's own 500 is plain text
         logger.exception("the baseline failed")
         return _problem(500, "Internal error", "The baseline failed; the log says why.", reason="baseline_failed")
 
@@ -165,7 +164,7 @@ def _explained(entry: Ranked) -> dict[str, Any]:
 
 
 def _diagnosed(answer: Recommendation) -> dict[str, Any]:
-    diagnostics, tally = answer.diagnostics, answer.diagnostics.tally
+    diagnostics, tally, usage = answer.diagnostics, answer.diagnostics.tally, answer.diagnostics.tally.usage
     return {
         "user": diagnostics.user,
         "intent": diagnostics.intent,
@@ -173,13 +172,13 @@ def _diagnosed(answer: Recommendation) -> dict[str, Any]:
         "flag_stale": diagnostics.flag_stale,
         "shadow": diagnostics.shadow,
         "elapsed_ms": {step: round(elapsed, 3) for step, elapsed in diagnostics.elapsed_ms.items()},
-        "llm_calls": tally.llm_calls,
-        "retries": tally.retries,
+        "llm_calls": usage.llm_calls,
+        "retries": usage.retries,
         "cache_hits": tally.cache_hits,
         "cache_misses": tally.cache_misses,
-        "input_tokens": tally.input_tokens,
-        "output_tokens": tally.output_tokens,
-        "cost_usd": tally.cost_micro_usd / 1e6,
+        "input_tokens": usage.input_tokens,
+        "output_tokens": usage.output_tokens,
+        "cost_usd": usage.cost_micro_usd / 1e6,
     }
 
 

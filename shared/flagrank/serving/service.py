@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from flagrank.domain import Recommendation, RecommendRequest
-from flagrank.errors import FactorsUnavailable, InvalidRequest
+from flagrank.errors import BaselineFailed
 from flagrank.serving.pipeline import Recommender
 from flagrank.serving.telemetry import Telemetry
 
@@ -15,17 +15,15 @@ class Service:
     recommender: Recommender
     telemetry: Telemetry
 
-    def recommend(self, query: RecommendRequest) -> Recommendation:
-        """The answer; raises InvalidRequest or FactorsUnavailable, which are not recorded: the gateway counts them.
+    def recommend(self, request: RecommendRequest) -> Recommendation:
+        """The answer. Raises InvalidRequest and FactorsUnavailable, which the gateway counts.
 
-        Whatever else goes wrong is recorded with the user's arm, and raised.
+        Raises BaselineFailed for a bug, which is recorded here in the arm that was decided.
         """
         try:
-            answer = self.recommender.recommend(query)
-        except (InvalidRequest, FactorsUnavailable):
-            raise
-        except Exception:
-            self.telemetry.record_failure(*self.recommender.assigned(query))
+            answer = self.recommender.recommend(request)
+        except BaselineFailed as failure:
+            self.telemetry.record_failure(failure)
             raise
         self.telemetry.record(answer)
         return answer

@@ -2,10 +2,10 @@
 
 from dataclasses import dataclass, field
 
-from flagrank.domain import Mode, Reason, Recommendation, UserId
-from flagrank.flags.assignment import RolloutDecision
+from flagrank.domain import Mode, Reason, Recommendation
+from flagrank.errors import BaselineFailed
 from flagrank.metric_names import MetricName
-from flagrank.ports import FactorStore, MetricsSink
+from flagrank.ports import FactorStore, FlagSource, MetricsSink
 
 
 @dataclass(slots=True)
@@ -14,12 +14,16 @@ class Telemetry:
 
     sink: MetricsSink
     factors: FactorStore
+    flags: FlagSource
     _cold: bool = field(default=True, init=False)
 
     def record(self, answer: Recommendation) -> None:
         """Emits one request's values; counters are emitted at zero too, since a rate needs its zeros."""
         values = measured(answer)
-        values[MetricName.FACTORS_RELOAD] = self.factors.drain_reloads()
+        reloads = self.factors.drain_reloads()
+        values[MetricName.FACTORS_RELOAD] = reloads.loaded
+        values[MetricName.FACTORS_RELOAD_FAILURE] = reloads.failed
+        values[MetricName.FLAG_REJECTED] = self.flags.drain_rejected()
         values[MetricName.COLD_START] = int(self._cold)
         self._cold = False
         metadata = {
@@ -37,15 +41,15 @@ class Telemetry:
             metadata["shadow_items"] = ",".join(map(str, answer.diagnostics.shadow.items))
         self.sink.emit(answer.arm, {name: float(value) for name, value in values.items()}, metadata)
 
-    def record_failure(self, user_id: UserId, decision: RolloutDecision) -> None:
+    def record_failure(self, failure: BaselineFailed) -> None:
         """Emits a request that got no answer: without it, the arm that fails would look like one that nobody asks."""
-        metadata = {"user_id": str(user_id), "assignment": decision.reason}
-        self.sink.emit(decision.arm, {MetricName.REQUESTS: 1.0, MetricName.FAILURE: 1.0}, metadata)
+        metadata = {"user_id": str(failure.user_id), "assignment": failure.assignment}
+        self.sink.emit(failure.arm, {MetricName.REQUESTS: 1.0, MetricName.FAILURE: 1.0}, metadata)
 
 
 def measured(answer: Recommendation) -> dict[str, float]:
     """A request's values by metric name. Timeout, ParseFailure and Throttled count LLM calls, cache hits items."""
-    diagnostics, tally = answer.diagnostics, answer.diagnostics.tally
+    diagnostics, tally, usage = answer.diagnostics, answer.diagnostics.tally, answer.diagnostics.tally.usage
     values: dict[str, float] = {
         MetricName.REQUESTS: 1,
         MetricName.RECOMMEND_LATENCY: diagnostics.elapsed_ms["total"],
@@ -53,16 +57,16 @@ def measured(answer: Recommendation) -> dict[str, float]:
         MetricName.RERANK_APPLIED: answer.mode in (Mode.HYBRID_RERANK, Mode.PARTIAL_RERANK),
         MetricName.RERANK_PARTIAL: answer.mode is Mode.PARTIAL_RERANK,
         MetricName.FALLBACK: answer.mode is Mode.FALLBACK_BASELINE,
-        MetricName.TIMEOUT: tally.timeouts,
-        MetricName.PARSE_FAILURE: tally.parse_failures,
-        MetricName.THROTTLED: tally.throttled,
+        MetricName.TIMEOUT: usage.timeouts,
+        MetricName.PARSE_FAILURE: usage.parse_failures,
+        MetricName.THROTTLED: usage.throttled,
         MetricName.BREAKER_OPEN: answer.reason is Reason.BREAKER_OPEN,
         MetricName.CACHE_HIT: tally.cache_hits,
         MetricName.CACHE_MISS: tally.cache_misses,
-        MetricName.LLM_CALLS: tally.llm_calls,
-        MetricName.INPUT_TOKENS: tally.input_tokens,
-        MetricName.OUTPUT_TOKENS: tally.output_tokens,
-        MetricName.COST_MICRO_USD: tally.cost_micro_usd,
+        MetricName.LLM_CALLS: usage.llm_calls,
+        MetricName.INPUT_TOKENS: usage.input_tokens,
+        MetricName.OUTPUT_TOKENS: usage.output_tokens,
+        MetricName.COST_MICRO_USD: usage.cost_micro_usd,
         MetricName.FLAG_STALE: diagnostics.flag_stale,
         MetricName.UNKNOWN_FAILURE: answer.reason is Reason.UNKNOWN,
         MetricName.FAILURE: 0,

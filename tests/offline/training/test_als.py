@@ -6,10 +6,12 @@ import numpy as np
 import pytest
 from implicit.als import AlternatingLeastSquares
 
-from flagrank.candidates.als import NO_ROWS, User, fold_in, resolve_user, retrieve
+from flagrank.candidates.als import fold_in
+from flagrank.candidates.generate import CandidateRequest, generate
+from flagrank.candidates.user import User, resolve_user
 from flagrank.domain import UserKind
 from flagrank.model.artifacts import MANIFEST, decode, encode, parse_manifest
-from flagrank.model.factors import Factors
+from flagrank.model.factors import NO_ROWS, Factors
 from flagrank.offline.data import synthetic
 from flagrank.offline.data.interactions import Dataset, Item
 from flagrank.offline.training.als import AlsParameters, confidence_matrix, train
@@ -34,7 +36,7 @@ def trained(shop: Dataset) -> Factors:
 
 
 def top_ids(factors: Factors, user: User, k: int) -> list[int | str]:
-    return [factors.item_id(row) for row in retrieve(factors, user, k, NO_ROWS)[0].tolist()]
+    return [factors.item_id(row) for row in generate(factors, CandidateRequest(user, k))[0].tolist()]
 
 
 def test_every_user_gets_the_item_that_was_left_out(board: Factors) -> None:

@@ -5,10 +5,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from flagrank.candidates.als import NO_ROWS, resolve_user
+from flagrank.candidates.user import resolve_user
 from flagrank.domain import RecommendRequest
 from flagrank.errors import ArtifactError
 from flagrank.model.artifacts import MANIFEST, STAGE2, decode, encode, parse_manifest
+from flagrank.model.factors import NO_ROWS
 from flagrank.model.features import FEATURES, feature_table
 from flagrank.model.stage2 import LinearModel, Table, TreeEnsemble
 from flagrank.offline.data.interactions import Dataset

@@ -6,9 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flagrank.candidates import als as retrieval
-from flagrank.candidates.als import NO_ROWS, fold_in, resolve_user, retrieve, top_k
-from flagrank.domain import UserKind
-from flagrank.model.factors import Factors, Rows
+from flagrank.candidates.als import fold_in, top_k
+from flagrank.model.factors import NO_ROWS, Factors, Rows
 from tests.factories import make_factors
 
 
@@ -57,34 +56,6 @@ def test_equal_scores_come_in_row_order() -> None:
     assert rows.tolist() == [1, 3, 4, 5, 6]
 
 
-def test_a_known_user_is_served_from_the_published_row_with_the_seen_items_masked() -> None:
-    """A trained user never sees a trained item again."""
-    factors = make_factors()
-    user = resolve_user(factors, 3, NO_ROWS)
-    assert user.kind is UserKind.KNOWN
-    served = {*retrieve(factors, user, 50, NO_ROWS)[0].tolist()}
-    assert served == set(range(50)) - set(factors.seen(2).tolist())
-
-
-def test_a_known_user_s_fresh_history_is_masked_too() -> None:
-    """What the caller says was seen is not recommended."""
-    factors = make_factors()
-    user = resolve_user(factors, 3, np.array([7, 8], np.int64))
-    served = {*retrieve(factors, user, 50, NO_ROWS)[0].tolist()}
-    assert not served & {7, 8}
-
-
-def test_a_stranger_with_history_is_folded_in() -> None:
-    """A history gives a vector that scores its own items above the average item."""
-    factors = make_factors()
-    history = np.array([4, 9, 11], np.int64)
-    user = resolve_user(factors, 999, history)
-    assert user.kind is UserKind.FOLD_IN
-    assert user.vector is not None
-    scores = factors.item_factors @ user.vector
-    assert scores[history].mean() > scores.mean()
-
-
 def test_fold_in_solves_the_normal_equations() -> None:
     """Without a prior the vector is the minimiser of ALS's weighted squared error, so its gradient vanishes."""
     factors = make_factors()
@@ -115,28 +86,6 @@ def test_a_repeated_history_item_counts_once() -> None:
     """Sending an item twice does not double its weight."""
     factors = make_factors()
     assert np.array_equal(fold_in(factors, np.array([1, 5])), fold_in(factors, np.array([5, 1, 5])))
-
-
-def test_a_cold_user_gets_the_most_popular_items_of_the_category() -> None:
-    """Without a vector popularity decides, within the requested category."""
-    factors = make_factors()
-    eligible = factors.catalog.in_category("audio")
-    found, _ = retrieve(factors, resolve_user(factors, 999, NO_ROWS), 5, NO_ROWS, eligible)
-    audio = [row for row in range(50) if row % 3 == 0]
-    expected = sorted(audio, key=lambda row: (-factors.popularity[row], row))[:5]
-    assert found.tolist() == expected
-
-
-@pytest.mark.parametrize("user_id", [3, 999])
-def test_pins_are_candidates_unless_they_are_seen_or_excluded(user_id: int) -> None:
-    """A pinned item joins the pool behind the retrieved ones; a masked or filtered one does not."""
-    factors = make_factors()
-    user = resolve_user(factors, user_id, np.array([40], np.int64))
-    first = retrieve(factors, user, 5, NO_ROWS)[0].tolist()
-    pins = [row for row in range(50) if row not in first and row not in user.seen.tolist()][:3]
-    always = np.array([*pins, 40], np.int64)
-    found, _ = retrieve(factors, user, 5, np.array(pins[:1], np.int64), always=always)
-    assert found.tolist() == [*first, *pins[1:]]
 
 
 def test_the_scan_covers_several_blocks(monkeypatch: pytest.MonkeyPatch) -> None:

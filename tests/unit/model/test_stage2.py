@@ -8,9 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from flagrank.candidates.als import NO_ROWS, candidates, resolve_user, retrieve
+from flagrank.candidates.generate import CandidateRequest, as_candidates, generate
+from flagrank.candidates.user import resolve_user
 from flagrank.domain import UserKind
-from flagrank.model.factors import Factors, Neighbours
+from flagrank.model.factors import NO_ROWS, Factors, Neighbours
 from flagrank.model.features import FEATURES, GROUPS, feature_table
 from flagrank.model.stage2 import ALL_LEAVES, MAX_LEAVES, Linear, Stage2, Stage2Document, Tree, TreeEnsemble
 from flagrank.ranking.scoring import learned_order
@@ -148,7 +149,7 @@ def test_stage_2_reorders_and_loses_nothing(popularity: list[int]) -> None:
     counts = np.array(popularity, np.float32) + 1
     factors = make_factors(items=8, users=2, popularity=counts, stage2=linear(log_popularity=1.0))
     user = resolve_user(factors, 1, NO_ROWS)
-    rows, scores = retrieve(factors, user, 8, NO_ROWS)
+    rows, scores = generate(factors, CandidateRequest(user, 8))
     ordered, learned = learned_order(factors, user.seen, rows, scores)
     assert {*ordered.tolist()} == {*rows.tolist()}
     assert (np.diff(learned) <= 0).all()
@@ -159,14 +160,14 @@ def test_a_new_item_keeps_its_place() -> None:
     """The model learned from interactions, and a new item has none: it stays where its text put it."""
     plain = make_factors(items=12, users=2)
     user = resolve_user(plain, 1, NO_ROWS)
-    rows, scores = retrieve(plain, user, 9, NO_ROWS)
+    rows, scores = generate(plain, CandidateRequest(user, 9))
     popularity = plain.popularity.copy()
     popularity[rows[4]] = 0
     factors = make_factors(items=12, users=2, popularity=popularity, stage2=linear(log_popularity=1.0))
     ordered, learned = learned_order(factors, user.seen, rows, scores)
     assert ordered[4] == rows[4]
     assert learned[4] == learned[3]
-    assert candidates(factors, ordered, learned)[4].is_new
+    assert as_candidates(factors, ordered, learned)[4].is_new
 
 
 def test_a_pin_below_the_pool_is_still_listed() -> None:

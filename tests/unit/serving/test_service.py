@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from flagrank.domain import Arm, Mode, Reason
-from flagrank.errors import FactorsUnavailable, InvalidRequest
+from flagrank.errors import BaselineFailed, FactorsUnavailable, InvalidRequest
 from flagrank.flags.document import FlagDocument
 from flagrank.metric_names import MetricName
 from flagrank.ranking import postprocess
@@ -30,8 +30,9 @@ def test_a_request_without_an_answer_is_counted_in_its_arm(
     """A request and a failure, and who asked, so that the split of users stays right; the error goes on."""
     wired = Wired(flag)
     monkeypatch.setattr(postprocess, "capped", bug)
-    with pytest.raises(RuntimeError, match="a bug"):
+    with pytest.raises(BaselineFailed) as failed:
         wired.recommend(7, query="wireless")
+    assert isinstance(failed.value.__cause__, RuntimeError)
     assert wired.metrics.records == [
         (arm, {MetricName.REQUESTS: 1.0, MetricName.FAILURE: 1.0}, {"user_id": "7", "assignment": Reason.SPLIT})
     ]

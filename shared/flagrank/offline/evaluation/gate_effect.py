@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from flagrank.candidates.als import NO_ROWS, resolve_user
+from flagrank.candidates.user import resolve_user
 from flagrank.domain import RecommendRequest
+from flagrank.model.factors import NO_ROWS
 from flagrank.offline.evaluation import replay
 from flagrank.offline.evaluation.llm_effect import FLAG
 from flagrank.offline.evaluation.llm_simulators import InProcessLLM, Judge

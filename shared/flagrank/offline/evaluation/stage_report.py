@@ -6,10 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from flagrank.candidates.als import NO_ROWS, User, resolve_user, retrieve
+from flagrank.candidates.generate import CandidateRequest, generate
+from flagrank.candidates.user import User, resolve_user
 from flagrank.domain import ItemId, Recommendation, UserId
 from flagrank.errors import DataError
-from flagrank.model.factors import Factors
+from flagrank.model.factors import NO_ROWS, Factors
 from flagrank.offline.data.interactions import Dataset
 from flagrank.offline.data.split import HELD_OUT_PER_USER, held_out_last
 from flagrank.offline.evaluation import replay
@@ -110,13 +111,15 @@ def _pool(trained: Trained, user_id: UserId) -> list[ItemId]:
     user = resolve_user(trained.factors, user_id, NO_ROWS)
     stage2 = trained.factors.stage2
     size = max(stage2.pool if stage2 else 0, replay.LIST_LENGTH)
-    return [trained.factors.item_id(row) for row in retrieve(trained.factors, user, size, NO_ROWS)[0].tolist()]
+    return [trained.factors.item_id(row) for row in generate(trained.factors, CandidateRequest(user, size))[0].tolist()]
 
 
 def _popular(factors: Factors, user_id: UserId) -> list[ItemId]:
     user = resolve_user(factors, user_id, NO_ROWS)
     stranger = User(user.kind, None, user.seen)
-    return [factors.item_id(row) for row in retrieve(factors, stranger, replay.LIST_LENGTH, NO_ROWS)[0].tolist()]
+    return [
+        factors.item_id(row) for row in generate(factors, CandidateRequest(stranger, replay.LIST_LENGTH))[0].tolist()
+    ]
 
 
 def _best_first(pools: Lists, relevant: Sequence[set[ItemId]]) -> Lists:

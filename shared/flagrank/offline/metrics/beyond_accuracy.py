@@ -8,9 +8,9 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from flagrank.candidates.als import NO_ROWS, resolve_user
+from flagrank.candidates.user import resolve_user
 from flagrank.domain import Recommendation
-from flagrank.model.factors import Factors, Floats, Rows
+from flagrank.model.factors import NO_ROWS, Factors, Floats, Rows
 
 K = 10
 

@@ -6,8 +6,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from flagrank.candidates.als import NO_ROWS, resolve_user, top_k
-from flagrank.model.factors import Factors
+from flagrank.candidates.generate import CandidateRequest, generate
+from flagrank.candidates.user import resolve_user
+from flagrank.model.factors import NO_ROWS, Factors
 from flagrank.model.features import FEATURES, feature_table
 from flagrank.model.stage2 import Table
 from flagrank.offline.data.interactions import Interactions
@@ -52,7 +53,7 @@ def collect(factors: Factors, held_out: Interactions, pool: int) -> Examples:
         user = resolve_user(factors, user_ids[place].item(), NO_ROWS)
         if user.vector is None:
             continue
-        rows, scores = top_k(factors, user.vector, pool, user.seen)
+        rows, scores = generate(factors, CandidateRequest(user, pool))
         met = factors.popularity[rows] > 0
         if not met.any():
             continue
