@@ -6,6 +6,7 @@ import numpy as np
 import orjson
 
 from flagrank.model.factors import Catalog, Factors, FoldIn, Lexicon
+from flagrank.model.lexical import build_lexical_index
 
 CATEGORIES = ("audio", "kitchen", "cycling")
 WORDS = ("wireless", "steel", "light", "compact", "red", "folding", "quiet")
@@ -33,6 +34,7 @@ def make_factors(items: int = 50, users: int = 10, dimension: int = 8, seed: int
         "popularity": rng.integers(1, 500, items).astype(np.float32),
         "catalog": Catalog([_line(row) for row in range(items)]),
         "lexicon": Lexicon({"cordless": "wireless"}, {"calls": ("quiet",)}),
+        "lexical": build_lexical_index([_text(row) for row in range(items)]),
         "fold_in": FoldIn(regularization=1.0, confidence=2.0),
     }
     return Factors(**{**values, **overrides})
@@ -40,5 +42,8 @@ def make_factors(items: int = 50, users: int = 10, dimension: int = 8, seed: int
 
 def _line(row: int) -> bytes:
     category = CATEGORIES[row % len(CATEGORIES)]
-    text = f"{WORDS[row % len(WORDS)]} {category} thing {row}"
-    return orjson.dumps({"id": 100 + row, "title": f"Thing {row}", "category": category, "text": text})
+    return orjson.dumps({"id": 100 + row, "title": f"Thing {row}", "category": category, "text": _text(row)})
+
+
+def _text(row: int) -> str:
+    return f"{WORDS[row % len(WORDS)]} {CATEGORIES[row % len(CATEGORIES)]} thing {row}"

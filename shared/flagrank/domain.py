@@ -67,7 +67,8 @@ class UserKind(StrEnum):
 class Candidate:
     """One retrieved item: its row in the factor arrays, its baseline score (raw) and rank (0 is best).
 
-    `is_new` marks an item without interactions, whose factors are guessed from its text.
+    `is_new` marks an item without interactions, whose factors are guessed from its text. `sources` names the sources of
+    candidates that found it.
     """
 
     row: int
@@ -78,6 +79,16 @@ class Candidate:
     category: str
     text: str
     is_new: bool = False
+    sources: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class QueryMatch:
+    """What became of a query's words: how many candidates meet one, which were corrected to what, which are unknown."""
+
+    matches: int
+    corrected: dict[str, str] = field(default_factory=dict)
+    unknown: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,6 +174,7 @@ class Diagnostics:
     ignored_ids: int = 0
     flag_stale: bool = False
     shadow: ShadowComparison | None = None
+    query: QueryMatch | None = None
 
 
 @dataclass(frozen=True, slots=True)

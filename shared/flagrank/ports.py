@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from flagrank.flags.document import FlagDocument
-from flagrank.model.factors import Factors, Floats
+from flagrank.model.arrays import Floats
+from flagrank.model.factors import Factors
 
 
 class Clock(Protocol):

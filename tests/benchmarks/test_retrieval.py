@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from flagrank.candidates.als import top_k
-from flagrank.model.factors import Floats, Rows
+from flagrank.model.arrays import Floats, Rows
 from tests.factories import make_factors
 
 DIMENSION = 64

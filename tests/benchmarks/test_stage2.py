@@ -8,7 +8,8 @@ import numpy as np
 
 from flagrank.candidates.als import top_k
 from flagrank.candidates.user import resolve_user
-from flagrank.model.factors import NO_ROWS, Factors
+from flagrank.model.arrays import NO_ROWS
+from flagrank.model.factors import Factors
 from flagrank.model.features import feature_table
 from flagrank.model.stage2 import Stage2, Stage2Document, TreeEnsemble
 from flagrank.offline.data.sources import read_dataset

@@ -14,7 +14,7 @@ import numpy as np
 from botocore.exceptions import BotoCoreError, ClientError
 
 from flagrank.errors import EmbeddingUnavailable
-from flagrank.model.factors import Floats
+from flagrank.model.arrays import Floats
 
 PARALLEL_CALLS = 8
 COHERE_TEXTS = 96

@@ -10,7 +10,8 @@ import numpy as np
 from flagrank.domain import Usage
 from flagrank.errors import CacheUnavailable, FactorsUnavailable, RerankError
 from flagrank.flags.document import FlagDocument
-from flagrank.model.factors import Factors, Floats
+from flagrank.model.arrays import Floats
+from flagrank.model.factors import Factors
 from flagrank.ports import CacheRead, Clock, Completion, FlagState, Prompt, ReloadCounts, ScoreRecord
 from flagrank.rerank.judge import Judgement
 from flagrank.timing import Deadline

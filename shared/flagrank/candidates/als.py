@@ -1,44 +1,34 @@
-"""ALS: a new user's vector, and the exact top-k by inner product with seen items masked."""
+"""ALS's candidates: the exact top-k by inner product."""
 
 import numpy as np
-import numpy.typing as npt
 
-from flagrank.model.factors import Factors, Floats, Rows
+from flagrank.candidates.source import NOTHING, CandidateRequest, Found
+from flagrank.model.arrays import Floats, Mask, Rows
+from flagrank.model.factors import Factors
 
 FIRST_BLOCK = 4096
-
-# how many interactions of a new user's own the mean user is worth (chosen on folds, infra/decisions/0015)
-PRIOR_INTERACTIONS = 2.0
 
 # float32 products round: the bound is loosened by more than d * 2**-24 can add up to, so no true item is cut
 BOUND_SLACK = 1e-4
 
 
-def fold_in(factors: Factors, history: Rows, prior_interactions: float = PRIOR_INTERACTIONS) -> Floats:
-    """The vector (d,) float32 of a user who interacted with these item rows: ALS's own half step, with a prior.
-
-    Solves (Y'Y + λI) (x + κ (x - μ)) + (c - 1) H'H x = c Σh for the history's n factors H, one interaction's confidence
-    c and the mean user μ, where κ is `prior_interactions` / n; with none it is equation 4 of Hu, Koren, Volinsky 2008,
-    "Collaborative Filtering for Implicit Feedback Datasets". ALS takes every unmet item for a dislike, which drowns
-    two or three interactions; here an unmet item counts for what the mean user thinks of it (infra/decisions/0015).
-    """
-    items = factors.item_factors[np.unique(history)].astype(np.float64)
-    confidence = factors.fold_in.confidence
-    everything = factors.item_gram + factors.fold_in.regularization * np.eye(items.shape[1])
-    prior = prior_interactions / len(items)
-    system = (1 + prior) * everything + (confidence - 1) * (items.T @ items)
-    target = confidence * items.sum(axis=0) + prior * (everything @ factors.mean_user)
-    return np.linalg.solve(system, target).astype(np.float32)
+def als(factors: Factors, request: CandidateRequest, count: int) -> Found:
+    """For a user with a vector: the best open items, with their inner products. A Source."""
+    if request.user.vector is None:
+        return NOTHING
+    return top_k(factors, request.user.vector, count, request.masked, request.eligible)
 
 
 def top_k(
-    factors: Factors, user_vector: Floats, k: int, masked: Rows, eligible: npt.NDArray[np.bool_] | None = None
+    factors: Factors, user_vector: Floats, k: int, masked: Rows, eligible: Mask | None = None
 ) -> tuple[Rows, Floats]:
     """The k best item rows (int64) and their scores (float32), best first, ties by row; fewer if fewer are left.
 
     Exact: items lie by falling norm, so by Cauchy-Schwarz nothing from row r on can beat |u| |v_r|, and the scan
     stops once the k-th best does. `masked` rows, in any order, and rows not `eligible` (n,) are left out.
     """
+    if k < 1:
+        return NOTHING
     masked = np.sort(masked)
     user_norm = float(np.linalg.norm(user_vector)) * (1 + BOUND_SLACK)
     rows, scores = np.empty(0, np.int64), np.empty(0, np.float32)

@@ -1,65 +1,119 @@
 """The candidates of one request: every source is asked here, for serving, training and evaluation alike."""
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 
-from flagrank.candidates.als import top_k
-from flagrank.candidates.popular import most_popular
+from flagrank.candidates.als import als
+from flagrank.candidates.new import new
+from flagrank.candidates.popular import popular
+from flagrank.candidates.query import lexical, query_relevance
+from flagrank.candidates.source import CandidateRequest, Found, Source
 from flagrank.candidates.user import User
 from flagrank.domain import Candidate
-from flagrank.model.factors import NO_ROWS, Factors, Mask, Rows, Scores
+from flagrank.model.arrays import Rows, Scores
+from flagrank.model.factors import Factors
+
+# the sources of taste of which a published set may name more than ALS, each with its share of the candidates
+SOURCES: Mapping[str, Source] = {"new": new}
+QUOTAS: Mapping[str, float] = {"new": 0.1}
+
+# what a query names comes first; the user's taste fills what is left, and always has a part
+QUERY_QUOTA = 0.75
 
 
-@dataclass(frozen=True, slots=True)
-class CandidateRequest:
-    """What is asked of the sources: a user's `count` best items, and which items may be among them.
+@dataclass(frozen=True, eq=False, slots=True)
+class CandidateSet:
+    """c candidates by falling `taste`, ties by row; pins that no source found come last.
 
-    `excluded` item rows (int64) never come, and neither does what the user has seen. `eligible` (n,) bool narrows the
-    items to a category, say. `pinned` rows come in any case if they are open, beyond `count` if need be.
+    `rows` (c,) int64; `taste` (c,): ALS's inner product with the user, popularity for a cold one; `relevance` (c,)
+    float32 in 0..1: how much of the query an item's text meets, None without a query; `found`: each source's rows.
     """
 
-    user: User
-    count: int
-    excluded: Rows = field(default_factory=lambda: NO_ROWS)
-    eligible: Mask | None = None
-    pinned: Rows = field(default_factory=lambda: NO_ROWS)
+    rows: Rows
+    taste: Scores
+    relevance: Scores | None
+    found: Mapping[str, Rows]
 
     @property
-    def masked(self) -> Rows:
-        """Every row that may not come."""
-        return np.concatenate([self.user.seen, self.excluded])
+    def matches(self) -> int:
+        """How many candidates meet a word of the query."""
+        return 0 if self.relevance is None else int(np.count_nonzero(self.relevance))
+
+    def sources(self) -> dict[int, tuple[str, ...]]:
+        """The names of the sources that found each row."""
+        names: dict[int, tuple[str, ...]] = {}
+        for name, rows in self.found.items():
+            for row in rows.tolist():
+                names[row] = (*names.get(row, ()), name)
+        return names
 
 
-def generate(factors: Factors, request: CandidateRequest) -> tuple[Rows, Scores]:
-    """Item rows (c,) int64 with their Stage 1 scores (c,), best first; pins that were not found come last.
+def generate(factors: Factors, request: CandidateRequest) -> CandidateSet:
+    """What the sources find, each within its quota, and the pins that are open."""
+    asked: dict[str, Found] = {}
+    if request.terms:
+        asked["lexical"] = lexical(factors, request, round(QUERY_QUOTA * request.count))
+    taste = "popular" if request.user.vector is None else "als"
+    by_taste = (popular if taste == "popular" else als)(factors, request, request.count)
+    asked[taste] = _filled(by_taste, asked, request.count)
+    if not request.terms and factors.stage2 is not None:
+        for name in factors.stage2.document.sources:
+            asked[name] = SOURCES[name](factors, request, round(QUOTAS[name] * request.count))
+    found = {name: rows for name, (rows, _) in asked.items() if len(rows)}
+    rows, scores = _by_taste(factors, request.user, asked[taste], found)
+    pins = _open_pins(request, rows)
+    if len(pins):
+        rows, scores = np.concatenate([rows, pins]), np.concatenate([scores, taste_of(factors, request.user, pins)])
+    relevance = None
+    if request.terms and factors.lexical is not None:
+        relevance = query_relevance(factors.lexical, request.terms, rows)
+    return CandidateSet(rows, scores, relevance, found)
 
-    A user with a vector gets what ALS finds. A cold user gets the most popular items.
-    """
-    user, masked = request.user, request.masked
-    if user.vector is None:
-        rows, scores = most_popular(factors, request.count, masked, request.eligible)
-    else:
-        rows, scores = top_k(factors, user.vector, request.count, masked, request.eligible)
-    if not len(request.pinned):
-        return rows, scores
-    extra = _open_pins(request, rows, masked)
-    extra_scores = factors.popularity[extra] if user.vector is None else factors.item_factors[extra] @ user.vector
-    return np.concatenate([rows, extra]), np.concatenate([scores, extra_scores])
+
+def taste_of(factors: Factors, user: User, rows: Rows) -> Scores:
+    """How much the user is likely to like items (c,): ALS's inner product, or popularity for a cold user."""
+    return factors.popularity[rows] if user.vector is None else factors.item_factors[rows] @ user.vector
 
 
-def as_candidates(factors: Factors, rows: Rows, scores: Scores) -> list[Candidate]:
-    """The items of the rows (c,), ranked as they come, with these scores (c,)."""
-    columns = (rows, factors.item_ids[rows], scores, factors.popularity[rows] == 0)
+def as_candidates(
+    factors: Factors, rows: Rows, scores: Scores, sources: Mapping[int, tuple[str, ...]] | None = None
+) -> list[Candidate]:
+    """The items of the rows (c,), ranked as they come, with these scores (c,) and the sources that found each."""
+    columns = (rows, factors.item_ids[rows], scores, factors.is_new[rows])
+    names = sources or {}
     found = []
     for rank, (row, item_id, score, is_new) in enumerate(zip(*(each.tolist() for each in columns), strict=True)):
         item = factors.catalog[row]
-        found.append(Candidate(row, item_id, score, rank, item.title, item.category, item.text, is_new))
+        found_by = names.get(row, ())
+        found.append(Candidate(row, item_id, score, rank, item.title, item.category, item.text, is_new, found_by))
     return found
 
 
-def _open_pins(request: CandidateRequest, found: Rows, masked: Rows) -> Rows:
-    closed = {*found.tolist(), *masked.tolist()}
-    eligible = request.eligible
-    pins = request.pinned.tolist()
+def _filled(by_taste: Found, asked: Mapping[str, Found], count: int) -> Found:
+    """So many of the best by taste that all together are `count` rows; what was found already does not count twice."""
+    rows, scores = by_taste
+    if not asked:
+        return by_taste
+    known = np.concatenate([others for others, _ in asked.values()])
+    is_known = np.isin(rows, known)
+    kept = is_known | (np.cumsum(~is_known) <= count - len(known))
+    return rows[kept], scores[kept]
+
+
+def _by_taste(factors: Factors, user: User, by_taste: Found, found: Mapping[str, Rows]) -> Found:
+    rows, scores = by_taste
+    others = np.setdiff1d(np.concatenate([rows, *found.values()]), rows)
+    if not len(others):
+        return rows, scores
+    # what the taste's own source scored keeps that score to the last bit
+    rows, scores = np.concatenate([rows, others]), np.concatenate([scores, taste_of(factors, user, others)])
+    order = np.lexsort((rows, -scores))
+    return rows[order], scores[order]
+
+
+def _open_pins(request: CandidateRequest, found: Rows) -> Rows:
+    closed = {*found.tolist(), *request.masked.tolist()} if len(request.pinned) else set()
+    eligible, pins = request.eligible, request.pinned.tolist()
     return np.array([row for row in pins if row not in closed and (eligible is None or eligible[row])], np.int64)

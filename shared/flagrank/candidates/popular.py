@@ -2,12 +2,15 @@
 
 import numpy as np
 
-from flagrank.model.factors import Factors, Floats, Mask, Rows
+from flagrank.candidates.source import NOTHING, CandidateRequest, Found
+from flagrank.model.factors import Factors
 
 
-def most_popular(factors: Factors, k: int, masked: Rows, eligible: Mask | None = None) -> tuple[Rows, Floats]:
-    """The k most popular item rows that are neither masked nor ineligible, with their numbers of interactions."""
-    is_open = np.ones(len(factors.popularity), bool) if eligible is None else eligible.copy()
-    is_open[masked] = False
-    rows = factors.popular_rows[is_open[factors.popular_rows]][:k]
+def popular(factors: Factors, request: CandidateRequest, count: int) -> Found:
+    """For a cold user: the most popular open items, with their numbers of interactions. A Source."""
+    if request.user.vector is not None:
+        return NOTHING
+    is_open = np.ones(len(factors.popularity), bool) if request.eligible is None else request.eligible.copy()
+    is_open[request.masked] = False
+    rows = factors.popular_rows[is_open[factors.popular_rows]][:count]
     return rows, factors.popularity[rows]

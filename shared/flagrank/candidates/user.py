@@ -4,9 +4,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from flagrank.candidates.als import fold_in
+from flagrank.candidates.fold_in import fold_in
 from flagrank.domain import UserId, UserKind
-from flagrank.model.factors import Factors, Floats, Rows
+from flagrank.model.arrays import Floats, Rows
+from flagrank.model.factors import Factors
 
 
 @dataclass(frozen=True, slots=True)

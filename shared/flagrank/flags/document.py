@@ -23,9 +23,9 @@ ListedUsers = Annotated[
 class FlagDocument(BaseModel):
     """The one JSON document that operators change. The same model checks it in CI, in AppConfig and when read.
 
-    `alpha` is the baseline's weight: 1 leaves the baseline as it is. Budgets in ms, `max_input_tokens` per request,
-    `daily_usd_cap` in USD per UTC day over all environments. With `gate` the LLM is asked only where it is likely to
-    help: see `gating`.
+    `alpha` is the baseline's weight: 1 leaves the baseline as it is. Requests with a query take `alpha_query` where it
+    is given. Budgets in ms, `max_input_tokens` per request, `daily_usd_cap` in USD per UTC day over all environments.
+    With `gate` the LLM is asked only where it is likely to help (`rerank/gate.py`).
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, populate_by_name=True, title="Flagrank flag")
@@ -41,6 +41,7 @@ class FlagDocument(BaseModel):
     model_id: Annotated[str, Field(min_length=1, max_length=256)] = "amazon.nova-lite-v1:0"
     top_m: Annotated[int, Field(ge=20, le=100)] = 60
     alpha: Annotated[float, Field(ge=0, le=1)] = 0.5
+    alpha_query: Annotated[float, Field(ge=0, le=1)] | None = None
     request_budget_ms: Annotated[int, Field(ge=20, le=25_000)] = 1500
     call_budget_ms: Annotated[int, Field(ge=10, le=20_000)] = 1000
     max_input_tokens: Annotated[int, Field(ge=200, le=200_000)] = 12_000
@@ -61,6 +62,10 @@ class FlagDocument(BaseModel):
         if self.call_budget_ms >= self.request_budget_ms:
             raise ValueError("call_budget_ms must be below request_budget_ms")
         return self
+
+    def alpha_for(self, has_query: bool) -> float:
+        """The baseline's weight in a request of this kind."""
+        return self.alpha_query if has_query and self.alpha_query is not None else self.alpha
 
     @property
     def threshold(self) -> int:

@@ -6,7 +6,7 @@ or was changed since, cannot be served.
 
 import hashlib
 import io
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
 import numpy as np
@@ -15,8 +15,10 @@ import orjson
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from flagrank.errors import ArtifactError
+from flagrank.model.consistency import broken_rules
 from flagrank.model.factors import Catalog, Factors, FoldIn, Lexicon, Neighbours
-from flagrank.model.features import FEATURES, GROUPS
+from flagrank.model.features import FEATURES
+from flagrank.model.lexical import LexicalIndex
 from flagrank.model.stage2 import Stage2, Stage2Document
 
 FORMAT: Literal[1] = 1
@@ -40,10 +42,21 @@ OPTIONAL_ARRAYS = {
     "ease_weights.npy": ("float32", 2),
     "session_weights.npy": ("float32", 2),
 }
+LEXICAL = "lexical_"
+LEXICAL_ARRAYS = {
+    f"{LEXICAL}word_text.npy": ("uint8", 1),
+    f"{LEXICAL}word_indptr.npy": ("int64", 1),
+    f"{LEXICAL}idf.npy": ("float32", 1),
+    f"{LEXICAL}rows_by_length.npy": ("int32", 1),
+    f"{LEXICAL}length_indptr.npy": ("int64", 1),
+    f"{LEXICAL}saturations.npy": ("float32", 1),
+    f"{LEXICAL}indptr.npy": ("int64", 1),
+    f"{LEXICAL}positions.npy": ("int32", 1),
+}
+OPTIONAL_ARRAYS |= LEXICAL_ARRAYS
+# arrays that mean something together alone
+SETS_OF_ARRAYS = (frozenset(NEIGHBOURS), LEXICAL_ARRAYS.keys())
 STAGE2 = "stage2.json"
-# the groups of features that are computed from an optional part of the set
-NEIGHBOUR_GROUPS = ("ease", "session", "recency")
-EMBEDDING_GROUPS = ("text",)
 CATALOG = "catalog.jsonl"
 LEXICON = "lexicon.json"
 
@@ -131,8 +144,8 @@ def parse_manifest(data: bytes) -> Manifest:
         manifest = Manifest.model_validate_json(data)
     except ValidationError as error:
         raise ArtifactError(f"{MANIFEST}: {error.errors()[0]['msg']} at {error.errors()[0]['loc']}") from error
-    neighbours = set(NEIGHBOURS) if manifest.files.keys() & set(NEIGHBOURS) else set()
-    missing = (ARRAYS.keys() | {CATALOG, LEXICON} | neighbours) - manifest.files.keys()
+    begun = [names for names in SETS_OF_ARRAYS if manifest.files.keys() & names]
+    missing = {*ARRAYS, CATALOG, LEXICON}.union(*begun) - manifest.files.keys()
     if missing:
         raise ArtifactError(f"{MANIFEST}: no entry for {', '.join(sorted(missing))}")
     return manifest
@@ -162,10 +175,13 @@ def decode(manifest: Manifest, read: Callable[[str], bytes | bytearray]) -> Fact
         fold_in=FoldIn(manifest.regularization, manifest.fold_in_confidence),
         neighbours=Neighbours(*(arrays[name] for name in NEIGHBOURS)) if NEIGHBOURS[0] in arrays else None,
         item_embeddings=arrays.get(EMBEDDINGS),
+        lexical=_lexical(arrays),
         stage2=_stage2(verified(STAGE2, manifest.files[STAGE2], read(STAGE2))) if STAGE2 in manifest.files else None,
         **{name.removesuffix(".npy"): arrays[name] for name in ARRAYS},
     )
-    _check_consistent(factors)
+    broken = broken_rules(factors)
+    if broken:
+        raise ArtifactError(f"not consistent: expected {'; '.join(broken)}")
     return factors
 
 
@@ -185,7 +201,19 @@ def _arrays_of(factors: Factors) -> dict[str, npt.NDArray[Any]]:
     if factors.neighbours is not None:
         found = (factors.neighbours.rows, factors.neighbours.ease, factors.neighbours.session)
         arrays |= dict(zip(NEIGHBOURS, found, strict=True))
+    if factors.lexical is not None:
+        arrays |= {name: getattr(factors.lexical, _field(name)) for name in LEXICAL_ARRAYS}
     return arrays
+
+
+def _lexical(arrays: Mapping[str, npt.NDArray[Any]]) -> LexicalIndex | None:
+    if not LEXICAL_ARRAYS.keys() <= arrays.keys():
+        return None
+    return LexicalIndex(**{_field(name): arrays[name] for name in LEXICAL_ARRAYS})
+
+
+def _field(name: str) -> str:
+    return name.removeprefix(LEXICAL).removesuffix(".npy")
 
 
 def _stage2(data: bytes | bytearray) -> Stage2:
@@ -220,54 +248,3 @@ def _array(name: str, data: bytes | bytearray) -> npt.NDArray[Any]:
 def _line(factors: Factors, row: int) -> dict[str, Any]:
     item = factors.catalog[row]
     return {"id": factors.item_id(row), "title": item.title, "category": item.category, "text": item.text}
-
-
-def _features(groups: Iterable[str]) -> set[str]:
-    return {name for group in groups for name in GROUPS[group]}
-
-
-def _check_consistent(factors: Factors) -> None:
-    items, dimension = factors.item_factors.shape
-    users = len(factors.user_ids)
-    indptr, indices = factors.seen_indptr, factors.seen_indices
-    rules = {
-        "there are items": items > 0,
-        "one id, popularity and catalogue line an item": (
-            len(factors.item_ids) == len(factors.popularity) == len(factors.catalog) == items
-        ),
-        "one row of factors a user": factors.user_factors.shape == (users, dimension),
-        "a square Gram matrix": factors.item_gram.shape == (dimension, dimension),
-        "one id type": factors.item_ids.dtype.kind == factors.user_ids.dtype.kind
-        and factors.item_ids.dtype.kind in "iU",
-        "finite factors": all(np.isfinite(a).all() for a in (factors.item_factors, factors.user_factors)),
-        "items by falling norm": bool((np.diff(factors.item_norms) <= 1e-6 * factors.item_norms[:-1]).all()),
-        "users by rising id": bool((factors.user_ids[:-1] < factors.user_ids[1:]).all()),
-        "seen items in range": (
-            len(indptr) == users + 1
-            and int(indptr[0]) == 0
-            and int(indptr[-1]) == len(indices)
-            and bool((np.diff(indptr) >= 0).all())
-            and bool(((indices >= 0) & (indices < items)).all())
-        ),
-    }
-    neighbours, embeddings = factors.neighbours, factors.item_embeddings
-    if neighbours is not None:
-        rules |= {
-            "as many weights as neighbours": (
-                len(neighbours.rows) == items
-                and neighbours.rows.shape == neighbours.ease.shape == neighbours.session.shape
-            ),
-            "neighbours in range": bool(((neighbours.rows >= 0) & (neighbours.rows < items)).all()),
-            "finite weights": all(np.isfinite(a).all() for a in (neighbours.ease, neighbours.session)),
-        }
-    if embeddings is not None:
-        rules["one finite embedding an item"] = len(embeddings) == items and bool(np.isfinite(embeddings).all())
-    if factors.stage2 is not None:
-        read = set(factors.stage2.document.features)
-        rules |= {
-            "neighbours, which Stage 2 reads": neighbours is not None or not read & _features(NEIGHBOUR_GROUPS),
-            "embeddings, which Stage 2 reads": embeddings is not None or not read & _features(EMBEDDING_GROUPS),
-        }
-    broken = [rule for rule, holds in rules.items() if not holds]
-    if broken:
-        raise ArtifactError(f"not consistent: expected {'; '.join(broken)}")

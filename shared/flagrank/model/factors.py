@@ -4,7 +4,6 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -12,16 +11,9 @@ import orjson
 
 from flagrank.domain import ItemId, UserId
 from flagrank.errors import InvalidRequest
+from flagrank.model.arrays import Floats, Ids, Mask, Rows
+from flagrank.model.lexical import LexicalIndex
 from flagrank.model.stage2 import Stage2
-
-type Floats = npt.NDArray[np.float32]
-type Scores = npt.NDArray[np.floating]
-type Rows = npt.NDArray[np.int64]
-type Ids = npt.NDArray[Any]
-type Mask = npt.NDArray[np.bool_]
-
-NO_ROWS: Rows = np.empty(0, np.int64)
-NO_ROWS.setflags(write=False)
 
 # 18 digits always fit in int64
 _INTEGER = re.compile(r"-?[0-9]{1,18}")
@@ -103,7 +95,7 @@ class Factors:
     item_factors (n, d) float32; item_ids (n,) int64 or str; user_factors (u, d) float32; user_ids (u,) ascending;
     seen_indptr (u + 1,) int64 and seen_indices int32: item rows by user, oldest first; item_gram (d, d) float32,
     Y'Y over the items that training met; popularity (n,) float32, interactions per item: 0 marks a new item, whose
-    factors are guessed from its text. Optional: `neighbours` and `item_embeddings` (n, e) float32, unit rows or zeros
+    factors are guessed from its text. Optional: `lexical`, the texts' inverted index; `neighbours` and `item_embeddings` (n, e) float32, unit rows or zeros
     where an item has no text, which `stage2` reads.
     """
 
@@ -121,6 +113,7 @@ class Factors:
     fold_in: FoldIn
     neighbours: Neighbours | None = None
     item_embeddings: Floats | None = None
+    lexical: LexicalIndex | None = None
     stage2: Stage2 | None = None
 
     @cached_property
@@ -149,11 +142,22 @@ class Factors:
 
     def warm(self) -> None:
         """Computes at once what is computed on first use, so that no request waits for it."""
-        _ = (self.item_norms, self.mean_user, self.popular_rows, self.category_popularity, self._item_order)
+        if self.lexical is not None:
+            self.lexical.warm()
+        _ = (
+            self.item_norms,
+            self.mean_user,
+            self.popular_rows,
+            self.category_popularity,
+            self.is_new,
+            self._item_order,
+        )
 
-    def is_new(self, row: int) -> bool:
-        """Whether training never met the item."""
-        return bool(self.popularity[row] == 0)
+    @cached_property
+    def is_new(self) -> Mask:
+        """Which items training never met, (n,) bool."""
+        never_met: Mask = self.popularity == 0
+        return never_met
 
     @cached_property
     def _item_order(self) -> Rows:

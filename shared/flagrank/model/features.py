@@ -3,7 +3,8 @@
 import numpy as np
 import numpy.typing as npt
 
-from flagrank.model.factors import Factors, Floats, Rows, Scores
+from flagrank.model.arrays import Floats, Rows, Scores
+from flagrank.model.factors import Factors
 from flagrank.model.stage2 import Table, standardised
 
 # the interactions that count as recent, and those that make up the profile a text is compared with

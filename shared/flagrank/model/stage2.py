@@ -5,7 +5,7 @@ left from a bit mask, and the leftmost leaf that is left is the one the walk wou
 """
 
 from collections.abc import Sequence
-from typing import Annotated, Protocol, Self
+from typing import Annotated, Literal, Protocol, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -53,6 +53,7 @@ class Tree(BaseModel):
 class Stage2Document(BaseModel):
     """`stage2.json`: the model as published. `features` names the columns it reads, in order; `pool` candidates.
 
+    `sources` names the sources of candidates beside ALS from which it learned.
     `min_history` is the fewest interactions that a user had from whom it learned: of those who have fewer it knows
     nothing.
     """
@@ -61,6 +62,7 @@ class Stage2Document(BaseModel):
 
     features: Annotated[tuple[str, ...], Field(min_length=1)]
     pool: Annotated[int, Field(ge=1, le=1000)]
+    sources: tuple[Literal["new"], ...] = ()
     min_history: Annotated[int, Field(ge=0)] = 0
     linear: Linear | None = None
     trees: tuple[Tree, ...] = ()

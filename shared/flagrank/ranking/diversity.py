@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from flagrank.domain import Ranked
-from flagrank.model.factors import Floats
+from flagrank.model.arrays import Floats
 
 
 def mmr(ranked: Sequence[Ranked], item_vectors: Floats, mmr_lambda: float, k: int) -> list[Ranked]:

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from flagrank.domain import Ranked
-from flagrank.model.factors import Factors, Floats, Rows
+from flagrank.model.arrays import Floats, Rows
+from flagrank.model.factors import Factors
 from flagrank.ranking.diversity import mmr
 from flagrank.ranking.rules import RuleSet, capped, pinned, without
 

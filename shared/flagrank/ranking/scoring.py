@@ -5,8 +5,12 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from flagrank.domain import Candidate, Ranked
-from flagrank.model.factors import Factors, Rows, Scores
+from flagrank.model.arrays import Rows, Scores
+from flagrank.model.factors import Factors
 from flagrank.model.features import feature_table
+
+# the weight of taste beside a query's relevance: less than one word of three is worth (infra/decisions/0061)
+TASTE_BESIDE_QUERY = 0.15
 
 
 def learned_order(factors: Factors, seen: Rows, rows: Rows, scores: Scores) -> tuple[Rows, Scores]:
@@ -26,6 +30,18 @@ def learned_order(factors: Factors, seen: Rows, rows: Rows, scores: Scores) -> t
     ordered[met] = rows[met][best_first]
     before = np.maximum(np.cumsum(met) - 1, 0)
     return ordered, learned[best_first][before]
+
+
+def query_order(rows: Rows, relevance: Scores) -> tuple[Rows, Scores]:
+    """Item rows (c,) and scores (c,) of a request with a query: what it names first, and the user's taste among equals.
+
+    `rows` come by falling taste, with `relevance` (c,) in 0..1 to the query. Taste counts by rank, so that one
+    outlier cannot flatten it, and weighs TASTE_BESIDE_QUERY. Ties keep the order of taste.
+    """
+    by_rank = 1 - np.arange(len(rows)) / max(1, len(rows) - 1)
+    scores = (relevance + TASTE_BESIDE_QUERY * by_rank) / (1 + TASTE_BESIDE_QUERY)
+    best_first = np.argsort(-scores, kind="stable")
+    return rows[best_first], scores[best_first]
 
 
 def baseline_order(pool: Sequence[Candidate]) -> list[Ranked]:

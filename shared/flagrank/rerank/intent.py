@@ -48,7 +48,11 @@ def tokenise(text: str, lexicon: Lexicon) -> list[str]:
 
 def rewrite_query(query: str, lexicon: Lexicon) -> Intent:
     """The intent of a free-text query."""
-    tokens = tokenise(query, lexicon)
+    return intent_of(tokenise(query, lexicon), lexicon)
+
+
+def intent_of(tokens: Sequence[str], lexicon: Lexicon) -> Intent:
+    """The intent of canonical tokens, with what they imply."""
     implied = dict.fromkeys(word for token in tokens for word in lexicon.expansions.get(token, ()))
     return Intent(tuple(tokens), tuple(word for word in implied if word not in tokens)[:MAX_EXPANSIONS])
 

@@ -5,14 +5,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from flagrank.domain import Candidate, Mode, Ranked, Reason, RecommendRequest, RerankTally
+from flagrank.domain import Candidate, Mode, Ranked, Reason, RerankTally
 from flagrank.errors import RerankError
 from flagrank.flags.assignment import RolloutDecision
 from flagrank.flags.document import FlagDocument
-from flagrank.model.factors import Factors, Rows
+from flagrank.model.arrays import Rows
+from flagrank.model.factors import Factors
 from flagrank.ranking.scoring import baseline_order, hybrid_order
 from flagrank.rerank.gate import worth_asking
-from flagrank.rerank.intent import PROFILE_ITEMS, Intent, profile_intent, rewrite_query
+from flagrank.rerank.intent import PROFILE_ITEMS, Intent, profile_intent
 from flagrank.rerank.reranker import Reranker
 from flagrank.timing import Deadline
 
@@ -49,53 +50,53 @@ class RerankStep:
     deadline: Deadline
     tally: RerankTally
 
-    def rerank(self, factors: Factors, seen: Rows, request: RecommendRequest, pool: Sequence[Candidate]) -> Reranked:
+    def rerank(
+        self, factors: Factors, seen: Rows, query: Intent | None, pool: Sequence[Candidate], top_k: int
+    ) -> Reranked:
         """The pool with its head in the blended order, or in the baseline's order on any trouble; raises nothing.
 
-        `seen` holds the item rows that the user has met, oldest first.
+        `seen` holds the item rows that the user has met, oldest first. `query` is None for a request without one.
         """
         try:
-            intent = user_intent(factors, seen, request.query)
-            useless = self._why_useless(len(seen), request, pool, intent)
+            intent = profile_of(factors, seen) if query is None else query
+            alpha, has_query = self.flag.alpha_for(query is not None), query is not None
+            useless = _why_useless(alpha, intent, pool)
+            if useless is None and not worth_asking(
+                self.flag, pool, has_query=has_query, interactions=len(seen), top_k=top_k
+            ):
+                useless = Reason.GATED
             if useless:
                 return Reranked(baseline_order(pool), useless, intent=intent)
-            return self._ask(pool, intent)
+            return self._ask(pool, intent, alpha)
         except Exception:
             return fallback_after_bug(pool)
 
-    def _ask(self, pool: Sequence[Candidate], intent: Intent) -> Reranked:
+    def _ask(self, pool: Sequence[Candidate], intent: Intent, alpha: float) -> Reranked:
         flag, baseline, head = self.flag, baseline_order(pool), pool[: self.flag.top_m]
         asked = partial(Reranked, intent=intent, attempted=True, prompt_version=self.reranker.prompt_version(flag))
         try:
             relevance = self.reranker.rerank(head, intent.text, flag, self.deadline, self.tally)
         except RerankError as error:
             return asked(baseline, error.reason, Mode.FALLBACK_BASELINE)
-        hybrid = hybrid_order(pool, relevance, flag.alpha)
+        hybrid = hybrid_order(pool, relevance, alpha)
         if flag.mode == "shadow":
             return asked(baseline, Reason.SHADOW, shadow=hybrid, head=len(head))
         mode = Mode.HYBRID_RERANK if len(relevance) == len(head) else Mode.PARTIAL_RERANK
         return asked(hybrid, self.decision.reason, mode)
 
-    def _why_useless(
-        self, interactions: int, request: RecommendRequest, pool: Sequence[Candidate], intent: Intent
-    ) -> Reason | None:
-        if self.flag.alpha >= 1:
-            return Reason.ALPHA_ONE
-        if not intent:
-            return Reason.NO_INTENT
-        if len(pool) < 2:
-            return Reason.NOTHING_TO_RERANK
-        has_query = request.query is not None
-        is_open = worth_asking(self.flag, pool, has_query=has_query, interactions=interactions, top_k=request.top_k)
-        return None if is_open else Reason.GATED
 
-
-def user_intent(factors: Factors, seen: Rows, query: str | None) -> Intent:
-    """The query's intent, or without a query what recurs in the recent items of `seen`; empty where both are."""
-    if query is not None:
-        return rewrite_query(query, factors.lexicon)
+def profile_of(factors: Factors, seen: Rows) -> Intent:
+    """What recurs in the recent items of `seen`; empty for a user without any."""
     recent = [factors.catalog[row] for row in seen[-PROFILE_ITEMS:].tolist()]
     return profile_intent(recent, factors.lexicon)
+
+
+def _why_useless(alpha: float, intent: Intent, pool: Sequence[Candidate]) -> Reason | None:
+    if alpha >= 1:
+        return Reason.ALPHA_ONE
+    if not intent:
+        return Reason.NO_INTENT
+    return Reason.NOTHING_TO_RERANK if len(pool) < 2 else None
 
 
 def fallback_after_bug(pool: Sequence[Candidate]) -> Reranked:

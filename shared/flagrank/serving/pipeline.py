@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from flagrank.candidates.generate import CandidateRequest, as_candidates, generate
+from flagrank.candidates.generate import CandidateSet, as_candidates, generate
+from flagrank.candidates.source import CandidateRequest
 from flagrank.candidates.user import User, resolve_user
 from flagrank.domain import (
     Arm,
@@ -24,14 +25,16 @@ from flagrank.domain import (
 )
 from flagrank.errors import BaselineFailed
 from flagrank.flags.assignment import RolloutDecision, decide
+from flagrank.model.arrays import Rows, Scores
 from flagrank.model.factors import Factors
 from flagrank.ports import Clock, FactorStore, FlagSource, FlagState
 from flagrank.ranking.postprocess import PostProcessor, pool_size
 from flagrank.ranking.rules import RuleSet
-from flagrank.ranking.scoring import baseline_order, learned_order
+from flagrank.ranking.scoring import baseline_order, learned_order, query_order
 from flagrank.rerank.reranker import Reranker
 from flagrank.rerank.step import Reranked, RerankStep, fallback_after_bug
 from flagrank.serving.resolve import ResolvedRequest, resolve
+from flagrank.serving.resolve_query import ResolvedQuery, resolve_query
 from flagrank.serving.shadow import compare
 from flagrank.timing import StepWatch
 
@@ -59,21 +62,20 @@ class Recommender:
         with _named_failure(resolved.user_id, decision):
             with watch.step("user"):
                 user = resolve_user(factors, resolved.user_id, resolved.history)
+                query = resolve_query(request.query, factors) if request.query is not None else None
             with watch.step("candidates"):
-                wanted = _wanted(factors, user, resolved, pool_size(self.rules))
-                rows, scores = generate(factors, wanted)
+                wanted = _wanted(factors, user, resolved, query, pool_size(self.rules))
+                found = generate(factors, wanted)
             with watch.step("stage2"):
-                # a cold user's candidates come by popularity: there is no history to learn an order from
-                if user.vector is not None:
-                    rows, scores = learned_order(factors, user.seen, rows, scores)
+                rows, scores = _ordered(factors, user, found)
                 # nothing below the pool can be listed but pins
                 kept = (np.arange(len(rows)) < pool_size(self.rules)) | np.isin(rows, resolved.pinned)
-                pool = as_candidates(factors, rows[kept], scores[kept])
+                pool = as_candidates(factors, rows[kept], scores[kept], found.sources())
             with watch.step("rerank"):
                 if decision.arm is Arm.TREATMENT and flag.document is not None:
                     deadline = watch.deadline(flag.document.request_budget_ms)
                     step = RerankStep(self.reranker, flag.document, decision, deadline, tally)
-                    reranked = step.rerank(factors, user.seen, request, pool)
+                    reranked = step.rerank(factors, user.seen, query.intent if query else None, pool, request.top_k)
                 else:
                     reranked = Reranked(baseline_order(pool), decision.reason)
             with watch.step("rules"):
@@ -98,6 +100,7 @@ class Recommender:
                     ignored_ids=resolved.ignored_ids,
                     flag_stale=flag.stale,
                     shadow=shadow,
+                    query=query.match(found.matches) if query else None,
                 ),
             )
 
@@ -111,9 +114,23 @@ def _named_failure(user_id: UserId, decision: RolloutDecision) -> Iterator[None]
         raise BaselineFailed(user_id, decision.arm, decision.reason) from error
 
 
-def _wanted(factors: Factors, user: User, resolved: ResolvedRequest, size: int) -> CandidateRequest:
+def _wanted(
+    factors: Factors, user: User, resolved: ResolvedRequest, query: ResolvedQuery | None, size: int
+) -> CandidateRequest:
     count = max(size, factors.stage2.pool) if factors.stage2 else size
-    return CandidateRequest(user, count, resolved.excluded, resolved.eligible, resolved.pinned)
+    terms = query.terms if query else ()
+    return CandidateRequest(user, count, terms, resolved.excluded, resolved.eligible, resolved.pinned)
+
+
+def _ordered(factors: Factors, user: User, found: CandidateSet) -> tuple[Rows, Scores]:
+    rows, scores = found.rows, found.taste
+    # a cold user's candidates come by popularity: there is no history to learn an order from
+    if user.vector is not None:
+        rows, scores = learned_order(factors, user.seen, rows, scores)
+    if found.relevance is None or not found.matches:
+        return rows, scores
+    relevance = dict(zip(found.rows.tolist(), found.relevance.tolist(), strict=True))
+    return query_order(rows, np.array([relevance[row] for row in rows.tolist()]))
 
 
 def _listed(

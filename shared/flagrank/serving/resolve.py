@@ -6,7 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from flagrank.domain import ItemId, RecommendRequest, UserId
-from flagrank.model.factors import Factors, Mask, Rows
+from flagrank.model.arrays import Mask, Rows
+from flagrank.model.factors import Factors
 from flagrank.ranking.rules import RuleSet
 
 
@@ -18,7 +19,6 @@ class ResolvedRequest:
     bool is None where every item is. `ignored_ids` counts the ids that the set does not hold.
     """
 
-    asked: RecommendRequest
     user_id: UserId
     history: Rows
     excluded: Rows
@@ -33,7 +33,6 @@ def resolve(request: RecommendRequest, factors: Factors, rules: RuleSet) -> Reso
     history, unknown_history = _item_rows(factors, "history", request.history)
     excluded, unknown_excluded = _item_rows(factors, "exclude", request.exclude)
     return ResolvedRequest(
-        asked=request,
         user_id=user_id,
         history=history,
         excluded=np.concatenate([excluded, _rule_rows(factors, rules.block)]),

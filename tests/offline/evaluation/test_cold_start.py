@@ -9,7 +9,7 @@ import pytest
 from flagrank.adapters.in_memory import HashedWordsEmbedder
 from flagrank.domain import RecommendRequest
 from flagrank.errors import EmbeddingUnavailable
-from flagrank.model.factors import Floats
+from flagrank.model.arrays import Floats
 from flagrank.offline.data.interactions import Dataset, Item
 from flagrank.offline.data.movielens import read
 from flagrank.offline.data.split import HELD_OUT_PER_USER, held_out_last

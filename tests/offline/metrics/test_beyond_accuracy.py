@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flagrank.model.factors import Rows
+from flagrank.model.arrays import Rows
 from flagrank.offline.evaluation.replay import answers, baseline
 from flagrank.offline.metrics import beyond_accuracy
 from flagrank.offline.metrics.ranking import bootstrap

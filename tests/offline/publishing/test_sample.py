@@ -4,9 +4,10 @@ from pathlib import Path
 
 import numpy as np
 
-from flagrank.candidates.generate import CandidateRequest, generate
+from flagrank.candidates.generate import generate
+from flagrank.candidates.source import CandidateRequest
 from flagrank.candidates.user import resolve_user
-from flagrank.model.factors import NO_ROWS
+from flagrank.model.arrays import NO_ROWS
 from flagrank.offline.data import synthetic
 from flagrank.offline.publishing import artifact_folder
 
@@ -27,7 +28,7 @@ def test_the_sample_answers_the_readmes_request() -> None:
     """User 123 is known and gets five distinct unseen items."""
     factors = artifact_folder.load(SAMPLE)
     user = resolve_user(factors, 123, NO_ROWS)
-    rows = generate(factors, CandidateRequest(user, 5))[0].tolist()
+    rows = generate(factors, CandidateRequest(user, 5)).rows.tolist()
     assert len(set(rows)) == 5
     assert not np.isin(rows, user.seen).any()
 

@@ -6,12 +6,14 @@ import numpy as np
 import pytest
 from implicit.als import AlternatingLeastSquares
 
-from flagrank.candidates.als import fold_in
-from flagrank.candidates.generate import CandidateRequest, generate
+from flagrank.candidates.fold_in import fold_in
+from flagrank.candidates.generate import generate
+from flagrank.candidates.source import CandidateRequest
 from flagrank.candidates.user import User, resolve_user
 from flagrank.domain import UserKind
+from flagrank.model.arrays import NO_ROWS
 from flagrank.model.artifacts import MANIFEST, decode, encode, parse_manifest
-from flagrank.model.factors import NO_ROWS, Factors
+from flagrank.model.factors import Factors
 from flagrank.offline.data import synthetic
 from flagrank.offline.data.interactions import Dataset, Item
 from flagrank.offline.training.als import AlsParameters, confidence_matrix, train
@@ -36,7 +38,7 @@ def trained(shop: Dataset) -> Factors:
 
 
 def top_ids(factors: Factors, user: User, k: int) -> list[int | str]:
-    return [factors.item_id(row) for row in generate(factors, CandidateRequest(user, k))[0].tolist()]
+    return [factors.item_id(row) for row in generate(factors, CandidateRequest(user, k)).rows.tolist()]
 
 
 def test_every_user_gets_the_item_that_was_left_out(board: Factors) -> None:
@@ -119,7 +121,7 @@ def test_an_item_that_nobody_met_is_recommendable_from_its_text() -> None:
     for user in range(SIZE):
         scores = factors.item_factors @ factors.user_factors[user]
         assert (scores[even] > scores[odd]) == (user % 2 == 0)
-    assert [row for row in range(SIZE + 2) if factors.is_new(row)] == sorted((even, odd))
+    assert np.flatnonzero(factors.is_new).tolist() == sorted((even, odd))
 
 
 def test_new_items_do_not_change_how_users_are_folded_in(board: Factors) -> None:

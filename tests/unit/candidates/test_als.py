@@ -6,8 +6,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flagrank.candidates import als as retrieval
-from flagrank.candidates.als import fold_in, top_k
-from flagrank.model.factors import NO_ROWS, Factors, Rows
+from flagrank.candidates.als import top_k
+from flagrank.candidates.fold_in import fold_in
+from flagrank.model.arrays import NO_ROWS, Rows
+from flagrank.model.factors import Factors
 from tests.factories import make_factors
 
 

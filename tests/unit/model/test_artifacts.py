@@ -15,13 +15,12 @@ from flagrank.errors import ArtifactError
 from flagrank.model.artifacts import (
     ARRAYS,
     CATALOG,
-    EMBEDDING_GROUPS,
     MANIFEST,
-    NEIGHBOUR_GROUPS,
     decode,
     encode,
     parse_manifest,
 )
+from flagrank.model.consistency import EMBEDDING_GROUPS, NEIGHBOUR_GROUPS
 from flagrank.model.factors import Factors, Neighbours
 from flagrank.model.features import FEATURES, GROUPS
 from flagrank.model.stage2 import Linear, Stage2, Stage2Document

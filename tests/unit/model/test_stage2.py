@@ -8,10 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from flagrank.candidates.generate import CandidateRequest, as_candidates, generate
+from flagrank.candidates.generate import as_candidates, generate
+from flagrank.candidates.source import CandidateRequest
 from flagrank.candidates.user import resolve_user
 from flagrank.domain import UserKind
-from flagrank.model.factors import NO_ROWS, Factors, Neighbours
+from flagrank.model.arrays import NO_ROWS
+from flagrank.model.factors import Factors, Neighbours
 from flagrank.model.features import FEATURES, GROUPS, feature_table
 from flagrank.model.stage2 import ALL_LEAVES, MAX_LEAVES, Linear, Stage2, Stage2Document, Tree, TreeEnsemble
 from flagrank.ranking.scoring import learned_order
@@ -149,7 +151,8 @@ def test_stage_2_reorders_and_loses_nothing(popularity: list[int]) -> None:
     counts = np.array(popularity, np.float32) + 1
     factors = make_factors(items=8, users=2, popularity=counts, stage2=linear(log_popularity=1.0))
     user = resolve_user(factors, 1, NO_ROWS)
-    rows, scores = generate(factors, CandidateRequest(user, 8))
+    found = generate(factors, CandidateRequest(user, 8))
+    rows, scores = found.rows, found.taste
     ordered, learned = learned_order(factors, user.seen, rows, scores)
     assert {*ordered.tolist()} == {*rows.tolist()}
     assert (np.diff(learned) <= 0).all()
@@ -160,7 +163,8 @@ def test_a_new_item_keeps_its_place() -> None:
     """The model learned from interactions, and a new item has none: it stays where its text put it."""
     plain = make_factors(items=12, users=2)
     user = resolve_user(plain, 1, NO_ROWS)
-    rows, scores = generate(plain, CandidateRequest(user, 9))
+    found = generate(plain, CandidateRequest(user, 9))
+    rows, scores = found.rows, found.taste
     popularity = plain.popularity.copy()
     popularity[rows[4]] = 0
     factors = make_factors(items=12, users=2, popularity=popularity, stage2=linear(log_popularity=1.0))

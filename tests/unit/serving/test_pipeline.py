@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from flagrank.domain import Arm, Mode, Reason, UserKind
+from flagrank.domain import Arm, Mode, QueryMatch, Reason, UserKind
 from flagrank.errors import FactorsUnavailable, InvalidRequest, LLMRejected, LLMThrottled, LLMUnavailable, RerankTimeout
 from flagrank.flags.document import FlagDocument
 from flagrank.metric_names import MetricName
@@ -371,3 +371,45 @@ def test_numpy_scalars_do_not_leak() -> None:
     answer = Wired(CONTROL).recommend()
     assert not any(isinstance(entry.candidate.score, np.generic) for entry in answer.items)
     assert all(type(item_id) is int for item_id in ids(answer))
+
+
+def test_a_query_is_a_part_of_both_arms() -> None:
+    """Control and treatment rank the same items, of which the best meet every word of the query."""
+    control, treated = (Wired(flag).recommend(query="red audio", top_k=5) for flag in (CONTROL, TREATED))
+    for answer in (control, treated):
+        assert all({"red", "audio"} <= set(entry.candidate.text.split()) for entry in answer.items[:3])
+        assert "lexical" in answer.items[0].candidate.sources
+        assert answer.diagnostics.query is not None
+        assert answer.diagnostics.query.matches > 0
+
+
+def test_two_users_with_one_query_get_different_lists_on_topic() -> None:
+    """Among items that meet the query alike, the user's taste decides."""
+    wired = Wired(CONTROL)
+    first, second = (wired.recommend(user, query="audio", top_k=5) for user in (1, 2))
+    assert ids(first) != ids(second)
+    assert {entry.candidate.category for entry in (*first.items, *second.items)} == {"audio"}
+
+
+def test_a_query_that_matches_nothing_falls_back_to_taste_and_says_so() -> None:
+    """The list is that of the request without a query."""
+    wired = Wired(CONTROL)
+    answer = wired.recommend(query="zzyzx")
+    assert ids(answer) == ids(wired.recommend())
+    assert answer.diagnostics.query == QueryMatch(0, {}, ("zzyzx",))
+
+
+def test_without_a_query_the_index_changes_nothing() -> None:
+    """The answer to a request without a query is the same with and without a published index."""
+    with_index = Wired(CONTROL).recommend(top_k=50)
+    without = Wired(CONTROL, factors=make_factors(items=200, lexical=None)).recommend(top_k=50)
+    assert with_index.items == without.items
+    assert with_index.diagnostics.query is None
+
+
+def test_a_cold_user_s_query_is_met() -> None:
+    """Nobody needs a history to ask for something; popularity decides among equals."""
+    answer = Wired(CONTROL).recommend(424242, query="steel audio", top_k=3)
+    assert all({"steel", "audio"} <= set(entry.candidate.text.split()) for entry in answer.items)
+    popularity = [make_factors(items=200).popularity[entry.candidate.row] for entry in answer.items]
+    assert popularity == sorted(popularity, reverse=True)

@@ -48,7 +48,7 @@ def test_what_the_caller_or_missing_factors_cause_is_not_counted() -> None:
     assert wired.metrics.records == empty.metrics.records == []
 
 
-@pytest.mark.parametrize("place", ["user_intent", "worth_asking", "hybrid_order"])
+@pytest.mark.parametrize("place", ["_why_useless", "worth_asking", "hybrid_order"])
 def test_a_bug_in_the_treatment_alone_costs_the_rerank(monkeypatch: pytest.MonkeyPatch, place: str) -> None:
     """Once the baseline's order exists the treated user gets it, under the one reason that is alarmed on."""
     monkeypatch.setattr(step, place, bug)

@@ -10,7 +10,8 @@ import numpy.typing as npt
 from flagrank.candidates.als import top_k
 from flagrank.candidates.user import resolve_user
 from flagrank.domain import ItemId, RecommendRequest, UserId
-from flagrank.model.factors import NO_ROWS, Factors
+from flagrank.model.arrays import NO_ROWS
+from flagrank.model.factors import Factors
 from flagrank.offline.data.interactions import Dataset, Item
 from flagrank.offline.evaluation import replay
 from flagrank.offline.evaluation.stage_report import Trained

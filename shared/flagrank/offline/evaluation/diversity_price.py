@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from flagrank.model.factors import Floats
+from flagrank.model.arrays import Floats
 from flagrank.offline.evaluation import replay
 from flagrank.offline.evaluation.stage_report import Trained
 from flagrank.offline.metrics import beyond_accuracy

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from flagrank.candidates.user import resolve_user
 from flagrank.domain import RecommendRequest
-from flagrank.model.factors import NO_ROWS
+from flagrank.model.arrays import NO_ROWS
 from flagrank.offline.evaluation import replay
 from flagrank.offline.evaluation.llm_effect import FLAG
 from flagrank.offline.evaluation.llm_simulators import InProcessLLM, Judge

@@ -6,11 +6,13 @@ from typing import Any
 
 import numpy as np
 
-from flagrank.candidates.generate import CandidateRequest, generate
+from flagrank.candidates.generate import generate
+from flagrank.candidates.source import CandidateRequest
 from flagrank.candidates.user import User, resolve_user
 from flagrank.domain import ItemId, Recommendation, UserId
 from flagrank.errors import DataError
-from flagrank.model.factors import NO_ROWS, Factors
+from flagrank.model.arrays import NO_ROWS
+from flagrank.model.factors import Factors
 from flagrank.offline.data.interactions import Dataset
 from flagrank.offline.data.split import HELD_OUT_PER_USER, held_out_last
 from flagrank.offline.evaluation import replay
@@ -111,14 +113,16 @@ def _pool(trained: Trained, user_id: UserId) -> list[ItemId]:
     user = resolve_user(trained.factors, user_id, NO_ROWS)
     stage2 = trained.factors.stage2
     size = max(stage2.pool if stage2 else 0, replay.LIST_LENGTH)
-    return [trained.factors.item_id(row) for row in generate(trained.factors, CandidateRequest(user, size))[0].tolist()]
+    return [
+        trained.factors.item_id(row) for row in generate(trained.factors, CandidateRequest(user, size)).rows.tolist()
+    ]
 
 
 def _popular(factors: Factors, user_id: UserId) -> list[ItemId]:
     user = resolve_user(factors, user_id, NO_ROWS)
     stranger = User(user.kind, None, user.seen)
     return [
-        factors.item_id(row) for row in generate(factors, CandidateRequest(stranger, replay.LIST_LENGTH))[0].tolist()
+        factors.item_id(row) for row in generate(factors, CandidateRequest(stranger, replay.LIST_LENGTH)).rows.tolist()
     ]
 
 

@@ -10,7 +10,8 @@ import numpy.typing as npt
 
 from flagrank.candidates.user import resolve_user
 from flagrank.domain import Recommendation
-from flagrank.model.factors import NO_ROWS, Factors, Floats, Rows
+from flagrank.model.arrays import NO_ROWS, Floats, Rows
+from flagrank.model.factors import Factors
 
 K = 10
 

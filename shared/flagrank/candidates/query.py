@@ -1,0 +1,40 @@
+"""What a query names: the items whose texts hold its words, and how much of it each of them meets."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from flagrank.candidates.lexical import lexical_top_k
+from flagrank.candidates.source import NOTHING, CandidateRequest, Found, Term
+from flagrank.model.arrays import Floats, Rows
+from flagrank.model.factors import Factors
+from flagrank.model.lexical import LexicalIndex
+
+
+def lexical(factors: Factors, request: CandidateRequest, count: int) -> Found:
+    """For a request with a query: the best open items by BM25, with their scores. A Source."""
+    if not request.terms or factors.lexical is None:
+        return NOTHING
+    weights = {term.word: term.weight for term in request.terms}
+    return lexical_top_k(factors.lexical, weights, count, request.masked, request.eligible)
+
+
+def query_relevance(index: LexicalIndex, terms: Sequence[Term], rows: Rows) -> Floats:
+    """The share of the query's weight that the text of each item row meets, (c,) float32 in 0..1.
+
+    A word weighs its term's weight times its idf, so that a rare word counts for more. Unlike BM25 the length of a text
+    has no part: items that meet the same words are equals, and the user's taste orders them. Words that no text holds
+    are left out.
+    """
+    positions = index.position_of[rows]
+    met, whole = np.zeros(len(rows), np.float32), 0.0
+    for term in terms:
+        word = index.vocabulary.find(term.word)
+        if word is None:
+            continue
+        weight = term.weight * float(index.idf[word])
+        postings = index.postings(word)
+        place = np.minimum(np.searchsorted(postings, positions), len(postings) - 1)
+        met += np.float32(weight) * (postings[place] == positions)
+        whole += weight
+    return met / np.float32(whole) if whole > 0 else met

@@ -1,0 +1,70 @@
+"""A query in the words of one published set."""
+
+import re
+from dataclasses import dataclass, field
+
+from flagrank.candidates.source import Term
+from flagrank.domain import QueryMatch
+from flagrank.model.factors import Factors, Lexicon
+from flagrank.rerank.intent import Intent, intent_of, tokenise
+
+# "a headset for work calls" names a headset; what it is for counts for less, and what that implies for little
+PURPOSE_WEIGHT = 0.5
+EXPANSION_WEIGHT = 0.1
+# the work for one query is bounded: nobody means more words than these
+MAX_WORDS = 16
+
+_FOR = re.compile(r"\bfor\b", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class ResolvedQuery:
+    """A query's intent, and its `terms`: what of it the published texts hold.
+
+    `corrected` maps misspelt words to what they were taken for. `unknown` are the words that no published word is like.
+    """
+
+    intent: Intent
+    terms: tuple[Term, ...] = ()
+    corrected: dict[str, str] = field(default_factory=dict)
+    unknown: tuple[str, ...] = ()
+
+    def match(self, matches: int) -> QueryMatch:
+        """What `explain` says of the query, of which so many candidates meet a word."""
+        return QueryMatch(matches, self.corrected, self.unknown)
+
+
+def resolve_query(query: str, factors: Factors) -> ResolvedQuery:
+    """The query as the set's texts spell it; without a published index the intent alone.
+
+    Words are folded to their canonical form, and misspelt ones to the closest published word, before anything is
+    looked for: both arms and the LLM read the same intent.
+    """
+    named, purpose = _split(query, factors.lexicon)
+    tokens = dict.fromkeys(named, 1.0) | dict.fromkeys((word for word in purpose if word not in named), PURPOSE_WEIGHT)
+    index = factors.lexical
+    if index is None:
+        return ResolvedQuery(intent_of(tuple(tokens), factors.lexicon))
+    corrected: dict[str, str] = {}
+    unknown: list[str] = []
+    weights: dict[str, float] = {}
+    for token, weight in list(tokens.items())[:MAX_WORDS]:
+        if index.vocabulary.find(token) is not None:
+            weights[token] = weight
+        else:
+            unknown.append(token)
+    intent = intent_of(tuple(dict.fromkeys(corrected.get(token, token) for token in tokens)), factors.lexicon)
+    for word in intent.expansions:
+        if index.vocabulary.find(word) is not None:
+            weights.setdefault(word, EXPANSION_WEIGHT)
+    terms = tuple(Term(word, weight) for word, weight in weights.items())
+    return ResolvedQuery(intent, terms, corrected, tuple(unknown))
+
+
+def _split(query: str, lexicon: Lexicon) -> tuple[list[str], list[str]]:
+    """The words of what is wanted, and those of what it is for."""
+    for found in _FOR.finditer(query):
+        named = tokenise(query[: found.start()], lexicon)
+        if named:
+            return named, tokenise(query[found.end() :], lexicon)
+    return tokenise(query, lexicon), []
