@@ -95,8 +95,8 @@ class Factors:
     item_factors (n, d) float32; item_ids (n,) int64 or str; user_factors (u, d) float32; user_ids (u,) ascending;
     seen_indptr (u + 1,) int64 and seen_indices int32: item rows by user, oldest first; item_gram (d, d) float32,
     Y'Y over the items that training met; popularity (n,) float32, interactions per item: 0 marks a new item, whose
-    factors are guessed from its text. Optional: `lexical`, the texts' inverted index; `neighbours` and `item_embeddings` (n, e) float32, unit rows or zeros
-    where an item has no text, which `stage2` reads.
+    factors are guessed from its text. Optional: `lexical`, the inverted index of the texts; `neighbours` and
+    `item_embeddings` (n, e) float32, unit rows or zeros where an item has no text, which `stage2` reads.
     """
 
     version: str
