@@ -1,5 +1,6 @@
 """The words of the catalogue as two plain arrays, with the look-ups that queries need."""
 
+import itertools
 from bisect import bisect_left
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -68,7 +69,7 @@ class Vocabulary:
         if (text[indptr[:-1]] & 0xC0 == 0x80).any():
             return ["words of whole letters"]
         words = [self._encoded(number) for number in range(len(self))]
-        is_rising = all(one < other for one, other in zip(words, words[1:], strict=False))
+        is_rising = all(one < other for one, other in itertools.pairwise(words))
         return [] if is_rising else ["words in order"]
 
     def _encoded(self, number: int) -> bytes:
