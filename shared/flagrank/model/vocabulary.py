@@ -1,15 +1,15 @@
 """The words of the catalogue as two plain arrays, with the look-ups that queries need."""
 
-import itertools
 from bisect import bisect_left
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
 
-from flagrank.model.arrays import Rows
+from flagrank.model.factors import Rows
 
 # no misspelling is looked for in longer words, so that the work for one word is bounded
 MAX_LETTERS = 32
@@ -69,7 +69,7 @@ class Vocabulary:
         if (text[indptr[:-1]] & 0xC0 == 0x80).any():
             return ["words of whole letters"]
         words = [self._encoded(number) for number in range(len(self))]
-        is_rising = all(one < other for one, other in itertools.pairwise(words))
+        is_rising = all(one < other for one, other in pairwise(words))
         return [] if is_rising else ["words in order"]
 
     def _encoded(self, number: int) -> bytes:
@@ -78,7 +78,7 @@ class Vocabulary:
 
 @dataclass(frozen=True, eq=False)
 class Letters:
-    """The words of 3 to 33 letters and nothing else, shortest first, equal lengths in order of the vocabulary.
+    """The words of 3 to 34 letters and nothing else, shortest first, equal lengths in order of the vocabulary.
 
     code_points: all letters of the vocabulary, uint32. Of each of the s words: `words` (s,) its number, `starts` (s,)
     its first letter in `code_points`, `signatures` (s,) uint64 with a bit for each letter that occurs. `length_indptr`:
@@ -99,14 +99,14 @@ class Letters:
         letters_before = np.concatenate([[0], np.cumsum(vocabulary.text & 0xC0 != 0x80)])
         bounds = letters_before[vocabulary.indptr]
         lengths = np.diff(bounds)
-        kept = np.flatnonzero((lengths >= 3) & (lengths <= MAX_LETTERS + 1))
+        kept = np.flatnonzero((lengths >= 3) & (lengths <= MAX_LETTERS + 2))
         if len(kept):
             kept = kept[np.logical_and.reduceat(_is_letter(code_points), bounds[:-1])[kept]]
         words = kept[np.argsort(lengths[kept], kind="stable")]
         signatures = np.empty(0, np.uint64)
         if len(words):
             signatures = np.bitwise_or.reduceat(signature_bits(code_points), bounds[:-1])[words]
-        length_indptr = np.searchsorted(lengths[words], np.arange(MAX_LETTERS + 3))
+        length_indptr = np.searchsorted(lengths[words], np.arange(MAX_LETTERS + 4))
         return cls(code_points, words, bounds[words], signatures, length_indptr)
 
 
