@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from flagrank.model.factors import Floats, Rows
+from flagrank.model.arrays import Floats, Rows
 from flagrank.model.lexical import LexicalIndex
 
 # so many binary searches are cheaper than a scan over a million items

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from flagrank.model.factors import Rows
+from flagrank.model.arrays import Rows
 from flagrank.model.vocabulary import MAX_LETTERS, Letters, Vocabulary, signature_bits
 
 MIN_LETTERS = 4

@@ -14,6 +14,7 @@ from flagrank.errors import InvalidRequest
 from flagrank.model.arrays import Floats, Ids, Mask, Rows
 from flagrank.model.lexical import LexicalIndex
 from flagrank.model.stage2 import Stage2
+from flagrank.model.vocabulary import Vocabulary
 
 # 18 digits always fit in int64
 _INTEGER = re.compile(r"-?[0-9]{1,18}")
@@ -58,12 +59,17 @@ class Catalog:
         return matches
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Lexicon:
     """Vocabulary as data: `synonyms` fold a token to its canonical form, `expansions` add what an intent implies."""
 
     synonyms: dict[str, str]
     expansions: dict[str, tuple[str, ...]]
+
+    @cached_property
+    def synonym_words(self) -> Vocabulary:
+        """The words that are folded to another, for a misspelt one to be met by."""
+        return Vocabulary.of(word for word in self.synonyms if word)
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +150,7 @@ class Factors:
         """Computes at once what is computed on first use, so that no request waits for it."""
         if self.lexical is not None:
             self.lexical.warm()
+            _ = self.lexicon.synonym_words.letters
         _ = (
             self.item_norms,
             self.mean_user,

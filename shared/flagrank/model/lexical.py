@@ -16,7 +16,7 @@ from itertools import chain, count
 import numpy as np
 import numpy.typing as npt
 
-from flagrank.model.factors import Floats, Rows
+from flagrank.model.arrays import Floats, Rows
 from flagrank.model.vocabulary import Bytes, Offsets, Vocabulary, are_offsets
 
 # as Lucene has them, within the range of Robertson and Zaragoza 2009, "The Probabilistic Relevance Framework: BM25 and

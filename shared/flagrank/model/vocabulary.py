@@ -9,7 +9,7 @@ from itertools import pairwise
 import numpy as np
 import numpy.typing as npt
 
-from flagrank.model.factors import Rows
+from flagrank.model.arrays import Rows
 
 # no misspelling is looked for in longer words, so that the work for one word is bounded
 MAX_LETTERS = 32

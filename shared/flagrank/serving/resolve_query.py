@@ -1,11 +1,15 @@
 """A query in the words of one published set."""
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+
+import numpy as np
 
 from flagrank.candidates.source import Term
+from flagrank.candidates.spelling import Correction, corrections
 from flagrank.domain import QueryMatch
 from flagrank.model.factors import Factors, Lexicon
+from flagrank.model.lexical import LexicalIndex
 from flagrank.rerank.intent import Intent, intent_of, tokenise
 
 # "a headset for work calls" names a headset; what it is for counts for less, and what that implies for little
@@ -51,6 +55,9 @@ def resolve_query(query: str, factors: Factors) -> ResolvedQuery:
     for token, weight in list(tokens.items())[:MAX_WORDS]:
         if index.vocabulary.find(token) is not None:
             weights[token] = weight
+        elif found := _correction(factors, index, token):
+            corrected[token] = found.word
+            weights.setdefault(found.word, weight * found.weight)
         else:
             unknown.append(token)
     intent = intent_of(tuple(dict.fromkeys(corrected.get(token, token) for token in tokens)), factors.lexicon)
@@ -59,6 +66,18 @@ def resolve_query(query: str, factors: Factors) -> ResolvedQuery:
             weights.setdefault(word, EXPANSION_WEIGHT)
     terms = tuple(Term(word, weight) for word, weight in weights.items())
     return ResolvedQuery(intent, terms, corrected, tuple(unknown))
+
+
+def _correction(factors: Factors, index: LexicalIndex, token: str) -> Correction | None:
+    """The published word, or the synonym of one, that a misspelt word is closest to."""
+    found = corrections(index.vocabulary, index.frequencies, token, limit=1)
+    # texts hold canonical words alone, and callers misspell synonyms too
+    synonyms = factors.lexicon.synonym_words
+    for synonym in corrections(synonyms, np.zeros(len(synonyms), np.int64), token):
+        word = factors.lexicon.synonyms[synonym.word]
+        if index.vocabulary.find(word) is not None:
+            found += (replace(synonym, word=word),)
+    return min(found, key=lambda correction: correction.distance, default=None)
 
 
 def _split(query: str, lexicon: Lexicon) -> tuple[list[str], list[str]]:

@@ -6,9 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flagrank.candidates import lexical
-from flagrank.candidates.als import NO_ROWS
 from flagrank.candidates.lexical import lexical_top_k
-from flagrank.model.factors import Floats, Rows
+from flagrank.model.arrays import NO_ROWS, Floats, Rows
 from flagrank.model.lexical import LexicalIndex, build_lexical_index
 
 VOCABULARY = tuple("abcdefghijkl")

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from flagrank.candidates import spelling
 from flagrank.candidates.spelling import Correction, corrections, edit_distances
-from flagrank.model.factors import Rows
+from flagrank.model.arrays import Rows
 from flagrank.model.vocabulary import Letters, Vocabulary
 
 SHOP = ("audio", "backpack", "bluetooth", "calls", "headset", "headsets", "keyboard", "microphone", "mp3", "pan", "pen")

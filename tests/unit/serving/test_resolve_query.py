@@ -43,6 +43,19 @@ def test_an_opening_is_no_name() -> None:
     assert weights("looking for a desk") == {"desk": 1.0}
 
 
+def test_a_misspelt_word_is_met_by_the_closest_published_one() -> None:
+    """Both arms and the LLM read the corrected word, which weighs a little less than one that was spelt well."""
+    found = resolve_query("haedset wbcam", small_set())
+    assert found.corrected == {"haedset": "headset", "wbcam": "webcam"}
+    assert found.intent.tokens == ("headset", "webcam")
+    assert all(0.7 < term.weight < 1 for term in found.terms)
+
+
+def test_a_misspelt_synonym_is_met_by_its_canonical_word() -> None:
+    """Texts hold canonical words alone; callers misspell the others as well."""
+    assert resolve_query("cordles desk", small_set()).corrected == {"cordles": "wireless"}
+
+
 def test_words_that_nothing_is_like_are_named() -> None:
     """They are told, and the intent keeps them: an LLM may know them."""
     found = resolve_query("zzyzx desk", small_set())
