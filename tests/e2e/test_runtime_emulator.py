@@ -25,7 +25,7 @@ HANDLER = "functions.recommend.app.handler"
 INVOCATIONS = "/2015-03-31/functions/function/invocations"
 START_S = 30
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 
 @pytest.fixture(scope="module")
