@@ -7,3 +7,8 @@ import sys
 # compile boto3 and FastAPI anew: twice the time
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
+
+# the workers share the cores already; this has to be said before numpy is imported
+if "PYTEST_XDIST_WORKER" in os.environ:
+    for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"):
+        os.environ.setdefault(name, "1")

@@ -96,6 +96,7 @@ def test_an_alarm_takes_the_treatment_away(start_cloud: StartCloud, monkeypatch:
 
 
 @pytest.mark.rollout
+@pytest.mark.slow
 def test_a_rise_is_rolled_back_while_it_bakes(start_cloud: StartCloud) -> None:
     """AppConfig's monitor goes off: every environment goes back, a rise under it does not last, and `off` does."""
     off = ALL_TREATED.model_copy(update={"enabled": False})

@@ -13,6 +13,7 @@ from typing import Any
 
 import httpx
 import pytest
+import yaml
 
 from flagrank.local.cloud import LocalCloud
 from tests.sam import BASE_PYTHON, ROOT, RUN_S, run_in_sam_environment, samcli_folder, uv
@@ -24,7 +25,7 @@ HANDLER = "functions.recommend.app.handler"
 INVOCATIONS = "/2015-03-31/functions/function/invocations"
 START_S = 30
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 
 @pytest.fixture(scope="module")
@@ -210,6 +211,13 @@ def test_each_recommendation_prints_one_metrics_line(emulator: Emulator) -> None
             break
         time.sleep(0.05)
     assert metric_lines() == before + 1
+
+
+def test_the_built_template_has_no_anchors(built: Path) -> None:
+    """What is deployed repeats what the template's anchors stand for, since CloudFormation knows none."""
+    events = list(yaml.parse((built / "template.yaml").read_text()))
+    assert any(isinstance(event, yaml.ScalarEvent) and event.value == "EvaluationPeriods" for event in events)
+    assert not any(isinstance(event, yaml.AliasEvent) or getattr(event, "value", "") == "<<" for event in events)
 
 
 def test_function_and_layer_are_small(built: Path) -> None:

@@ -9,16 +9,23 @@ ROOT = Path(__file__).parents[2]
 
 
 class Loader(yaml.SafeLoader):  # type: ignore[misc] # PyYAML ships no types
-    """YAML with CloudFormation's short forms, as {tag: value}."""
+    """YAML with CloudFormation's short forms, as {tag: value}. A `!Sub` that brings its own texts has them in place."""
 
 
 def _intrinsic(loader: Loader, suffix: str, node: yaml.Node) -> dict[str, Any]:
     if isinstance(node, yaml.ScalarNode):
         return {suffix: loader.construct_scalar(node)}
     if isinstance(node, yaml.SequenceNode):
-        return {suffix: loader.construct_sequence(node, deep=True)}
+        values = loader.construct_sequence(node, deep=True)
+        return {suffix: _substituted(*values) if suffix == "Sub" else values}
     assert isinstance(node, yaml.MappingNode)
     return {suffix: loader.construct_mapping(node, deep=True)}
+
+
+def _substituted(text: str, texts: dict[str, str]) -> str:
+    for name, value in texts.items():
+        text = text.replace(f"${{{name}}}", value)
+    return text
 
 
 Loader.add_multi_constructor("!", _intrinsic)

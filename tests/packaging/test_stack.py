@@ -29,13 +29,14 @@ def only(resources: dict[str, Any], kind: str) -> dict[str, Any]:
     return properties
 
 
+@pytest.mark.slow
 def test_the_template_lints() -> None:
     """`sam validate --lint` has nothing to say."""
     done = run_in_sam_environment("sam", "validate", "--lint")
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-@pytest.mark.parametrize("parameters", [(), OPTIONS], ids=["defaults", "options"])
+@pytest.mark.parametrize("parameters", [(), pytest.param(OPTIONS, marks=pytest.mark.slow)], ids=["defaults", "options"])
 def test_the_template_survives_sam_s_transform(parameters: tuple[str, ...]) -> None:
     """CloudFormation can make the stack with and without its options; linting does not show this."""
     assert "RecommendFunction" in transformed(*parameters)
@@ -74,16 +75,16 @@ def test_environments_start_from_a_snapshot() -> None:
     assert {"FileSystemConfigs", "EphemeralStorage", "ProvisionedConcurrencyConfig"}.isdisjoint(function)
 
 
+@pytest.mark.slow
 def test_new_code_in_the_layer_is_published() -> None:
     """Most code is in the layer; when it changes, the alias points at another version."""
 
-    def version(layer: str) -> str:
-        resources = transformed(layer=layer)
+    def version(resources: dict[str, Any]) -> str:
         name: str = only(resources, "AWS::Lambda::Alias")["FunctionVersion"]["Fn::GetAtt"][0]
         assert resources[name]["Type"] == "AWS::Lambda::Version"
         return name
 
-    assert version("layer") != version("newer-layer")
+    assert version(transformed()) != version(transformed(layer="newer-layer"))
 
 
 def test_the_api_serves_from_its_root() -> None:

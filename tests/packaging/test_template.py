@@ -7,6 +7,7 @@ from typing import Any
 import jsonschema
 import pytest
 
+from flagrank.cli.generate import generated
 from flagrank.flags.document import FlagDocument, json_schema
 from flagrank.settings import PREFIX, Settings
 from tests.packaging.stack_template import FUNCTIONS, RESOURCES, ROOT, TEMPLATE
@@ -72,10 +73,16 @@ def test_parameter_defaults_are_valid_settings() -> None:
 
 
 def test_the_flag_s_schema_is_the_same_in_code_file_and_stack() -> None:
-    """AppConfig refuses what the code would refuse."""
+    """AppConfig refuses what the code would refuse, and no sentence of the code's is in it."""
     in_stack = RESOURCES["FlagProfile"]["Properties"]["Validators"][0]["Content"]
     assert json.loads(in_stack) == json_schema()
     assert json.loads((ROOT / "infra/flags/rerank.schema.json").read_text()) == json_schema()
+    assert "description" not in json_schema()
+
+
+def test_generated_text_is_as_the_task_writes_it() -> None:
+    """`uv run poe generate` changes nothing; if this fails, run it and commit what it wrote."""
+    assert [path.name for path, text in generated(ROOT).items() if path.read_text() != text] == []
 
 
 def test_the_flag_s_schema_is_one_that_appconfig_takes() -> None:

@@ -79,6 +79,7 @@ def json_schema() -> dict[str, Any]:
     Source: https://docs.aws.amazon.com/appconfig/latest/userguide/appconfig-creating-configuration-and-profile-validators.html
     """
     schema = FlagDocument.model_json_schema(by_alias=True)
+    schema.pop("description", None)  # the docstring is for readers of the code
     for field in schema["properties"].values():
         del field["title"]
         if "const" in field:  # draft-04 has no const
