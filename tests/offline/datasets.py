@@ -10,6 +10,10 @@ from flagrank.offline.training.als import AlsParameters
 
 QUICK = AlsParameters(factors=6, regularization=0.5, alpha=8.0, iterations=8)
 
+# a checkerboard of size n determines two directions alone, one a colour: its spectrum is n / 2 - 1 twice and -1 for all
+# the rest, so where further factors point is decided by the seed and by the processor's rounding
+BOARD = replace(QUICK, factors=2)
+
 
 def as_dataset(rows: list[tuple[int, int, int]], name: str = "rows") -> Dataset:
     """Rows of user, item and time as interactions of value 1."""
