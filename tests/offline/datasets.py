@@ -1,6 +1,7 @@
 """Small datasets with a known answer."""
 
 from dataclasses import replace
+from functools import cache
 
 import numpy as np
 
@@ -32,10 +33,16 @@ def checkerboard(size: int) -> Dataset:
     return as_dataset(rows, "checkerboard")
 
 
-def shop(topics: tuple[str, ...] = ("audio", "kitchen")) -> Dataset:
-    """A corner of the synthetic shop: some of its topics, and the users who bought enough there to be asked about."""
-    whole = synthetic.generate()
+@cache
+def whole_shop() -> Dataset:
+    """The synthetic shop, generated once for all tests of a process."""
+    return synthetic.generate()
+
+
+def shop(topics: tuple[str, ...] = ("audio", "kitchen"), users: int | None = None) -> Dataset:
+    """A corner of the synthetic shop: some of its topics, and the first users who bought enough there to be tested."""
+    whole = whole_shop()
     items = {key: item for key, item in whole.items.items() if item.category in topics}
     rows = whole.interactions.select(np.isin(whole.interactions.items, list(items)))
-    users, counts = np.unique(rows.users, return_counts=True)
-    return replace(whole, interactions=rows.select(np.isin(rows.users, users[counts >= 24])), items=items)
+    ids, counts = np.unique(rows.users, return_counts=True)
+    return replace(whole, interactions=rows.select(np.isin(rows.users, ids[counts >= 24][:users])), items=items)

@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 
 from flagrank.candidates.als import NO_ROWS, resolve_user, retrieve
-from flagrank.offline.data import synthetic
 from flagrank.offline.publishing import artifact_folder
+from tests.offline.datasets import whole_shop
 
 SAMPLE = Path(__file__).parents[3] / "artifacts" / "sample"
 
@@ -14,7 +14,7 @@ SAMPLE = Path(__file__).parents[3] / "artifacts" / "sample"
 def test_the_sample_is_the_synthetic_shop() -> None:
     """It verifies, and holds all of today's items with today's texts."""
     factors = artifact_folder.load(SAMPLE)
-    shop = synthetic.generate()
+    shop = whole_shop()
     assert sorted(factors.item_ids.tolist()) == sorted(shop.items)
     assert len(factors.item_ids) == 2520
     assert factors.lexicon == shop.lexicon

@@ -10,10 +10,9 @@ from flagrank.candidates.als import NO_ROWS, User, fold_in, resolve_user, retrie
 from flagrank.domain import UserKind
 from flagrank.model.artifacts import MANIFEST, decode, encode, parse_manifest
 from flagrank.model.factors import Factors
-from flagrank.offline.data import synthetic
 from flagrank.offline.data.interactions import Dataset, Item
 from flagrank.offline.training.als import AlsParameters, confidence_matrix, train
-from tests.offline.datasets import BOARD, QUICK, as_dataset, checkerboard
+from tests.offline.datasets import BOARD, QUICK, as_dataset, checkerboard, whole_shop
 
 SIZE = 30
 
@@ -25,7 +24,7 @@ def board() -> Factors:
 
 @pytest.fixture(scope="module")
 def shop() -> Dataset:
-    return synthetic.generate()
+    return whole_shop()
 
 
 @pytest.fixture(scope="module")
