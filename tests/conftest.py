@@ -8,7 +8,7 @@ import sys
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
 
-# the workers share the cores already; this has to be said before numpy is imported
-if "PYTEST_XDIST_WORKER" in os.environ:
-    for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"):
-        os.environ.setdefault(name, "1")
+# the matrices of tests are small: more threads of numpy, implicit and LightGBM spin while they wait for each other, and
+# cost four times the CPU time. Set before any of them is imported
+for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+    os.environ.setdefault(variable, "1")

@@ -1,6 +1,7 @@
 """Small datasets with a known answer."""
 
 from dataclasses import replace
+from functools import cache
 
 import numpy as np
 
@@ -9,6 +10,10 @@ from flagrank.offline.data.interactions import Dataset, Interactions
 from flagrank.offline.training.als import AlsParameters
 
 QUICK = AlsParameters(factors=6, regularization=0.5, alpha=8.0, iterations=8)
+
+# a checkerboard of size n determines two directions alone, one a colour: its spectrum is n / 2 - 1 twice and -1 for all
+# the rest, so where further factors point is decided by the seed and by the processor's rounding
+BOARD = replace(QUICK, factors=2)
 
 
 def as_dataset(rows: list[tuple[int, int, int]], name: str = "rows") -> Dataset:
@@ -28,10 +33,16 @@ def checkerboard(size: int) -> Dataset:
     return as_dataset(rows, "checkerboard")
 
 
-def shop(topics: tuple[str, ...] = ("audio", "kitchen")) -> Dataset:
-    """A corner of the synthetic shop: some of its topics, and the users who bought enough there to be asked about."""
-    whole = synthetic.generate()
+@cache
+def whole_shop() -> Dataset:
+    """The synthetic shop, generated once for all tests of a process."""
+    return synthetic.generate()
+
+
+def shop(topics: tuple[str, ...] = ("audio", "kitchen"), users: int | None = None) -> Dataset:
+    """A corner of the synthetic shop: some of its topics, and the first users who bought enough there to be tested."""
+    whole = whole_shop()
     items = {key: item for key, item in whole.items.items() if item.category in topics}
     rows = whole.interactions.select(np.isin(whole.interactions.items, list(items)))
-    users, counts = np.unique(rows.users, return_counts=True)
-    return replace(whole, interactions=rows.select(np.isin(rows.users, users[counts >= 24])), items=items)
+    ids, counts = np.unique(rows.users, return_counts=True)
+    return replace(whole, interactions=rows.select(np.isin(rows.users, ids[counts >= 24][:users])), items=items)

@@ -11,6 +11,7 @@ from flagrank.offline.data import synthetic
 from flagrank.offline.data.interactions import Dataset
 from flagrank.offline.data.sources import read_dataset
 from flagrank.rerank.intent import rewrite_item, rewrite_query, tokenise
+from tests.offline.datasets import whole_shop
 
 INTERACTIONS_SHA256 = "8406806b62a391d8e24ec16f75138b2950d3595fa36dbf013eb7cdd3f233fb3f"
 ITEMS_SHA256 = "b4ee9b5ef79598d0edc7880e876c4a8b49de6163b930afc3d8a91f855ef3f1c0"
@@ -19,7 +20,7 @@ LEXICON_SHA256 = "01352676c504e16ae66865407116e3dadd625e9fdc755fcbb0f5331c306a27
 
 @pytest.fixture(scope="module")
 def shop() -> Dataset:
-    return synthetic.generate()
+    return whole_shop()
 
 
 def test_the_interactions_are_the_same_on_every_machine(shop: Dataset) -> None:

@@ -151,6 +151,7 @@ def test_an_embedder_that_is_not_known_is_refused(monkeypatch: pytest.MonkeyPatc
 
 
 @needs_ml100k
+@pytest.mark.slow
 def test_movielens_items_are_found_by_their_texts() -> None:
     """A fifth of the items hidden, five splits: Recall@10 among them at least .14 with words and titles alone."""
     found = new_item_recall(read(FOLDER), AlsParameters())["recall@10"]

@@ -4,7 +4,6 @@ from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
-import orjson
 import pytest
 
 from flagrank.errors import DataError
@@ -13,7 +12,7 @@ from flagrank.offline.data.movielens import read
 from flagrank.offline.data.split import held_out_at_random
 from flagrank.offline.evaluation.evaluate import evaluate
 from flagrank.offline.evaluation.stage_report import means, prepare, report
-from flagrank.offline.metrics.held_out_users import CUTOFFS, HeldOutUsers
+from flagrank.offline.metrics.held_out_users import HeldOutUsers
 from flagrank.offline.training.boosting import BoostingParameters
 from flagrank.offline.training.neighbours import NeighbourParameters
 from flagrank.offline.training.two_stage import TrainingPlan
@@ -23,7 +22,6 @@ from tests.offline.ml100k import FOLDER, needs_ml100k
 SIZE = 60
 SMALL = TrainingPlan(als=QUICK, neighbours=NeighbourParameters(count=20), kind="linear", folds=2, pool=40)
 STAGE1 = TrainingPlan(als=QUICK, kind="none")
-METRICS = {f"{metric}@{k}" for metric in ("recall", "ndcg") for k in CUTOFFS}
 
 
 def evaluated(dataset: Dataset, plan: TrainingPlan = STAGE1) -> dict[str, Any]:
@@ -36,12 +34,6 @@ def board() -> Dataset:
     dataset = checkerboard(SIZE)
     answers = as_dataset([(user, user, 1000) for user in range(SIZE)])
     return replace(dataset, held_out=answers.interactions)
-
-
-@pytest.fixture(scope="module")
-def whole() -> dict[str, Any]:
-    """Everything that the command reports, on a small shop."""
-    return evaluate(shop(), SMALL, "none", quick=False, progress=lambda *_: None)
 
 
 def test_als_beats_popularity_where_taste_decides(board: Dataset) -> None:
@@ -57,8 +49,10 @@ def test_als_beats_popularity_where_taste_decides(board: Dataset) -> None:
 
 def test_evaluating_twice_gives_the_same_report() -> None:
     """To the last digit, with trees, a linear model and both."""
-    plan = replace(SMALL, kind="blend", boosting=BoostingParameters(rounds=10, min_data_in_leaf=50))
-    once, again = (evaluate(shop(("audio",)), plan, "none", quick=True, progress=lambda *_: None) for _ in range(2))
+    plan = replace(SMALL, kind="blend", boosting=BoostingParameters(rounds=10, min_data_in_leaf=20))
+    once, again = (
+        evaluate(shop(("audio",), users=40), plan, "none", quick=True, progress=lambda *_: None) for _ in range(2)
+    )
     assert once == again
 
 
@@ -98,47 +92,6 @@ def test_without_a_stage_2_both_stages_are_one(board: Dataset) -> None:
     assert {tuple(change["ci95"]) for change in found["delta"].values()} == {(0.0, 0.0)}
 
 
-def test_the_report_is_json_with_all_that_it_takes_to_repeat_it(whole: dict[str, Any]) -> None:
-    """Dataset, users, parameters, and each metric at each cut-off for both stages and their difference."""
-    document = orjson.loads(orjson.dumps(whole))
-    assert document["parameters"]["als"] == QUICK.recorded()
-    for name in ("popularity", "stage1", "stage2", "delta", "oracle"):
-        assert document[name].keys() == METRICS
-
-
-def test_the_oracle_bounds_both_stages(whole: dict[str, Any]) -> None:
-    """Nobody orders the candidates better than somebody who knows the answers."""
-    for metric in METRICS:
-        assert whole["oracle"][metric] >= max(whole["stage1"][metric], whole["stage2"][metric])
-
-
-def test_every_group_of_features_is_ablated(whole: dict[str, Any]) -> None:
-    """Those that the data fills, and both groups of times together."""
-    assert whole["ablation"].keys() == {
-        "als",
-        "popularity",
-        "ease",
-        "session",
-        "recency",
-        "category",
-        "activity",
-        "time",
-    }
-
-
-def test_an_alpha_near_one_moves_less_than_one_of_a_half(whole: dict[str, Any]) -> None:
-    """The operator's control of how much the LLM may move, at both ends of its range."""
-    changes = {alpha: abs(found["ndcg@10"]["mean"]) for alpha, found in whole["llm"]["words"]["alpha"].items()}
-    assert changes["0.95"] <= changes["0.5"]
-
-
-def test_relevance_of_one_leaves_diversity_free(whole: dict[str, Any]) -> None:
-    """The first row of the price list is the list as served, and diversity grows as relevance gives way."""
-    rows = whole["diversity"]["factors"]
-    assert rows[0]["ndcg@10"] == whole["stage2"]["ndcg@10"]
-    assert rows[-1]["diversity@10"] > rows[0]["diversity@10"]
-
-
 def test_held_out_items_are_grouped_by_user() -> None:
     """In the order of first appearance."""
     users = HeldOutUsers.of(as_dataset([(2, 10, 1), (1, 11, 2), (2, 12, 3)]).interactions)
@@ -152,6 +105,7 @@ def test_means_are_over_users() -> None:
 
 
 @needs_ml100k
+@pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_movielens_reaches_what_the_readme_promises() -> None:
     """On ua.test, with nothing tuned on it: both stages at least at their bars, and a gain in every column."""
@@ -167,6 +121,7 @@ def test_movielens_reaches_what_the_readme_promises() -> None:
 
 
 @needs_ml100k
+@pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_another_split_holds_the_same_gain() -> None:
     """Ten interactions of each user drawn anew from base and test together: Stage 2 gains in every column there, too.

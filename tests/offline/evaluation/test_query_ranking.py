@@ -106,9 +106,9 @@ def test_where_nothing_is_gained_the_gate_asks_least() -> None:
     assert effect["gain_kept"] is None
 
 
-def test_what_is_observed_passes_as_the_served_gate_lets_it(dataset: Dataset) -> None:
+def test_what_is_observed_passes_as_the_served_gate_lets_it() -> None:
     """The share of open requests is the one that the gate itself lets through, request by request."""
-    trained = prepare(dataset, TrainingPlan(als=QUICK, kind="none"))
+    trained = prepare(shop(users=60), TrainingPlan(als=QUICK, kind="none"))
     requests = make_requests(trained.dataset, trained.factors, count=20)
     observed = observe(trained, requests, judge)
     sparse_below, flat_below = 25, float(np.median(observed.margins))

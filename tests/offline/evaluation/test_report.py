@@ -1,36 +1,91 @@
-"""The HTML report, made from the JSON report alone."""
+"""Everything that `evaluate` reports, as JSON, and the HTML page that is made from it."""
 
 import re
+from functools import partial
 from typing import Any
 
+import orjson
 import pytest
 
-from flagrank.offline.evaluation.evaluate import evaluate
+from flagrank.offline.evaluation import evaluate as evaluation
+from flagrank.offline.evaluation.query_ranking import make_requests
 from flagrank.offline.evaluation.report import page
-from tests.offline.datasets import shop
+from flagrank.offline.metrics.held_out_users import CUTOFFS
+from tests.offline.datasets import QUICK, shop
 from tests.offline.evaluation.test_evaluate import SMALL
+
+METRICS = {f"{metric}@{k}" for metric in ("recall", "ndcg") for k in CUTOFFS}
 
 
 @pytest.fixture(scope="module")
 def document() -> dict[str, Any]:
-    return evaluate(shop(("audio",)), SMALL, "none", quick=False, progress=lambda *_: None)
+    """The report of a small shop, with fewer queries than the command asks."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(evaluation, "make_requests", partial(make_requests, count=60))
+        return evaluation.evaluate(shop(("audio",)), SMALL, "none", quick=False, progress=lambda *_: None)
 
 
-def test_the_page_needs_nothing_else(document: dict[str, Any]) -> None:
+@pytest.fixture(scope="module")
+def made(document: dict[str, Any]) -> str:
+    """The report's page."""
+    return page(document)
+
+
+def test_the_report_is_json_with_all_that_it_takes_to_repeat_it(document: dict[str, Any]) -> None:
+    """Dataset, users, parameters, and each metric at each cut-off for both stages and their difference."""
+    read = orjson.loads(orjson.dumps(document))
+    assert read["parameters"]["als"] == QUICK.recorded()
+    for name in ("popularity", "stage1", "stage2", "delta", "oracle"):
+        assert read[name].keys() == METRICS
+
+
+def test_the_oracle_bounds_both_stages(document: dict[str, Any]) -> None:
+    """Nobody orders the candidates better than somebody who knows the answers."""
+    for metric in METRICS:
+        assert document["oracle"][metric] >= max(document["stage1"][metric], document["stage2"][metric])
+
+
+def test_every_group_of_features_is_ablated(document: dict[str, Any]) -> None:
+    """Those that the data fills, and both groups of times together."""
+    assert document["ablation"].keys() == {
+        "als",
+        "popularity",
+        "ease",
+        "session",
+        "recency",
+        "category",
+        "activity",
+        "time",
+    }
+
+
+def test_an_alpha_near_one_moves_less_than_one_of_a_half(document: dict[str, Any]) -> None:
+    """The operator's control of how much the LLM may move, at both ends of its range."""
+    changes = {alpha: abs(found["ndcg@10"]["mean"]) for alpha, found in document["llm"]["words"]["alpha"].items()}
+    assert changes["0.95"] <= changes["0.5"]
+
+
+def test_relevance_of_one_leaves_diversity_free(document: dict[str, Any]) -> None:
+    """The first row of the price list is the list as served, and diversity grows as relevance gives way."""
+    rows = document["diversity"]["factors"]
+    assert rows[0]["ndcg@10"] == document["stage2"]["ndcg@10"]
+    assert rows[-1]["diversity@10"] > rows[0]["diversity@10"]
+
+
+def test_the_page_needs_nothing_else(made: str) -> None:
     """No script, style sheet, image or font from anywhere: links are names of namespaces and of parts of the page."""
-    made = page(document)
     assert not re.search(r"<(script|link|img|iframe)\b", made)
     assert not re.search(r'(?:src|href)="(?!#)', made)
 
 
-def test_every_figure_of_the_report_has_its_plot(document: dict[str, Any]) -> None:
+def test_every_figure_of_the_report_has_its_plot(made: str) -> None:
     """Curve, activity, ablation, alpha, calibration, diversity, new users, gate."""
-    assert page(document).count("<svg") == 8
+    assert made.count("<svg") == 8
 
 
-def test_the_same_report_gives_the_same_page(document: dict[str, Any]) -> None:
+def test_the_same_report_gives_the_same_page(document: dict[str, Any], made: str) -> None:
     """Byte for byte, so that two can be compared."""
-    assert page(document) == page(document)
+    assert page(document) == made
 
 
 def test_a_quick_report_has_a_page_too(document: dict[str, Any]) -> None:

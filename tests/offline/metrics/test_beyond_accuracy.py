@@ -83,5 +83,5 @@ def test_a_constant_difference_is_certain() -> None:
 def test_intervals_cover_at_their_level() -> None:
     """Of 400 samples of 200 normal values about 95 % of the intervals hold the true mean."""
     rng = np.random.default_rng(7)
-    covered = [found.low <= 0 <= found.high for found in (bootstrap(rng.normal(size=200), 500) for _ in range(400))]
+    covered = [found.low <= 0 <= found.high for found in (bootstrap(rng.normal(size=200), 250) for _ in range(400))]
     assert 0.91 <= np.mean(covered) <= 0.98

@@ -8,8 +8,8 @@ from flagrank.candidates.generate import generate
 from flagrank.candidates.source import CandidateRequest
 from flagrank.candidates.user import resolve_user
 from flagrank.model.arrays import NO_ROWS
-from flagrank.offline.data import synthetic
 from flagrank.offline.publishing import artifact_folder
+from tests.offline.datasets import whole_shop
 
 SAMPLE = Path(__file__).parents[3] / "artifacts" / "sample"
 
@@ -17,7 +17,7 @@ SAMPLE = Path(__file__).parents[3] / "artifacts" / "sample"
 def test_the_sample_is_the_synthetic_shop() -> None:
     """It verifies, and holds all of today's items with today's texts."""
     factors = artifact_folder.load(SAMPLE)
-    shop = synthetic.generate()
+    shop = whole_shop()
     assert sorted(factors.item_ids.tolist()) == sorted(shop.items)
     assert len(factors.item_ids) == 2520
     assert factors.lexicon == shop.lexicon

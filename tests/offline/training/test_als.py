@@ -14,22 +14,21 @@ from flagrank.domain import UserKind
 from flagrank.model.arrays import NO_ROWS
 from flagrank.model.artifacts import MANIFEST, decode, encode, parse_manifest
 from flagrank.model.factors import Factors
-from flagrank.offline.data import synthetic
 from flagrank.offline.data.interactions import Dataset, Item
 from flagrank.offline.training.als import AlsParameters, confidence_matrix, train
-from tests.offline.datasets import QUICK, as_dataset, checkerboard
+from tests.offline.datasets import BOARD, QUICK, as_dataset, checkerboard, whole_shop
 
 SIZE = 30
 
 
 @pytest.fixture(scope="module")
 def board() -> Factors:
-    return train(checkerboard(SIZE), QUICK)
+    return train(checkerboard(SIZE), BOARD)
 
 
 @pytest.fixture(scope="module")
 def shop() -> Dataset:
-    return synthetic.generate()
+    return whole_shop()
 
 
 @pytest.fixture(scope="module")
@@ -47,8 +46,10 @@ def test_every_user_gets_the_item_that_was_left_out(board: Factors) -> None:
     assert found == list(range(SIZE))
 
 
-def test_a_new_user_gets_the_colour_of_the_history(board: Factors) -> None:
-    """Three even items fold in to a taste for even items."""
+@pytest.mark.parametrize("seed", range(1, 6))
+def test_a_new_user_gets_the_colour_of_the_history(seed: int) -> None:
+    """Three even items fold in to a taste for even items, wherever training begins."""
+    board = train(checkerboard(SIZE), replace(BOARD, seed=seed))
     history = np.array(board.item_rows([0, 2, 4]), np.int64)
     user = resolve_user(board, 999, history)
     assert user.kind is UserKind.FOLD_IN
@@ -116,7 +117,7 @@ def test_an_item_that_nobody_met_is_recommendable_from_its_text() -> None:
     words = {parity: ("even", "odd")[parity] for parity in (0, 1)}
     items: dict[int | str, Item] = {item: Item(f"{words[item % 2]} thing", "board", "") for item in range(SIZE)}
     items |= {100: Item("even novelty", "board", ""), 101: Item("odd novelty", "board", "")}
-    factors = train(replace(checkerboard(SIZE), items=items), QUICK)
+    factors = train(replace(checkerboard(SIZE), items=items), BOARD)
     even, odd = (row for row in factors.item_rows([100, 101]) if row is not None)
     for user in range(SIZE):
         scores = factors.item_factors @ factors.user_factors[user]
@@ -127,7 +128,7 @@ def test_an_item_that_nobody_met_is_recommendable_from_its_text() -> None:
 def test_new_items_do_not_change_how_users_are_folded_in(board: Factors) -> None:
     """The Gram matrix is that of the items that ALS was trained on."""
     items: dict[int | str, Item] = {item: Item(f"thing {item % 3}", "board", "") for item in range(SIZE + 5)}
-    factors = train(replace(checkerboard(SIZE), items=items), QUICK)
+    factors = train(replace(checkerboard(SIZE), items=items), BOARD)
     assert factors.item_gram == pytest.approx(board.item_gram, rel=1e-5)
 
 

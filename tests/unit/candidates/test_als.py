@@ -84,6 +84,22 @@ def test_a_prior_pulls_towards_the_mean_user(history: set[int]) -> None:
     assert distances[-1] <= 1e-3 * distances[0]
 
 
+@given(seed=st.integers(0, 10_000), rank=st.integers(1, 8), history=st.sets(st.integers(0, 49), min_size=1))
+def test_rounding_does_not_decide_a_fold_in(seed: int, rank: int, history: set[int]) -> None:
+    """The last bit of the published Gram matrix moves no score, even where the items span fewer directions than d."""
+    rng = np.random.default_rng(seed)
+    items = (rng.normal(size=(50, rank)) @ rng.normal(size=(rank, 8))).astype(np.float32)
+    items = items[np.argsort(-np.linalg.norm(items, axis=1), kind="stable")]
+    gram = items.T @ items
+    last_bit = np.tril(rng.choice([-1, 1], size=gram.shape) * np.spacing(gram))
+    rounded = (gram + last_bit + np.tril(last_bit, -1).T).astype(np.float32)
+    rows = np.array(sorted(history), np.int64)
+    one, other = (
+        items @ fold_in(make_factors(50, item_factors=items, item_gram=each), rows) for each in (gram, rounded)
+    )
+    assert one == pytest.approx(other, abs=1e-5)
+
+
 def test_a_repeated_history_item_counts_once() -> None:
     """Sending an item twice does not double its weight."""
     factors = make_factors()

@@ -76,13 +76,14 @@ def _interactions(vocabulary: dict[str, Any], products: list[Product], rng: rand
         liked |= {rng.choice(list(vocabulary["topics"][topic]["products"])) for topic in topics}
         wanted = rng.randint(30, 140)
         now_s = START_S + rng.randrange(200) * SESSION_GAP_S
-        weights = {topic: _cumulative(shelves[topic], liked) for topic in topics}
+        weights: dict[str, list[int]] = {}
         chosen: set[int] = set()
         while len(chosen) < wanted:
             # one choice in six is a whim outside of the user's topics
             topic = rng.choice(list(shelves)) if rng.randrange(6) == 0 else rng.choices(topics, (4, 3, 2, 1))[0]
-            cumulative = weights.get(topic) or _cumulative(shelves[topic], liked)
-            product = rng.choices(shelves[topic], cum_weights=cumulative)[0]
+            if topic not in weights:
+                weights[topic] = _cumulative(shelves[topic], liked)
+            product = rng.choices(shelves[topic], cum_weights=weights[topic])[0]
             now_s += rng.randint(20, 900) if rng.randrange(6) else SESSION_GAP_S
             if product.item_id not in chosen:
                 chosen.add(product.item_id)

@@ -1,18 +1,21 @@
 """The search for Stage 1's parameters, on folds cut from the training interactions alone."""
 
 import hashlib
-import json
+import math
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import optuna
+from optuna.distributions import FloatDistribution, IntDistribution
 from pydantic import TypeAdapter, ValidationError
 
 from flagrank.errors import DataError
 from flagrank.offline.data.interactions import Dataset, Interactions
 from flagrank.offline.data.split import HELD_OUT_PER_USER, folds
 from flagrank.offline.evaluation import replay
+from flagrank.offline.evaluation.study_file import open_study
 from flagrank.offline.metrics.held_out_users import HeldOutUsers
 from flagrank.offline.metrics.ranking import ndcg_at_k
 from flagrank.offline.training.als import AlsParameters, train
@@ -22,15 +25,13 @@ CUTOFF = 10
 FOLDS = 2
 SEEDS = (1, 2, 3, 4, 5)
 
-# drawn log-uniformly, but for the counts that are drawn from a list
-SPACE = {
-    "factors": (32, 48, 64, 96, 128),
-    "regularization": (0.1, 100.0),
-    "alpha": (0.25, 16.0),
-    "rating_weight": (0.0, 0.1, 0.25, 0.5, 1.0),
-    "iterations": (10, 15, 20, 30),
+SPACE: dict[str, IntDistribution | FloatDistribution] = {
+    "factors": IntDistribution(32, 128, step=16),
+    "regularization": FloatDistribution(0.1, 100.0, log=True),
+    "alpha": FloatDistribution(0.25, 16.0, log=True),
+    "rating_weight": FloatDistribution(0.0, 1.0, step=0.05),
+    "iterations": IntDistribution(10, 30, step=5),
 }
-CONTINUOUS = frozenset({"regularization", "alpha"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,10 +80,11 @@ class Found:
 
 
 def search(dataset: Dataset, start: AlsParameters, trials: int, study: Path, progress: Progress) -> Found:
-    """Random search (Bergstra and Bengio 2012), narrowing to the neighbourhood of the best in its second half.
+    """The best of `trials` parameters: `start`, a few random ones, then those that TPE proposes from the trials before.
 
-    `start` is the first trial. Each trial is written to `study` as it ends, and is not repeated by a later call with
-    the same data and start: it may be killed at any moment. Raises DataError where the file is anything else (and
+    TPE: Bergstra, Bardenet, Bengio, Kegl 2011, "Algorithms for Hyper-Parameter Optimization", by Optuna. Each trial is
+    written to the file `study` as it ends, and is not repeated by a later call with the same data and start: it may be
+    killed at any moment, and finds what it would have found. Raises DataError where the file is anything else (and
     leaves it as it is) or cannot be kept, and where nobody has enough interactions to hold some out.
     """
     # users of few interactions run out of them: a later fold may hold nothing out
@@ -90,19 +92,22 @@ def search(dataset: Dataset, start: AlsParameters, trials: int, study: Path, pro
     if not cuts:
         needed = f"a user with {2 * HELD_OUT_PER_USER} interactions, to hold {HELD_OUT_PER_USER} of them out"
         raise DataError(dataset.name, None, f"nothing to search on: expected {needed}")
-    done = _Study(study, dataset, start)
-    for number in range(trials):
-        progress("searching", number, trials)
-        parameters = _proposed(number, trials, start, done.trials[:number])
-        if number >= len(done.trials):
-            done.add(Trial(parameters, _ndcg(cuts, parameters)))
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    with open_study(study, _identity(dataset, start)) as kept:
+        done = [_trial(study, start, trial) for trial in kept.get_trials()]
+        for number in range(trials):
+            progress("searching", number, trials)
+            if number >= len(done):
+                parameters = _proposed(start, done)
+                done.append(Trial(parameters, _ndcg(cuts, parameters)))
+                kept.add_trial(_recorded(done[-1]))
     progress("searching", trials, trials)
-    best = max(done.trials[:trials], key=lambda trial: trial.ndcg).parameters
+    best = max(done[:trials], key=lambda trial: trial.ndcg).parameters
     seeds = []
     for number, seed in enumerate(SEEDS, 1):
         seeds.append(_ndcg(cuts, replace(best, seed=seed)))
         progress("trying other seeds", number, len(SEEDS))
-    return Found(dataset.name, len(cuts), tuple(done.trials[:trials]), tuple(seeds))
+    return Found(dataset.name, len(cuts), tuple(done[:trials]), tuple(seeds))
 
 
 def fingerprint(interactions: Interactions) -> str:
@@ -114,84 +119,49 @@ def fingerprint(interactions: Interactions) -> str:
     return digest.hexdigest()
 
 
-class _Study:
-    """The trials in a file of JSON lines, the first of which says whose they are. Lines are only ever added."""
-
-    def __init__(self, path: Path, dataset: Dataset, start: AlsParameters) -> None:
-        self._path = path
-        whose = {
-            "interactions": fingerprint(dataset.interactions),
-            "random_split": dataset.random_split,
-            "start": asdict(start),
-        }
-        first = json.dumps(whose).encode() + b"\n"
-        try:
-            kept = self._whole_lines(first)
-        except OSError as error:
-            raise self._unusable(error) from error
-        self.trials = [self._trial(number, line) for number, line in enumerate(kept[1:], 2)]
-        if not kept:
-            self._append(first)
-
-    def add(self, trial: Trial) -> None:
-        self.trials.append(trial)
-        self._append(json.dumps({"parameters": asdict(trial.parameters), "ndcg": trial.ndcg}).encode() + b"\n")
-
-    def _whole_lines(self, first: bytes) -> list[bytes]:
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        with self._path.open("a+b") as file:
-            file.seek(0)
-            data = file.read()
-            # before anything is cut off: somebody else's file stays as it is
-            if data[: len(first)] != first[: len(data)]:
-                raise DataError(self._path.name, 1, "is no study of these data and this start; give another --study")
-            # a line that was cut off when the search was killed is a trial that was not finished
-            whole = data[: data.rfind(b"\n") + 1]
-            file.truncate(len(whole))
-        return whole.splitlines()
-
-    def _trial(self, number: int, line: bytes) -> Trial:
-        try:
-            return TypeAdapter(Trial).validate_json(line)
-        except ValidationError as error:
-            raise DataError(self._path.name, number, f"expected a trial: {error.errors()[0]['msg']}") from error
-
-    def _append(self, line: bytes) -> None:
-        try:
-            with self._path.open("ab") as file:
-                file.write(line)
-        except OSError as error:
-            raise self._unusable(error) from error
-
-    def _unusable(self, error: OSError) -> DataError:
-        return DataError(str(self._path), None, f"cannot keep the search's trials: {error.strerror}")
+def _identity(dataset: Dataset, start: AlsParameters) -> dict[str, Any]:
+    return {
+        "interactions": fingerprint(dataset.interactions),
+        "random_split": dataset.random_split,
+        "start": asdict(start),
+    }
 
 
-def _proposed(number: int, trials: int, start: AlsParameters, before: list[Trial]) -> AlsParameters:
-    if number == 0:
+def _proposed(start: AlsParameters, before: list[Trial]) -> AlsParameters:
+    if not before:
         return start
     # its own dice for each trial: a resumed search proposes what an uninterrupted one would have
-    rng = np.random.default_rng((start.seed, number))
-    if number < trials // 2:
-        return replace(start, **{name: _drawn(name, rng) for name in SPACE})
-    best = max(before, key=lambda trial: trial.ndcg).parameters
-    moved = rng.choice(list(SPACE), 2, replace=False).tolist()
-    return replace(best, **{name: _near(name, getattr(best, name), rng) for name in moved})
+    seed = int(np.random.default_rng((start.seed, len(before))).integers(2**32))
+    study = optuna.create_study(direction="maximize", sampler=optuna.samplers.TPESampler(seed=seed))
+    study.add_trials([_recorded(trial) for trial in before])
+    proposal: dict[str, Any] = study.ask(dict(SPACE)).params
+    return replace(start, **{name: _rounded(value) for name, value in proposal.items()})
 
 
-def _drawn(name: str, rng: np.random.Generator) -> Any:
-    if name in CONTINUOUS:
-        low, high = SPACE[name]
-        return float(f"{np.exp(rng.uniform(np.log(low), np.log(high))):.3g}")
-    return rng.choice(SPACE[name]).item()
+def _recorded(trial: Trial) -> optuna.trial.FrozenTrial:
+    # what a start has outside of the space is not written down: it is the start's own
+    inside = {name: value for name in SPACE if _allows(SPACE[name], value := getattr(trial.parameters, name))}
+    allowed = {name: SPACE[name] for name in inside}
+    return optuna.trial.create_trial(params=inside, distributions=dict(allowed), value=trial.ndcg)
 
 
-def _near(name: str, value: Any, rng: np.random.Generator) -> Any:
-    if name in CONTINUOUS:
-        return float(f"{value * np.exp(rng.normal(0, 0.3)):.3g}")
-    choices = SPACE[name]
-    place = min(range(len(choices)), key=lambda at: abs(choices[at] - value))
-    return choices[int(np.clip(place + rng.choice((-1, 1)), 0, len(choices) - 1))]
+def _trial(study: Path, start: AlsParameters, recorded: optuna.trial.FrozenTrial) -> Trial:
+    try:
+        parameters = TypeAdapter(AlsParameters).validate_python({**asdict(start), **recorded.params})
+        return Trial(parameters, TypeAdapter(float).validate_python(recorded.value))
+    except ValidationError as error:
+        # the study's own line comes before its trials
+        raise DataError(study.name, recorded.number + 2, f"expected a trial: {error.errors()[0]['msg']}") from error
+
+
+def _allows(allowed: IntDistribution | FloatDistribution, value: float) -> bool:
+    steps = (value - allowed.low) / allowed.step if allowed.step else 0
+    return allowed.low <= value <= allowed.high and math.isclose(steps, round(steps), abs_tol=1e-6)
+
+
+def _rounded(value: Any) -> Any:
+    # as people write it down
+    return float(f"{value:.3g}") if isinstance(value, float) else value
 
 
 def _ndcg(cuts: list[Dataset], parameters: AlsParameters) -> float:
