@@ -14,10 +14,9 @@ import numpy as np
 import pytest
 import rank_bm25  # type: ignore[import-untyped]
 
-from flagrank.candidates.als import NO_ROWS
 from flagrank.candidates.lexical import lexical_top_k
 from flagrank.candidates.spelling import corrections
-from flagrank.model.factors import Rows
+from flagrank.model.arrays import NO_ROWS, Rows
 from flagrank.model.lexical import LexicalIndex, build_lexical_index
 from flagrank.model.vocabulary import Vocabulary
 
