@@ -5,12 +5,13 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
-import numpy.typing as npt
 import pytest
 
-from flagrank.delivery.analysis.counts import LATENCY_LADDER_MS, ArmFigures
-from flagrank.delivery.analysis.eprocess import Share, ShareExcess, split_p_value
-from flagrank.delivery.analysis.limits import Limit, Limits
+from flagrank.delivery.analysis.counts import ArmCounts
+from flagrank.delivery.analysis.eprocess import Float64Array, split_p_value
+from flagrank.delivery.analysis.limits import Limits
+from flagrank.delivery.analysis.measures import LATENCY_LADDER_MS, SLOWER, Limit, Metric
+from flagrank.delivery.analysis.proportions import Proportion, ProportionExcess
 from flagrank.delivery.analysis.verdict import Outcome, judge
 from tests.ramps import (
     HEALTHY,
@@ -19,18 +20,21 @@ from tests.ramps import (
     Minutes,
     Traffic,
     arrivals,
+    counts_at,
     share_of_failed_ramps,
     simulate,
 )
 
 LIMITS = Limits(
-    errors=Limit(absolute=0.02, ceiling=0.05),
-    p95_ms=Limit(absolute=320, ceiling=640),
-    cost_micro_usd=Limit(ceiling=1000),
+    {
+        Metric.ERRORS: Limit(absolute=0.02, ceiling=0.05),
+        Metric.P95: Limit(absolute=320, ceiling=640),
+        Metric.COST: Limit(ceiling=1000),
+    }
 )
 BASELINE = replace(HEALTHY, rerank=False)
 # the rung that LIMITS comes to, 320 ms above the baseline
-SLOW = LATENCY_LADDER_MS.index(453)
+SLOW = SLOWER.counts[LATENCY_LADDER_MS.index(453)].name
 # above a z-score of so much a one-sided test calls a difference significant at 5 %
 Z_5_PERCENT = 1.645
 REGRESSIONS = {
@@ -40,34 +44,23 @@ REGRESSIONS = {
     "cost x 5": Traffic(cost_micro_usd=5 * HEALTHY.cost_micro_usd),
 }
 
-type Floats = npt.NDArray[np.float64]
 
-
-def z_of_shares(treated: Share, control: Share, margin: float = 0.0) -> Floats:
+def z_of_shares(treated: Proportion, control: Proportion, margin: float = 0.0) -> Float64Array:
     """The usual two-sample z-score, 0 where there is nothing to tell."""
     variance = sum(arm.rate * (1 - arm.rate) / np.maximum(arm.trials, 1.0) for arm in (treated, control))
     excess = treated.rate - control.rate - margin
     return np.where(variance > 0, excess / np.sqrt(np.maximum(variance, 1e-30)), 0.0)
 
 
-def z_scores(treatment: Minutes, control: Minutes) -> list[Floats]:
+def z_scores(treatment: Minutes, control: Minutes) -> list[Float64Array]:
     """What a fixed-horizon test looks at, of errors, fallbacks, timeouts, slow requests and cost."""
-    parts: list[Callable[[Minutes], npt.NDArray[np.int64]]] = [
-        lambda arm: arm.errors,
-        lambda arm: arm.fallbacks,
-        lambda arm: arm.timeouts,
-        lambda arm: arm.slower[..., SLOW],
-    ]
     scores = [
-        z_of_shares(
-            Share(part(treatment).astype(float), treatment.requests.astype(float)),
-            Share(part(control).astype(float), control.requests.astype(float)),
-        )
-        for part in parts
+        z_of_shares(Proportion(treatment[part], treatment["requests"]), Proportion(control[part], control["requests"]))
+        for part in ("errors", "fallbacks", "timeouts", SLOW)
     ]
-    means = [arm.cost / np.maximum(arm.requests, 1) for arm in (treatment, control)]
+    means = [arm["cost_micro_usd"] / np.maximum(arm["requests"], 1) for arm in (treatment, control)]
     variance = sum(
-        (arm.cost_squared / np.maximum(arm.requests, 1) - mean**2) / np.maximum(arm.requests, 1)
+        (arm["cost_micro_usd_squared"] / np.maximum(arm["requests"], 1) - mean**2) / np.maximum(arm["requests"], 1)
         for arm, mean in zip((treatment, control), means, strict=True)
     )
     return [*scores, (means[0] - means[1]) / np.sqrt(np.maximum(variance, 1e-30))]
@@ -83,45 +76,45 @@ def z_share_of_failed_ramps(rng: np.random.Generator, threshold: float, ramps: i
     return float(failed.mean())
 
 
-def z_fails(treatment: ArmFigures, control: ArmFigures, threshold: float) -> bool:
+def z_fails(treatment: ArmCounts, control: ArmCounts, threshold: float) -> bool:
     """The z-test of the same limits as the judge's."""
-    none = Share(0, 1)
+    none = Proportion(0, 1)
     pairs = [
-        (Share(treatment.errors, treatment.requests), Share(control.errors, control.requests), 0.02),
-        (Share(treatment.fallbacks, treatment.attempted), none, 0.05),
-        (Share(treatment.timeouts, treatment.attempted), none, 0.10),
-        (Share(treatment.slower[SLOW], treatment.requests), none, 0.05),
+        (Proportion(treatment["errors"], treatment.requests), Proportion(control["errors"], control.requests), 0.02),
+        (Proportion(treatment["fallbacks"], treatment["attempted"]), none, 0.05),
+        (Proportion(treatment["timeouts"], treatment["attempted"]), none, 0.10),
+        (Proportion(treatment[SLOW], treatment.requests), none, 0.05),
     ]
     count = max(treatment.requests, 1)
-    mean = treatment.cost_micro_usd / count
-    spread = math.sqrt((treatment.cost_micro_usd_squared / count - mean**2) / count)
+    mean = treatment["cost_micro_usd"] / count
+    spread = math.sqrt((treatment["cost_micro_usd_squared"] / count - mean**2) / count)
     return (
         any(float(z_of_shares(treated, other, margin)) > threshold for treated, other, margin in pairs)
         or mean - 1000 > threshold * spread
     )
 
 
-def outcome(limits: Limits, percent: float, *wanted: Outcome) -> Callable[[ArmFigures, ArmFigures], bool]:
+def outcome(limits: Limits, percent: float, *wanted: Outcome) -> Callable[[ArmCounts, ArmCounts], bool]:
     """Whether the judge comes to one of the outcomes."""
     return lambda treatment, control: judge(treatment, control, limits, percent).outcome in wanted
 
 
-def significant(treatment: ArmFigures, control: ArmFigures) -> bool:
+def significant(treatment: ArmCounts, control: ArmCounts) -> bool:
     """Whether the z-test fails the step."""
     return z_fails(treatment, control, Z_5_PERCENT)
 
 
-def minutes_until(done: Callable[[ArmFigures, ArmFigures], bool], traffic: Traffic, percent: float) -> tuple[str, int]:
+def minutes_until(done: Callable[[ArmCounts, ArmCounts], bool], traffic: Traffic, percent: float) -> tuple[str, int]:
     """Median and 90th percentile of the minute at which it is done, and the median of what was treated till then."""
     ramps, minutes = 60, 240
     rng = np.random.default_rng(3)
     treated, controls = arrivals(rng, percent, ramps, minutes)
     treatment, control = simulate(rng, traffic, treated), simulate(rng, BASELINE, controls)
     first = [
-        next((m for m in range(minutes) if done(treatment.figures(r, m), control.figures(r, m))), minutes - 1)
+        next((m for m in range(minutes) if done(counts_at(treatment, r, m), counts_at(control, r, m))), minutes - 1)
         for r in range(ramps)
     ]
-    exposed = [int(treatment.requests[ramp, minute]) for ramp, minute in enumerate(first)]
+    exposed = [int(treatment["requests"][ramp, minute]) for ramp, minute in enumerate(first)]
     return f"{np.median(first) + 1:.0f} min ({np.percentile(first, 90) + 1:.0f})", int(np.median(exposed))
 
 
@@ -149,9 +142,9 @@ def test_users_who_differ() -> None:
             activity = rng.lognormal(0, 1, size)
             rates = (activity * rng.beta(0.1, 4.9, size)).sum(axis=1) / activity.sum(axis=1)
             fallbacks = rng.binomial(requests, rates[:, None]).cumsum(axis=1)
-            arms.append(Share(fallbacks.astype(float), requests.cumsum(axis=1).astype(float)))
+            arms.append(Proportion(fallbacks.astype(float), requests.cumsum(axis=1).astype(float)))
         for margin, any_failed in failed.items():
-            any_failed |= (ShareExcess(arms[0], arms[1]).above(margin) >= LIMITS.fail_log).any(axis=1)
+            any_failed |= (ProportionExcess(arms[0], arms[1]).above(margin) >= LIMITS.fail_log).any(axis=1)
     shares = {margin: float(any_failed.mean()) for margin, any_failed in failed.items()}
     print(f"\nusers who differ (.02, sd .06): false fails {shares[0.0]:.1%} at margin 0, {shares[0.05]:.1%} at .05")
     assert shares[0.05] <= LIMITS.false_fail
@@ -190,7 +183,8 @@ def test_regressions_are_caught() -> None:
 def test_healthy_steps_pass() -> None:
     """A step without a fault passes by itself, in minutes at 25 % and more."""
     for tolerated in (0.01, 0.02):
-        limits = replace(LIMITS, errors=Limit(absolute=tolerated, ceiling=0.05))
+        errors = Limit(absolute=tolerated, ceiling=0.05)
+        limits = replace(LIMITS, by_metric={**LIMITS.by_metric, Metric.ERRORS: errors})
         for percent in (5.0, 25.0, 50.0):
             waited, needed = minutes_until(outcome(limits, percent, Outcome.PASS, Outcome.FAIL), HEALTHY, percent)
             print(f"\nerrors within {tolerated:.0%}, {percent:g} %: passes after {waited}, {needed} treated requests")

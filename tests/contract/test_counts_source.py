@@ -1,4 +1,4 @@
-"""What every FiguresSource promises, of requests that the real function answered and printed."""
+"""What every CountsSource promises, of requests that the real function answered and printed."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -6,26 +6,28 @@ from typing import Any
 
 import pytest
 
-from flagrank.adapters.control.cloudwatch_counts import CloudWatchFigures
+from flagrank.adapters.control.cloudwatch_counts import CloudWatchCounts, series_id
 from flagrank.adapters.emf_metrics import EmfMetrics
 from flagrank.adapters.in_memory import InMemoryFactorStore, InMemoryFlagSource
-from flagrank.delivery.analysis.counts import LATENCY_LADDER_MS, ArmFigures, Arms, FiguresSource
+from flagrank.delivery.analysis.counts import ArmCounts, Arms, CountsSource
+from flagrank.delivery.analysis.measures import COUNTS, SLOWER, USERS
 from flagrank.domain import Arm, Diagnostics, Mode, Reason, Recommendation, RerankTally, Usage, UserKind, Versions
 from flagrank.errors import BaselineFailed, CloudError
-from flagrank.local.counts import LocalFigures
+from flagrank.local.counts import LocalCounts
 from flagrank.local.gateway import create_app
 from flagrank.local.observed import Observed
 from flagrank.local.pool import Pool
-from flagrank.metric_names import SERVICE, FeedbackMetric
+from flagrank.metric_names import SERVICE, FeedbackMetric, MetricName
 from flagrank.serving.telemetry import Telemetry, measured
 from tests.adapters.control.cloudwatch import CloudWatchOfLines
 from tests.local.conftest import served
 
 # a whole minute
 BEGIN_S = 1_800_000_000 // 60 * 60
+FALLBACKS_OF_CONTROL = series_id(Arm.CONTROL, MetricName.FALLBACK, "Sum")
 
 type Answer = Callable[..., dict[str, Any]]
-type OpenSource = Callable[[list[dict[str, Any]]], FiguresSource]
+type OpenSource = Callable[[list[dict[str, Any]]], CountsSource]
 
 
 @pytest.fixture(params=["local", "cloudwatch"])
@@ -33,19 +35,19 @@ def open_source(request: pytest.FixtureRequest) -> Iterator[OpenSource]:
     """A source of the requests behind these lines."""
     if request.param == "cloudwatch":
 
-        def over_cloudwatch(lines: list[dict[str, Any]]) -> FiguresSource:
+        def over_cloudwatch(lines: list[dict[str, Any]]) -> CountsSource:
             account = CloudWatchOfLines(lines)
-            return CloudWatchFigures(account.cloudwatch, account.logs, "/aws/lambda/recommend")
+            return CloudWatchCounts(account.cloudwatch, account.logs, "/aws/lambda/recommend")
 
         yield over_cloudwatch
         return
     observed = Observed()
     with served(create_app(Pool({}, 1, 1.0, lambda line: None), {}, observed)) as url:
 
-        def over_http(lines: list[dict[str, Any]]) -> FiguresSource:
+        def over_http(lines: list[dict[str, Any]]) -> CountsSource:
             for line in lines:
                 observed.take(line)
-            return LocalFigures(int(url.rpartition(":")[2]))
+            return LocalCounts(int(url.rpartition(":")[2]))
 
         yield over_http
 
@@ -87,7 +89,12 @@ def answer(capsys: pytest.CaptureFixture[str]) -> Answer:
     return print_one
 
 
-def test_every_figure_is_counted(open_source: OpenSource, answer: Answer) -> None:
+def counted(arm: ArmCounts, *names: str) -> tuple[float, ...]:
+    """The counts of these names."""
+    return tuple(arm[name] for name in names)
+
+
+def test_every_request_is_counted(open_source: OpenSource, answer: Answer) -> None:
     """By arm: errors, fallbacks, late calls by request, slow requests by threshold, cost."""
     lines = [
         answer(1, 1, total_ms=50.0, cost_micro_usd=300),
@@ -99,17 +106,36 @@ def test_every_figure_is_counted(open_source: OpenSource, answer: Answer) -> Non
     ]
     arms = open_source(lines).read(BEGIN_S, BEGIN_S + 120)
     treatment = arms.treatment
-    slower = dict(zip(LATENCY_LADDER_MS, treatment.slower, strict=True))
-    assert (treatment.requests, treatment.users, treatment.attempted) == (4, 3, 4)
-    assert (treatment.errors, treatment.fallbacks, treatment.timeouts, treatment.stale) == (1, 2, 2, 1)
-    assert treatment.malformed == 1
+    slower = dict(zip(SLOWER.rungs, SLOWER.of(treatment), strict=True))
+    assert counted(treatment, "requests", "users", "attempted") == (4, 3, 4)
+    assert counted(treatment, "errors", "fallbacks", "timeouts", "malformed", "stale") == (1, 2, 2, 1, 1)
     assert (slower[40], slower[80], slower[113], slower[160], slower[640], slower[905]) == (4, 2, 2, 1, 1, 0)
-    assert treatment.cost_micro_usd == 400
+    assert treatment["cost_micro_usd"] == 400
     # never below the truth
-    assert 300**2 + 100**2 <= treatment.cost_micro_usd_squared <= 300 * 400
-    control = arms.control
-    assert (control.requests, control.users, control.attempted, control.fallbacks) == (2, 2, 0, 0)
-    assert dict(zip(LATENCY_LADDER_MS, control.slower, strict=True))[10] == 1
+    assert 300**2 + 100**2 <= treatment["cost_micro_usd_squared"] <= 300 * 400
+    assert counted(arms.control, "requests", "users", "attempted", "fallbacks", "slower_10") == (2, 2, 0, 0, 1)
+    # counts are whole numbers in JSON, and amounts are not
+    assert {name for name, count in treatment.items() if isinstance(count, float)} == {
+        "cost_micro_usd",
+        "cost_micro_usd_squared",
+    }
+
+
+def test_every_count_of_the_table_is_counted(open_source: OpenSource) -> None:
+    """A line that has every metric counts once for each of them, whichever measures the table has."""
+    metrics = {metric for count in COUNTS for metric in count.metrics}
+    line: dict[str, Any] = {
+        "_aws": {"Timestamp": 1000 * BEGIN_S},
+        "service": SERVICE,
+        "arm": Arm.TREATMENT,
+        "user_id": "1",
+        "assignment": Reason.SPLIT,
+        **{metric: [1.0] for metric in metrics},
+    }
+    treatment = open_source([line]).read(BEGIN_S, BEGIN_S + 60).treatment
+    below_a_rung = {count.name for count in COUNTS if count.above is not None and count.above >= 1}
+    expected = {count.name: len(count.metrics) for count in COUNTS if count.name not in below_a_rung}
+    assert treatment == ArmCounts(**expected | {USERS.name: 1})
 
 
 def test_a_request_without_an_answer_is_an_error(
@@ -122,7 +148,7 @@ def test_a_request_without_an_answer_is_an_error(
     failed = json.loads(capsys.readouterr().out)
     failed["_aws"]["Timestamp"] = int(1000 * (BEGIN_S + 2))
     treatment = open_source([answered, failed]).read(BEGIN_S, BEGIN_S + 60).treatment
-    assert (treatment.requests, treatment.errors, treatment.users) == (2, 2, 2)
+    assert counted(treatment, "requests", "errors", "users") == (2, 2, 2)
 
 
 def test_only_the_asked_time_counts(open_source: OpenSource, answer: Answer) -> None:
@@ -135,7 +161,7 @@ def test_only_the_asked_time_counts(open_source: OpenSource, answer: Answer) -> 
 
 def test_no_traffic_is_zeros(open_source: OpenSource) -> None:
     """And not a failure."""
-    assert open_source([]).read(BEGIN_S, BEGIN_S + 60) == Arms(ArmFigures(), ArmFigures())
+    assert open_source([]).read(BEGIN_S, BEGIN_S + 60) == Arms(ArmCounts(), ArmCounts())
 
 
 def test_a_user_counts_once_and_who_is_listed_not_at_all(open_source: OpenSource, answer: Answer) -> None:
@@ -152,21 +178,21 @@ def test_a_user_counts_once_and_who_is_listed_not_at_all(open_source: OpenSource
 
 
 @pytest.mark.parametrize("status", ["InternalError", "PartialData", "Forbidden"])
-def test_figures_that_cloudwatch_does_not_have_are_not_noughts(answer: Answer, status: str) -> None:
+def test_counts_that_cloudwatch_does_not_have_are_no_zeros(answer: Answer, status: str) -> None:
     """A metric without an answer is nobody's pass: the reader hears that nobody knows."""
-    account = CloudWatchOfLines([answer(1, 1)], {"control_fallbacks": [status]})
+    account = CloudWatchOfLines([answer(1, 1)], {FALLBACKS_OF_CONTROL: [status]})
     with pytest.raises(CloudError, match=status):
-        CloudWatchFigures(account.cloudwatch, account.logs, "recommend").read(BEGIN_S, BEGIN_S + 60)
+        CloudWatchCounts(account.cloudwatch, account.logs, "recommend").read(BEGIN_S, BEGIN_S + 60)
 
 
 def test_an_answer_may_take_several_pages(answer: Answer) -> None:
     """Only its last page has to be complete."""
-    account = CloudWatchOfLines([answer(1, 1)], {"control_fallbacks": ["PartialData", "InternalError", "Complete"]})
-    arms = CloudWatchFigures(account.cloudwatch, account.logs, "recommend").read(BEGIN_S, BEGIN_S + 60)
+    account = CloudWatchOfLines([answer(1, 1)], {FALLBACKS_OF_CONTROL: ["PartialData", "InternalError", "Complete"]})
+    arms = CloudWatchCounts(account.cloudwatch, account.logs, "recommend").read(BEGIN_S, BEGIN_S + 60)
     assert arms.treatment.requests == 1
 
 
-def test_clicks_are_what_callers_publish(answer: Answer) -> None:
+def test_clicks_are_what_callers_publish(open_source: OpenSource, answer: Answer) -> None:
     """Both metrics are read by arm where they exist, with the dimensions that the function's own have."""
     published = [
         {
@@ -178,7 +204,6 @@ def test_clicks_are_what_callers_publish(answer: Answer) -> None:
         }
         for arm, shown, clicked in ((Arm.TREATMENT, 40.0, 3.0), (Arm.CONTROL, 60.0, 7.0), (Arm.CONTROL, 20.0, 1.0))
     ]
-    account = CloudWatchOfLines([answer(1, 1), *published])
-    arms = CloudWatchFigures(account.cloudwatch, account.logs, "recommend").read(BEGIN_S, BEGIN_S + 60)
-    assert (arms.treatment.shown, arms.treatment.clicked) == (40, 3)
-    assert (arms.control.shown, arms.control.clicked) == (80, 8)
+    arms = open_source([answer(1, 1), *published]).read(BEGIN_S, BEGIN_S + 60)
+    assert counted(arms.treatment, "shown", "clicked") == (40, 3)
+    assert counted(arms.control, "shown", "clicked") == (80, 8)

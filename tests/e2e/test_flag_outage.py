@@ -17,7 +17,8 @@ from flagrank.adapters.in_memory import (
     ScriptedLLM,
 )
 from flagrank.bootstrap import wire
-from flagrank.delivery.analysis.counts import LATENCY_LADDER_MS, ArmFigures, Arms
+from flagrank.delivery.analysis.counts import ArmCounts, Arms
+from flagrank.delivery.analysis.measures import SLOWER
 from flagrank.delivery.observation import Observation
 from flagrank.delivery.plan import RampPlan
 from flagrank.delivery.ramp import Ending, Ramp
@@ -156,7 +157,7 @@ class Day:
                 self.answers.append((self.account.clock.now(), environment.recommend(user)))
 
     def read(self, since_s: float, until_s: float) -> Arms:
-        """See FiguresSource."""
+        """See CountsSource."""
         seen = [answer.arm for at_s, answer in self.answers if since_s <= at_s < until_s]
         return Arms(*(healthy(1000 * seen.count(arm)) for arm in (Arm.TREATMENT, Arm.CONTROL)))
 
@@ -168,10 +169,10 @@ class Day:
             self.account.bring_up()
 
 
-def healthy(requests: int) -> ArmFigures:
+def healthy(requests: int) -> ArmCounts:
     """So many requests of which none went wrong."""
-    slower = tuple(requests * (rung < 100) for rung in LATENCY_LADDER_MS)
-    return ArmFigures(requests=requests, attempted=requests, slower=slower)
+    slower = SLOWER.by_name(requests * (rung < 100) for rung in SLOWER.rungs)
+    return ArmCounts(requests=requests, attempted=requests, **slower)
 
 
 def test_a_ramp_in_progress_outlives_the_outage(account: Account) -> None:

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -52,9 +52,9 @@ def emitted(lines: str) -> Iterator[Named]:
                     yield directive["Namespace"], metric["Name"], dimensions
 
 
-def alarmed() -> Iterator[Named]:
-    """The metrics that alarms look at."""
-    for properties in ALARMS.values():
+def alarmed(names: Iterable[str] = tuple(ALARMS)) -> Iterator[Named]:
+    """The metrics that these alarms look at."""
+    for properties in (ALARMS[name] for name in names):
         stats = [entry["MetricStat"]["Metric"] for entry in properties.get("Metrics", []) if "MetricStat" in entry]
         for metric in stats or [properties]:
             yield named(
@@ -121,9 +121,13 @@ def rings(name: str, **values: float) -> bool:
     with np.errstate(divide="ignore", invalid="ignore"):
         arrays = {key: np.float64(value) for key, value in values.items()}
         result = float(eval(expression, {"where": np.where}, arrays))
-    threshold = JUDGED[name]["Threshold"]
-    limit = TEMPLATE["Parameters"][threshold["Ref"]]["Default"] if isinstance(threshold, dict) else threshold
-    return result > float(limit)
+    return result > threshold(name)
+
+
+def threshold(name: str) -> float:
+    """What an alarm allows, by the template's defaults."""
+    allowed = ALARMS[name]["Threshold"]
+    return float(TEMPLATE["Parameters"][allowed["Ref"]]["Default"] if isinstance(allowed, dict) else allowed)
 
 
 @pytest.mark.parametrize(

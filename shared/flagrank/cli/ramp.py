@@ -4,7 +4,7 @@ import signal
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Annotated, Any
 
 import typer
@@ -13,24 +13,10 @@ from rich.live import Live
 from flagrank.adapters.system_clock import SystemClock
 from flagrank.cli.arms import arms_document, arms_shown
 from flagrank.cli.change import ActorOption, Asked, DryRunFlag, ReasonOption, label, who
-from flagrank.cli.limits import (
-    ERRORS,
-    FALLBACKS,
-    LATENCY_MS,
-    USD_PER_THOUSAND,
-    ClicksOption,
-    CostOption,
-    ErrorsOption,
-    EveryOption,
-    FallbacksOption,
-    LatencyOption,
-    limits_asked,
-    limits_said,
-    percentages,
-    seconds,
-)
+from flagrank.cli.limits import EveryOption, limited, limits_document, limits_summary, percentages, seconds
 from flagrank.cli.output import JsonFlag, emit_json, stderr, stdout
 from flagrank.cli.target import Target, targeted
+from flagrank.delivery.analysis.limits import Limits
 from flagrank.delivery.deployments import DeployedFlag, RolloutControl, in_force
 from flagrank.delivery.observation import Observation, ObservedStep, observe, start_observation
 from flagrank.delivery.plan import RampPlan, named
@@ -78,20 +64,18 @@ class Interrupts:
 
 
 @targeted
+@limited
 def ramp(
     target: Target,
     percents: Annotated[str, typer.Argument(metavar="PERCENTS", help="Like 1,5,25,50,100.")],
+    *,
     bake: Annotated[Any, typer.Option(parser=seconds, metavar="TIME", help="How long a step stands at least.")] = "10m",
     every: EveryOption = "60s",
     patience: Annotated[
         Any, typer.Option(parser=seconds, metavar="TIME", help="After which a step that cannot be told is left.")
     ] = "2h",
     shadow: Annotated[bool, typer.Option(help="Begin with a step that asks the LLM and serves the baseline.")] = True,
-    max_extra_errors: ErrorsOption = ERRORS,
-    max_extra_fallbacks: FallbacksOption = FALLBACKS,
-    max_extra_latency_ms: LatencyOption = LATENCY_MS,
-    max_usd_per_thousand: CostOption = USD_PER_THOUSAND,
-    max_lost_clicks: ClicksOption = None,
+    limits: Limits,
     actor: ActorOption = None,
     reason: ReasonOption = "none given",
     dry_run: DryRunFlag = False,
@@ -101,12 +85,9 @@ def ramp(
 
     Ctrl-C leaves the flag where it is, and the same command goes on from there.
     """
-    shares, asked = percentages(percents), Asked(target, actor, reason, dry_run, json)
-    limits = limits_asked(
-        max_extra_errors, max_extra_fallbacks, max_extra_latency_ms, max_usd_per_thousand, max_lost_clicks
-    )
-    limits = replace(limits, steps=len(shares) + shadow)
-    plan = RampPlan(shares, bake, every, patience, target.propagation_s, shadow, limits)
+    steps_percent, asked = percentages(percents), Asked(target, actor, reason, dry_run, json)
+    limits = replace(limits, steps=len(steps_percent) + shadow)
+    plan = RampPlan(steps_percent, bake, every, patience, target.propagation_s, shadow, limits)
     control = target.control()
     if dry_run:
         deployed = control.deployed()
@@ -126,20 +107,15 @@ def ramp(
 
 
 @targeted
+@limited
 def watch(
     target: Target,
+    *,
     every: EveryOption = "15s",
-    max_extra_errors: ErrorsOption = ERRORS,
-    max_extra_fallbacks: FallbacksOption = FALLBACKS,
-    max_extra_latency_ms: LatencyOption = LATENCY_MS,
-    max_usd_per_thousand: CostOption = USD_PER_THOUSAND,
-    max_lost_clicks: ClicksOption = None,
+    limits: Limits,
     json: JsonFlag = False,
 ) -> None:
     """Show both arms and the verdicts on the step in force, live; with --json, once."""
-    limits = limits_asked(
-        max_extra_errors, max_extra_fallbacks, max_extra_latency_ms, max_usd_per_thousand, max_lost_clicks
-    )
     control, figures, begun_s = target.control(), target.figures(), time.time()
 
     def seen() -> Observation:
@@ -183,10 +159,10 @@ def _planned(plan: RampPlan, deployed: DeployedFlag, steps: Sequence[FlagDocumen
         "bake_s": plan.bake_s,
         "every_s": plan.look_every_s,
         "patience_s": plan.patience_s,
-        "limits": asdict(plan.limits),
+        "limits": limits_document(plan.limits),
     }
     pace = f"{plan.bake_s:g} s each at least, a look every {plan.look_every_s:g} s, {plan.patience_s:g} s of patience"
-    return told, f"{', '.join(names)}; {pace}\nlimits: {limits_said(plan.limits)}"
+    return told, f"{', '.join(names)}; {pace}\nlimits: {limits_summary(plan.limits)}"
 
 
 def _interrupted(control: RolloutControl) -> tuple[dict[str, Any], str]:
@@ -206,7 +182,7 @@ def _tell(told: Observation | str) -> None:
         stderr.print(told, markup=False)
         return
     verdict, requests = told.verdict, told.arms.treatment.requests
-    why = told.blocked or (verdict.said if verdict.outcome != "pass" else "all within limits")
+    why = told.blocked or (verdict.summary if verdict.outcome != "pass" else "all within limits")
     line = f"{named(told.document)}, {told.stood_s:.0f} s, {requests} treated requests: {verdict.outcome}, {why}"
     stderr.print(line, markup=False)
 

@@ -12,7 +12,7 @@ import orjson
 import typer
 
 from flagrank.cli.output import stderr
-from flagrank.delivery.analysis.counts import FiguresSource
+from flagrank.delivery.analysis.counts import CountsSource
 from flagrank.delivery.deployments import RolloutControl
 from flagrank.errors import CloudError, ConfigurationError
 from flagrank.flags.document import FLAG_POLL_S
@@ -75,21 +75,21 @@ class Target:
         names = tuple(variables[f"FLAGRANK_APPCONFIG_{name}"] for name in ("APPLICATION", "ENVIRONMENT", "PROFILE"))
         return AppConfigRolloutControl(local_client("appconfig", variables), *names)
 
-    def figures(self) -> FiguresSource:
+    def figures(self) -> CountsSource:
         """Both arms' figures."""
         from flagrank.adapters.aws_clients import operator_client
         from flagrank.adapters.aws_errors import aws_errors
-        from flagrank.adapters.control.cloudwatch_counts import CloudWatchFigures
-        from flagrank.local.counts import LocalFigures
+        from flagrank.adapters.control.cloudwatch_counts import CloudWatchCounts
+        from flagrank.local.counts import LocalCounts
 
         if self.local is not None:
-            return LocalFigures(self.local)
+            return LocalCounts(self.local)
         with aws_errors():
             logs = operator_client("cloudformation", attempts=2).describe_stack_resource(
                 StackName=self.stack, LogicalResourceId="RecommendLogs"
             )["StackResourceDetail"]["PhysicalResourceId"]
             cloudwatch, queries = (operator_client(service, attempts=2) for service in ("cloudwatch", "logs"))
-            return CloudWatchFigures(cloudwatch, queries, logs)
+            return CloudWatchCounts(cloudwatch, queries, logs)
 
     def ringing(self) -> str | None:
         """The alarm that is on, during which nobody should go up: the reranker's own, or that callers get errors."""

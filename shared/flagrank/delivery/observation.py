@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from flagrank.delivery.analysis.counts import Arms, FiguresSource
+from flagrank.delivery.analysis.counts import Arms, CountsSource
 from flagrank.delivery.analysis.limits import Limits
 from flagrank.delivery.analysis.verdict import Verdict, judge
 from flagrank.delivery.deployments import Deployment
@@ -46,7 +46,7 @@ def start_observation(
 
 
 def observe(
-    standing: ObservedStep, limits: Limits, figures: FiguresSource, now_s: float, blocked: str | None = None
+    standing: ObservedStep, limits: Limits, figures: CountsSource, now_s: float, blocked: str | None = None
 ) -> Observation:
     """The step in force, judged now; raises CloudError where there are no figures."""
     arms = figures.read(standing.since_s, now_s) if now_s > standing.since_s else Arms()

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from flagrank.delivery.analysis.counts import FiguresSource
+from flagrank.delivery.analysis.counts import CountsSource
 from flagrank.delivery.analysis.verdict import Outcome
 from flagrank.delivery.deployments import DeployedFlag, Deployment, RolloutControl
 from flagrank.delivery.guard import ACTOR as GUARD
@@ -69,7 +69,7 @@ class Ramp:
 
     plan: RampPlan
     control: RolloutControl
-    figures: FiguresSource
+    figures: CountsSource
     clock: Clock
     wait: Callable[[float], None]
     actor: str
@@ -141,7 +141,7 @@ class Ramp:
                 baked = self.clock.now() - standing.watched_s >= plan.bake_s
                 if baked and seen.verdict.outcome is Outcome.PASS and blocked is None:
                     return deployed, seen
-                why = blocked or seen.verdict.said
+                why = blocked or seen.verdict.summary
             watched_s = self.clock.now() - standing.watched_s
             if watched_s >= max(plan.patience_s, plan.bake_s):
                 sentence = f"{named(step)} cannot be told in {watched_s:.0f} s and stays as it is: {why}"
@@ -165,7 +165,7 @@ class Ramp:
         return f"the alarm {alarm} is on" if alarm else None
 
     def _switched_off(self, seen: Observation, standing: ObservedStep, deployed: DeployedFlag) -> RampReport:
-        step, figures = seen.document, seen.verdict.said
+        step, figures = seen.document, seen.verdict.summary
         off = changed(step, {"enabled": False})
         try:
             first = self._off(off, f"off, ramp {named(step)}: {figures}", standing, deployed)

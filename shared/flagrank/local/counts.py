@@ -1,4 +1,4 @@
-"""A running local cloud's figures, as its gateway tells them."""
+"""A running local cloud's counts, as its gateway answers them."""
 
 import urllib.error
 import urllib.request
@@ -7,25 +7,24 @@ from urllib.parse import urlencode
 
 import orjson
 
-from flagrank.delivery.analysis.counts import ArmFigures, Arms
+from flagrank.delivery.analysis.counts import ArmCounts, Arms
 from flagrank.errors import CloudError
 
 TIMEOUT_S = 10.0
 
 
 @dataclass(frozen=True, slots=True)
-class LocalFigures:
-    """A FiguresSource over `GET /_local/figures` of the local cloud that serves `port`."""
+class LocalCounts:
+    """A CountsSource over `GET /_local/figures` of the local cloud that serves `port`."""
 
     port: int
 
     def read(self, since_s: float, until_s: float) -> Arms:
-        """See FiguresSource."""
+        """See CountsSource."""
         path = "_local/figures?" + urlencode({"since_s": since_s, "until_s": until_s})
         try:
             with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/{path}", timeout=TIMEOUT_S) as answer:
-                told = orjson.loads(answer.read())
+                document = orjson.loads(answer.read())
+            return Arms(*(ArmCounts.from_document(document[arm]) for arm in ("treatment", "control")))
         except (urllib.error.URLError, TimeoutError, ValueError) as error:
-            raise CloudError(f"the local cloud at port {self.port} tells no figures: {error}") from error
-        arms = ({**told[arm], "slower": tuple(told[arm]["slower"])} for arm in ("treatment", "control"))
-        return Arms(*(ArmFigures(**arm) for arm in arms))
+            raise CloudError(f"the local cloud at port {self.port} has no counts: {error}") from error

@@ -11,14 +11,14 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from flagrank.delivery.analysis.counts import FiguresSource
+from flagrank.delivery.analysis.counts import CountsSource
 from flagrank.local.http_api import JSON_TYPE, http_event, http_response, internal_error
 from flagrank.local.pool import EnvironmentEnded, Pool
 
 METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "HEAD"]
 
 
-def create_app(pool: Pool, local: Mapping[str, Any], figures: FiguresSource) -> Starlette:
+def create_app(pool: Pool, local: Mapping[str, Any], figures: CountsSource) -> Starlette:
     """The gateway over a running pool; `local` is what `GET /_local` tells the command line about this local cloud.
 
     `GET /_local/figures?since_s=&until_s=` tells both arms' figures of that time, in epoch seconds.
@@ -38,7 +38,7 @@ def create_app(pool: Pool, local: Mapping[str, Any], figures: FiguresSource) -> 
             return Response("since_s and until_s are epoch seconds", 400)
         # hours of figures take a while: not on the loop that serves
         arms = await run_in_threadpool(figures.read, since_s, until_s)
-        return Response(orjson.dumps(arms), media_type=JSON_TYPE)
+        return Response(orjson.dumps(arms.document()), media_type=JSON_TYPE)
 
     async def forward(request: Request) -> Response:
         request_id = f"local-{next(numbers):012d}"

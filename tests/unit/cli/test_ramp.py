@@ -15,12 +15,12 @@ from flagrank.adapters.in_memory import ManualClock
 from flagrank.cli.arms import arms_shown
 from flagrank.cli.ramp import Interrupts
 from flagrank.cli.target import Target
-from flagrank.delivery.analysis.counts import ArmFigures, Arms
+from flagrank.delivery.analysis.counts import ArmCounts, Arms
 from flagrank.delivery.analysis.limits import Limits
 from flagrank.delivery.analysis.verdict import judge
 from flagrank.errors import CloudError
 from flagrank.flags.document import FLAG_POLL_S, FlagDocument
-from tests.ramps import HEALTHY, Traffic, arm_figures
+from tests.ramps import HEALTHY, Traffic, arm_counts
 from tests.unit.cli.test_rollout import flagrank, use
 
 AGE_S = 60.0
@@ -58,7 +58,7 @@ def control(monkeypatch: pytest.MonkeyPatch) -> InMemoryControl:
 def arms(traffic: Traffic = HEALTHY, treated: int = 6000) -> Arms:
     """Both arms of a step at 25 percent."""
     rng = np.random.default_rng(5)
-    return Arms(arm_figures(rng, traffic, treated), arm_figures(rng, Traffic(rerank=False), 3 * treated))
+    return Arms(arm_counts(rng, traffic, treated), arm_counts(rng, Traffic(rerank=False), 3 * treated))
 
 
 @pytest.mark.parametrize("dry_run", [[], ["--dry-run"]])
@@ -133,7 +133,7 @@ def test_a_flag_that_is_off_is_not_blamed_for_its_split(
 ) -> None:
     """Nobody is treated, as was asked for, whatever share the document keeps for the way back."""
     control.deploy(FlagDocument(enabled=False, percent=25), actor="me", reason="off")
-    figures.arms = Arms(ArmFigures(), ArmFigures(requests=900, users=300))
+    figures.arms = Arms(ArmCounts(), ArmCounts(requests=900, users=300))
     for command in ("watch", "status"):
         assert flagrank(monkeypatch, command, "--json") == 0
         told = json.loads(capsys.readouterr().out)
@@ -201,13 +201,13 @@ def test_a_second_ctrl_c_is_heard_at_once() -> None:
     ids=["healthy", "failing", "early"],
 )
 def test_the_table_fits_a_terminal(shown: Arms) -> None:
-    """Each figure is one line of at most 80 columns, and only what is not well is told in words."""
+    """Each metric is one line of at most 80 columns, and only what is not well is told in words."""
     verdict = judge(shown.treatment, shown.control, Limits(), 25)
     written = io.StringIO()
     Console(file=written, width=80).print(arms_shown(shown, verdict, "25 %"))
     lines = written.getvalue().splitlines()
     rows = [line for line in lines if line.rstrip().endswith(("pass", "fail", "hold"))]
-    judged = [finding for finding in verdict.findings if finding.figure != "requests"]
+    judged = [result for result in verdict.results if result.metric != "requests"]
     assert len(rows) == len(judged)
     told = " ".join(" ".join(lines).split())
-    assert all((finding.sentence in told) == (finding.outcome != "pass") for finding in verdict.findings)
+    assert all((result.sentence in told) == (result.outcome != "pass") for result in verdict.results)

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from flagrank.adapters.control.in_memory import InMemoryControl
 from flagrank.adapters.in_memory import ManualClock
-from flagrank.delivery.analysis.counts import LATENCY_LADDER_MS, ArmFigures, Arms
+from flagrank.delivery.analysis.counts import ArmCounts, Arms
+from flagrank.delivery.analysis.measures import SLOWER
 from flagrank.delivery.deployments import UNDONE, DeployedFlag, Deployment
 from flagrank.delivery.observation import Observation
 from flagrank.delivery.plan import RampPlan
@@ -26,14 +27,14 @@ REQUESTS_A_SECOND = 500
 OFF = FlagDocument(percent=25)
 
 
-def arm(requests: float, *, fallbacks: float = 0.0, attempted: bool = True) -> ArmFigures:
+def arm(requests: float, *, fallbacks: float = 0.0, attempted: bool = True) -> ArmCounts:
     """An arm in which everything else is well."""
     count = int(requests)
-    return ArmFigures(
+    return ArmCounts(
         requests=count,
         attempted=count * attempted,
         fallbacks=int(count * fallbacks),
-        slower=tuple(count if rung < 100 else 0 for rung in LATENCY_LADDER_MS),
+        **SLOWER.by_name(count if rung < 100 else 0 for rung in SLOWER.rungs),
         cost_micro_usd=100 * count * attempted,
         cost_micro_usd_squared=100**2 * count * attempted,
     )

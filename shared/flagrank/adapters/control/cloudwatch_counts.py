@@ -1,16 +1,19 @@
-"""Both arms' figures from CloudWatch: counts from its metrics, unique users from the function's log."""
+"""Both arms' counts from CloudWatch: sums and trimmed counts of its metrics, unique users from the function's log."""
 
 import datetime as dt
 import math
+import re
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from flagrank.adapters.aws_errors import aws_errors
-from flagrank.delivery.analysis.counts import LATENCY_LADDER_MS, ArmFigures, Arms
+from flagrank.delivery.analysis.counts import ArmCounts, Arms
+from flagrank.delivery.analysis.measures import COUNTS, USERS
+from flagrank.delivery.analysis.quantities import Count, EmittedMetric
 from flagrank.domain import Arm, Reason
 from flagrank.errors import CloudError
-from flagrank.metric_names import NAMESPACE, SERVICE, FeedbackMetric, MetricName
+from flagrank.metric_names import NAMESPACE, SERVICE, MetricName
 
 PERIOD_S = 60
 QUERY_POLL_S = 0.5
@@ -20,14 +23,13 @@ USERS_BY_ARM = f"""filter ispresent({MetricName.REQUESTS}) and assignment = "{Re
 | stats count(*) by user_id, arm
 | stats count(*) as users by arm"""
 
-type Minutes = dict[dt.datetime, float]
+type Minutes = Mapping[dt.datetime, float]
 
 
-class CloudWatchFigures:
-    """The figures of whole minutes, as far as CloudWatch has them: about two minutes behind.
+class CloudWatchCounts:
+    """The counts of whole minutes, as far as CloudWatch has them: about two minutes behind.
 
-    `log_group` is the recommend function's, the one that its EMF lines go to.
-    TC(x:) counts the values above x:
+    `log_group` is the recommend function's: its EMF lines go there. TC(x:) counts the values above x:
     https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/Statistics-definitions.html
     """
 
@@ -37,17 +39,17 @@ class CloudWatchFigures:
         self._log_group = log_group
 
     def read(self, since_s: float, until_s: float) -> Arms:
-        """See FiguresSource; begins with the first whole minute. Raises CloudError for figures that are incomplete."""
+        """See CountsSource; begins with the first whole minute. Raises CloudError for counts that are incomplete."""
         first_s = math.ceil(since_s / PERIOD_S) * PERIOD_S
         if until_s <= first_s:
             return Arms()
         with aws_errors():
             minutes = self._minutes(first_s, until_s)
             users = self._users(first_s, until_s)
-        return Arms(*(_arm_figures(arm, minutes, users.get(arm, 0)) for arm in (Arm.TREATMENT, Arm.CONTROL)))
+        return Arms(*(_arm_counts(arm, minutes, users.get(arm, 0)) for arm in (Arm.TREATMENT, Arm.CONTROL)))
 
-    def _minutes(self, since_s: float, until_s: float) -> dict[str, Minutes]:
-        found: dict[str, Minutes] = {}
+    def _minutes(self, since_s: float, until_s: float) -> Mapping[str, Minutes]:
+        found: dict[str, dict[dt.datetime, float]] = {}
         ended: dict[str, str] = {}
         queries = list(_queries())
         pages = self._cloudwatch.get_paginator("get_metric_data").paginate(
@@ -57,11 +59,11 @@ class CloudWatchFigures:
             for result in page["MetricDataResults"]:
                 minutes = found.setdefault(result["Id"], {})
                 minutes.update(zip(result["Timestamps"], result["Values"], strict=True))
-                # PartialData is usual on a page that another one follows: the last word counts
+                # PartialData is usual on a page that another one follows: the last status counts
                 ended[result["Id"]] = result["StatusCode"]
-        untold = sorted({ended.get(query["Id"], "missing") for query in queries} - {"Complete"})
-        if untold:
-            raise CloudError(f"CloudWatch does not have all the figures: {', '.join(untold)}")
+        incomplete = sorted({ended.get(query["Id"], "missing") for query in queries} - {"Complete"})
+        if incomplete:
+            raise CloudError(f"CloudWatch does not have all the counts: {', '.join(incomplete)}")
         return found
 
     def _users(self, since_s: float, until_s: float) -> dict[str, int]:
@@ -79,53 +81,45 @@ class CloudWatchFigures:
         raise CloudError(f"the count of users in {self._log_group} takes longer than {QUERY_POLLS * QUERY_POLL_S:g} s")
 
 
+def series_id(arm: Arm, metric: EmittedMetric, statistic: str) -> str:
+    """The id of the query for one statistic of a metric; CloudWatch allows letters, digits and underscores."""
+    return re.sub(r"\W", "_", f"{arm}_{metric}_{statistic}")
+
+
 def _queries() -> Iterator[dict[str, Any]]:
-    statistics = {
-        "requests": (MetricName.REQUESTS, "Sum"),
-        "unanswered": (MetricName.FAILURE, "Sum"),
-        "unknown": (MetricName.UNKNOWN_FAILURE, "Sum"),
-        "attempted": (MetricName.RERANK_ELIGIBLE, "Sum"),
-        "fallbacks": (MetricName.FALLBACK, "Sum"),
-        "timeouts": (MetricName.TIMEOUT, "TC(0.5:)"),
-        "malformed": (MetricName.PARSE_FAILURE, "TC(0.5:)"),
-        "stale": (MetricName.FLAG_STALE, "Sum"),
-        "cost": (MetricName.COST_MICRO_USD, "Sum"),
-        "largest": (MetricName.COST_MICRO_USD, "Maximum"),
-        "shown": (FeedbackMetric.SHOWN, "Sum"),
-        "clicked": (FeedbackMetric.CLICKED, "Sum"),
-        **{f"slower{rung}": (MetricName.RECOMMEND_LATENCY, f"TC({rung}:)") for rung in LATENCY_LADDER_MS},
-    }
+    series = dict.fromkeys(entry for count in COUNTS for entry in _series(count))
     for arm in Arm:
         dimensions = [{"Name": "arm", "Value": arm}, {"Name": "service", "Value": SERVICE}]
-        for name, (metric, statistic) in statistics.items():
+        for metric, statistic in series:
             described = {"Namespace": NAMESPACE, "MetricName": metric, "Dimensions": dimensions}
             yield {
-                "Id": f"{arm}_{name}",
+                "Id": series_id(arm, metric, statistic),
                 "MetricStat": {"Metric": described, "Period": PERIOD_S, "Stat": statistic},
             }
 
 
-def _arm_figures(arm: Arm, found: dict[str, Minutes], users: int) -> ArmFigures:
-    def minutes(name: str) -> Minutes:
-        return found.get(f"{arm}_{name}", {})
+def _series(count: Count) -> Iterator[tuple[EmittedMetric, str]]:
+    for metric in count.metrics:
+        yield metric, _statistic(count)
+        if count.is_squared:
+            yield metric, "Maximum"
 
-    def total(name: str) -> int:
-        return round(sum(minutes(name).values()))
 
-    largest = minutes("largest")
-    return ArmFigures(
-        requests=total("requests"),
-        users=users,
-        errors=total("unanswered") + total("unknown"),
-        attempted=total("attempted"),
-        fallbacks=total("fallbacks"),
-        timeouts=total("timeouts"),
-        malformed=total("malformed"),
-        slower=tuple(total(f"slower{rung}") for rung in LATENCY_LADDER_MS),
-        stale=total("stale"),
-        cost_micro_usd=sum(minutes("cost").values()),
-        # CloudWatch keeps no squares: no minute's can be above its largest cost times its sum
-        cost_micro_usd_squared=sum(cost * largest.get(minute, 0.0) for minute, cost in minutes("cost").items()),
-        shown=total("shown"),
-        clicked=total("clicked"),
-    )
+def _statistic(count: Count) -> str:
+    return "Sum" if count.above is None else f"TC({count.above:g}:)"
+
+
+def _arm_counts(arm: Arm, found: Mapping[str, Minutes], users: int) -> ArmCounts:
+    def minutes(metric: EmittedMetric, statistic: str) -> Minutes:
+        return found.get(series_id(arm, metric, statistic), {})
+
+    def total(count: Count) -> float:
+        values = 0.0
+        for metric in count.metrics:
+            largest = minutes(metric, "Maximum")
+            for minute, value in minutes(metric, _statistic(count)).items():
+                # CloudWatch keeps no squares: no minute's can be above its largest amount times its sum
+                values += value * largest.get(minute, 0.0) if count.is_squared else value
+        return values if count.is_amount else round(values)
+
+    return ArmCounts(**{count.name: total(count) for count in COUNTS} | {USERS.name: users})

@@ -1,58 +1,85 @@
-"""What a rollout is judged on: an arm's counts, and what is tolerated of them."""
+"""What is counted of an arm, and where the counts come from."""
 
 import math
-from dataclasses import dataclass, fields
-from typing import Protocol
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
 
-# thresholds in ms, each about 1.41 times the last: CloudWatch's TC(threshold:) counts the requests above one
-LATENCY_LADDER_MS = (10, 14, 20, 28, 40, 57, 80, 113, 160, 226, 320, 453, 640, 905, 1280, 1810, 2560, 3620, 5120)
+from flagrank.delivery.analysis.measures import COUNTS, QUANTITIES, REQUESTS, USERS
+from flagrank.delivery.analysis.quantities import Ladder
 
 
-@dataclass(frozen=True, slots=True)
-class ArmFigures:
-    """One arm's counts since the step began. They add up over minutes and environments, but for `users`.
+class ArmCounts(Mapping[str, float]):
+    """One arm's counts since the step began, by the names of the table's counts; a count that is not given is 0.
 
-    `errors`: requests that were not answered, or failed for an unknown reason. `attempted`: requests that asked for a
-    rerank; of these `fallbacks` got the baseline, `timeouts` had a call that was late, and `malformed` one whose answer
-    could not be read. `slower`: requests slower than each of LATENCY_LADDER_MS. The sum of squared costs may be
-    overstated as the largest cost times the sum. `clicked` of `shown` requests, where feedback exists. `stale`:
-    answered on a flag that could not be refreshed, which an operator wants to know and nothing judges. Raises
-    ValueError for what is no count.
+    They add up over minutes and environments, except for `users`. Raises ValueError for a name that the table does not
+    have, and for a number that is no count.
     """
 
-    requests: int = 0
-    users: int = 0
-    errors: int = 0
-    attempted: int = 0
-    fallbacks: int = 0
-    timeouts: int = 0
-    malformed: int = 0
-    slower: tuple[int, ...] = (0,) * len(LATENCY_LADDER_MS)
-    cost_micro_usd: float = 0.0
-    cost_micro_usd_squared: float = 0.0
-    shown: int = 0
-    clicked: int = 0
-    stale: int = 0
+    __slots__ = ("_counts",)
 
-    def __post_init__(self) -> None:
-        counts = [*self.slower, *(getattr(self, item.name) for item in fields(self) if item.name != "slower")]
-        if len(self.slower) != len(LATENCY_LADDER_MS) or not all(0 <= count < math.inf for count in counts):
-            raise ValueError(f"not counts: {self}")
+    def __init__(self, **counts: float) -> None:
+        self._counts = {count.name: counts.pop(count.name, 0) for count in COUNTS}
+        if counts or not all(0 <= count < math.inf for count in self._counts.values()):
+            raise ValueError(f"not counts: {counts or self._counts}")
+
+    def __getitem__(self, name: str) -> float:
+        return self._counts[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._counts)
+
+    def __len__(self) -> int:
+        return len(self._counts)
+
+    def __repr__(self) -> str:
+        return f"ArmCounts({', '.join(f'{name}={count}' for name, count in self.items() if count)})"
+
+    @property
+    def requests(self) -> int:
+        """The requests that were answered, or should have been."""
+        return int(self[REQUESTS.name])
+
+    @property
+    def users(self) -> int:
+        """The unique users whom the flag's percentage placed."""
+        return int(self[USERS.name])
+
+    def document(self) -> dict[str, Any]:
+        """The counts for JSON, in which a ladder is one list."""
+        entries: dict[str, Any] = {}
+        for quantity in QUANTITIES:
+            counts = {count.name: self[count.name] for count in quantity.counts}
+            entries |= {quantity.name: list(counts.values())} if isinstance(quantity, Ladder) else counts
+        return entries
+
+    @classmethod
+    def from_document(cls, document: Mapping[str, Any]) -> "ArmCounts":
+        """The counts of a document; raises ValueError for what is none."""
+        counts = dict(document)
+        for quantity in QUANTITIES:
+            if isinstance(quantity, Ladder):
+                counts |= quantity.by_name(counts.pop(quantity.name, [0] * len(quantity.rungs)))
+        return cls(**counts)
 
 
 @dataclass(frozen=True, slots=True)
 class Arms:
     """Both arms' counts of the same time."""
 
-    treatment: ArmFigures = ArmFigures()
-    control: ArmFigures = ArmFigures()
+    treatment: ArmCounts = field(default_factory=ArmCounts)
+    control: ArmCounts = field(default_factory=ArmCounts)
+
+    def document(self) -> dict[str, Any]:
+        """Both arms for JSON."""
+        return {"treatment": self.treatment.document(), "control": self.control.document()}
 
 
-class FiguresSource(Protocol):
-    """Where an operator's figures come from."""
+class CountsSource(Protocol):
+    """Where the counts of both arms come from."""
 
     def read(self, since_s: float, until_s: float) -> Arms:
         """The requests answered between two times in epoch seconds; raises CloudError where nobody knows.
 
-        `users` leaves out who is on the flag's lists: the percentage does not place them.
+        `users` leaves out the users on the flag's lists: the percentage does not place them.
         """

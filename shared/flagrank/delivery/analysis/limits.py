@@ -1,40 +1,22 @@
 """What is tolerated of a step, and how sure the judge has to be."""
 
 import math
-from dataclasses import dataclass, fields
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
-
-@dataclass(frozen=True, slots=True)
-class Limit:
-    """What a treated figure may be: control * (1 + relative) + absolute, and `ceiling` whatever control does.
-
-    None for either leaves that comparison out.
-    """
-
-    absolute: float | None = None
-    relative: float = 0.0
-    ceiling: float | None = None
+from flagrank.delivery.analysis.measures import MEASURES, Harm, Limit, Metric
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What is tolerated, and how sure the judge has to be.
+    """What is tolerated, and how sure the judge has to be. A measure that `by_metric` leaves out has its usual limit.
 
-    Shares are 0..1, `p95_ms` ms, `cost_micro_usd` micro-USD a request; of `clicks`, the share of shown requests that
-    were clicked, the limit is what may be lost, and it has no ceiling.
-
-    `false_fail`: the chance that a ramp of so many `steps`, all within limits, fails anywhere, over all figures and
+    `false_fail`: the chance that a ramp of so many `steps`, all within limits, fails anywhere, over all measures and
     looks. `false_pass`: the chance that a step beyond a limit passes. `false_split`: the p-value below which a split
-    of users is wrong. `min_requests`: what each arm has to have before a step passes.
+    of users is wrong. `min_requests`: what each arm needs before a step passes. Raises ValueError for what is no limit.
     """
 
-    errors: Limit = Limit(absolute=0.01, ceiling=0.05)
-    fallbacks: Limit = Limit(absolute=0.05, ceiling=0.30)
-    timeouts: Limit = Limit(absolute=0.10, ceiling=0.40)
-    malformed: Limit = Limit(ceiling=0.50)
-    p95_ms: Limit = Limit(absolute=1810, ceiling=3620)
-    cost_micro_usd: Limit = Limit(ceiling=5000)
-    clicks: Limit = Limit()
+    by_metric: Mapping[Metric, Limit] = field(default_factory=dict)
     false_fail: float = 0.05
     false_pass: float = 0.05
     false_split: float = 0.001
@@ -42,20 +24,30 @@ class Limits:
     min_requests: int = 100
 
     def __post_init__(self) -> None:
+        usual = {measure.metric: measure.limit for measure in MEASURES}
+        if unknown := self.by_metric.keys() - usual.keys():
+            raise ValueError(f"no limit applies to {', '.join(sorted(unknown))}")
+        object.__setattr__(self, "by_metric", {**usual, **self.by_metric})
         for chance in (self.false_fail, self.false_pass, self.false_split):
             if not 0 < chance < 1:
                 raise ValueError(f"a chance lies between 0 and 1: {chance}")
-        if self.steps < 1 or self.min_requests < 1 or self.clicks.ceiling is not None:
-            raise ValueError("steps and min_requests are at least 1, and clicks have no ceiling")
+        if self.steps < 1 or self.min_requests < 1:
+            raise ValueError("steps and min_requests are at least 1")
+        for measure in MEASURES:
+            if measure.harm is Harm.LOSS and self[measure.metric].ceiling is not None:
+                raise ValueError(f"{measure.metric} have no ceiling: a loss is compared with control")
+
+    def __getitem__(self, metric: Metric) -> Limit:
+        return self.by_metric[metric]
 
     @property
     def fail_log(self) -> float:
-        """The natural log of the evidence that fails a limit: `false_fail` is shared by the steps and the limits."""
-        each = [limit for item in fields(self) if isinstance(limit := getattr(self, item.name), Limit)]
-        limits = sum((limit.absolute is not None) + (limit.ceiling is not None) for limit in each)
-        return math.log(self.steps * max(limits, 1) / self.false_fail)
+        """The natural log of the evidence that fails a limit: the steps and the limits share `false_fail`."""
+        limits = self.by_metric.values()
+        comparisons = sum((limit.absolute is not None) + (limit.ceiling is not None) for limit in limits)
+        return math.log(self.steps * max(comparisons, 1) / self.false_fail)
 
     @property
     def pass_log(self) -> float:
-        """The natural log of the evidence that a figure is within its limit: to pass takes all of them."""
+        """The natural log of the evidence that a measure is within its limit: a pass takes all of them."""
         return -math.log(self.false_pass)

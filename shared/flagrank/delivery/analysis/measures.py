@@ -1,23 +1,37 @@
-"""Which figures a rollout is judged by: each as evidence on an excess, with its limit and how a person reads it."""
+"""The one table of what a rollout is judged by.
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from enum import StrEnum
-from typing import Any
+Counts, CloudWatch's queries, limits, options of the command line and what people read are derived from it. A new
+measure is a member of `Metric` and a row of `MEASURES`, and the metrics that it counts are emitted by
+`serving.telemetry`.
+"""
 
-import numpy as np
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from enum import Enum, StrEnum
+from typing import Literal
 
-from flagrank.delivery.analysis.counts import LATENCY_LADDER_MS, ArmFigures
-from flagrank.delivery.analysis.eprocess import Evidence, MeanExcess, Moments, Share, ShareExcess
-from flagrank.delivery.analysis.limits import Limit, Limits
-from flagrank.delivery.analysis.quantiles import QuantileExcess
+from flagrank.delivery.analysis.evidence import MeanOf, QuantileOf, ShareOf, Statistic
+from flagrank.delivery.analysis.formats import MILLISECONDS, PERCENT, USD_PER_THOUSAND, Format
+from flagrank.delivery.analysis.quantities import Amount, Count, Ladder, Quantity
+from flagrank.metric_names import FeedbackMetric, MetricName
 
-LADDER = np.array(LATENCY_LADDER_MS, np.float64)
-P95_TAIL = 0.05
+# each rung is about 1.41 times the last one
+LATENCY_LADDER_MS = (10, 14, 20, 28, 40, 57, 80, 113, 160, 226, 320, 453, 640, 905, 1280, 1810, 2560, 3620, 5120)
+# several calls of one request are late together: what counts is a request with any
+ANY = 0.5
+
+REQUESTS = Count("requests", (MetricName.REQUESTS,))
+# unique users whom the flag's percentage placed; they come from the log, and do not add up
+USERS = Count("users", ())
+# requests answered on a flag that could not be refreshed: an operator wants to know, and nothing judges it
+STALE = Count("stale", (MetricName.FLAG_STALE,))
+# requests that asked for a rerank
+ATTEMPTED = Count("attempted", (MetricName.RERANK_ELIGIBLE,))
+SLOWER = Ladder("slower", MetricName.RECOMMEND_LATENCY, LATENCY_LADDER_MS)
 
 
 class Metric(StrEnum):
-    """What a finding is about."""
+    """What a result is about: enough data, users split as asked, or a measure of the table."""
 
     REQUESTS = "requests"
     SPLIT = "split"
@@ -29,150 +43,129 @@ class Metric(StrEnum):
     COST = "cost"
     CLICKS = "clicks"
 
-    @property
-    def said(self) -> str:
-        """As people read it."""
-        return "cost per 1,000" if self is Metric.COST else self.value
+
+class Harm(Enum):
+    """Which change of a measure does harm."""
+
+    RISE = "above"
+    LOSS = "below"
 
 
 @dataclass(frozen=True, slots=True)
-class Comparison:
-    """One figure against one limit on its excess, the treated value - slope * the control value; of clicks, the loss.
+class Limit:
+    """What a treated value may be: control * (1 + relative) + absolute, and `ceiling` whatever control does.
 
-    `control` is None against a ceiling, and where control has no such figure. `span` holds every excess there can be.
+    Where a loss does harm, control may lose as much. None leaves that comparison out.
     """
 
-    figure: Metric
-    evidence: Evidence
-    treatment: float
-    control: float | None
-    slope: float
-    limit: float
-    is_ceiling: bool
-    span: tuple[float, float]
-    show: Callable[[float], str]
+    absolute: float | None = None
+    relative: float = 0.0
+    ceiling: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class _Measure[Sample]:
-    figure: Metric
+class LimitOption:
+    """The option of the command line, by its parameter's name, that sets a part of a limit."""
+
+    name: str
+    help: str
+    part: Literal["absolute", "ceiling"] = "absolute"
+
+    def value(self, limit: Limit) -> float | None:
+        """The part of the limit that it sets."""
+        return limit.absolute if self.part == "absolute" else limit.ceiling
+
+    def applied(self, limit: Limit, value: float | None) -> Limit:
+        """The limit with that part set."""
+        return replace(limit, absolute=value) if self.part == "absolute" else replace(limit, ceiling=value)
+
+
+@dataclass(frozen=True, slots=True)
+class Measure:
+    """A judged measure: what it is of an arm, the limit that is usual, and how people write it."""
+
+    metric: Metric
+    statistic: Statistic
     limit: Limit
-    take: Callable[[ArmFigures], Sample]
-    has_any: Callable[[ArmFigures], int]
-    excess: Callable[[Sample, Sample | None, float], Evidence]
-    value: Callable[[Sample], float]
-    show: Callable[[float], str]
-    top: float | None = 1.0
-    is_gain: bool = False
+    format: Format
+    harm: Harm = Harm.RISE
+    option: LimitOption | None = None
+
+    @property
+    def label(self) -> str:
+        """As people read it."""
+        return self.format.label(self.metric)
+
+    @property
+    def limit_name(self) -> str:
+        """The name of its limit in JSON, with the unit."""
+        return f"{self.metric}{self.format.suffix}"
 
 
-def compare(treatment: ArmFigures, control: ArmFigures | None, limits: Limits) -> list[Comparison]:
-    """Every comparison that the limits ask for; without control those with ceilings alone.
-
-    A control that never asks for a rerank has no fallbacks and no timeouts, and is known to have none.
-    """
-    found = []
-    for measure in _measures(limits):
-        if control is not None and measure.limit.absolute is not None:
-            # a control that nobody clicked in is not one that lost no click
-            other = control if measure.is_gain or measure.has_any(control) else None
-            found.append(_comparison(measure, treatment, other, measure.limit.absolute, is_ceiling=False))
-        if measure.limit.ceiling is not None:
-            found.append(_comparison(measure, treatment, None, measure.limit.ceiling, is_ceiling=True))
-    return found
-
-
-def _comparison(
-    measure: _Measure[Any], treatment: ArmFigures, control: ArmFigures | None, limit: float, *, is_ceiling: bool
-) -> Comparison:
-    slope = 1 - measure.limit.relative if measure.is_gain else 1 + measure.limit.relative
-    mine, theirs = measure.take(treatment), control and measure.take(control)
-    value, other = measure.value(mine), None if theirs is None else measure.value(theirs)
-    top = measure.top or 10 * max(1.0, value, limit, slope * (other or 0.0))
-    return Comparison(
-        figure=measure.figure,
-        evidence=measure.excess(mine, theirs, slope),
-        treatment=value,
-        control=other,
-        slope=slope,
-        limit=limit,
-        is_ceiling=is_ceiling,
-        span=(0.0 if control is None else -max(1.0, slope) * top, top),
-        show=measure.show,
-    )
-
-
-def _measures(limits: Limits) -> tuple[_Measure[Any], ...]:
-    return (
-        _share(Metric.ERRORS, limits.errors, lambda arm: arm.errors, _requests),
-        _share(Metric.FALLBACKS, limits.fallbacks, lambda arm: arm.fallbacks, lambda arm: arm.attempted),
-        _share(Metric.TIMEOUTS, limits.timeouts, lambda arm: arm.timeouts, lambda arm: arm.attempted),
-        _share(Metric.MALFORMED, limits.malformed, lambda arm: arm.malformed, lambda arm: arm.attempted),
-        _Measure(
-            Metric.P95,
-            limits.p95_ms,
-            _slower,
-            _requests,
-            _quantile_excess,
-            _p95_ms,
-            lambda ms: f"{ms:.0f} ms",
-            LADDER[-1],
+MEASURES = (
+    Measure(
+        Metric.ERRORS,
+        # not answered, or failed for an unknown reason
+        ShareOf(Count("errors", (MetricName.FAILURE, MetricName.UNKNOWN_FAILURE)), REQUESTS),
+        Limit(absolute=0.01, ceiling=0.05),
+        PERCENT,
+        option=LimitOption("max_extra_errors", "How many more of the treated requests may fail."),
+    ),
+    Measure(
+        Metric.FALLBACKS,
+        ShareOf(Count("fallbacks", (MetricName.FALLBACK,)), ATTEMPTED),
+        Limit(absolute=0.05, ceiling=0.30),
+        PERCENT,
+        option=LimitOption("max_extra_fallbacks", "How many more of the treated requests may fall back."),
+    ),
+    Measure(
+        Metric.TIMEOUTS,
+        ShareOf(Count("timeouts", (MetricName.TIMEOUT,), above=ANY), ATTEMPTED),
+        Limit(absolute=0.10, ceiling=0.40),
+        PERCENT,
+    ),
+    Measure(
+        Metric.MALFORMED,
+        ShareOf(Count("malformed", (MetricName.PARSE_FAILURE,), above=ANY), ATTEMPTED),
+        Limit(ceiling=0.50),
+        PERCENT,
+    ),
+    Measure(
+        Metric.P95,
+        QuantileOf(SLOWER, REQUESTS, tail=0.05),
+        Limit(absolute=1810, ceiling=3620),
+        MILLISECONDS,
+        option=LimitOption("max_extra_latency_ms", "How far the treated p95 may be above the control's."),
+    ),
+    Measure(
+        Metric.COST,
+        MeanOf(Amount("cost_micro_usd", MetricName.COST_MICRO_USD), REQUESTS),
+        Limit(ceiling=5000),
+        USD_PER_THOUSAND,
+        option=LimitOption("max_usd_per_thousand", "What a thousand treated requests may cost.", part="ceiling"),
+    ),
+    Measure(
+        Metric.CLICKS,
+        ShareOf(Count("clicked", (FeedbackMetric.CLICKED,)), Count("shown", (FeedbackMetric.SHOWN,))),
+        Limit(),
+        PERCENT,
+        Harm.LOSS,
+        LimitOption(
+            "max_lost_clicks",
+            "How many of a hundred lists may lose their click. Clicks are not judged without it; your code publishes"
+            " them.",
         ),
-        _Measure(
-            Metric.COST,
-            limits.cost_micro_usd,
-            lambda arm: Moments(arm.requests, arm.cost_micro_usd, arm.cost_micro_usd_squared),
-            _requests,
-            MeanExcess,
-            lambda sample: float(sample.mean),
-            lambda cost: f"{round(cost / 1000, 3):g} USD",
-            top=None,
-        ),
-        _Measure(
-            Metric.CLICKS,
-            limits.clicks,
-            # what is not clicked is what may rise, so that clicks are judged as the other shares are
-            lambda arm: Share(arm.shown - min(arm.clicked, arm.shown), arm.shown),
-            lambda arm: arm.shown,
-            lambda mine, theirs, slope: ShareExcess(mine, theirs, slope, offset=1 - slope),
-            lambda sample: float((sample.trials - sample.successes) / max(sample.trials, 1)),
-            _percent,
-            is_gain=True,
-        ),
-    )
+    ),
+)
 
 
-def _share(
-    figure: Metric, limit: Limit, part: Callable[[ArmFigures], int], whole: Callable[[ArmFigures], int]
-) -> _Measure[Share]:
-    return _Measure(
-        figure,
-        limit,
-        lambda arm: Share(min(part(arm), whole(arm)), whole(arm)),
-        whole,
-        ShareExcess,
-        lambda sample: float(sample.rate),
-        _percent,
-    )
+def _quantities() -> Iterator[Quantity]:
+    yield from (REQUESTS, USERS)
+    for measure in MEASURES:
+        yield from (measure.statistic.denominator, measure.statistic.numerator)
+    yield STALE
 
 
-def _requests(arm: ArmFigures) -> int:
-    return arm.requests
-
-
-def _slower(arm: ArmFigures) -> Share:
-    return Share(np.minimum(np.array(arm.slower, np.float64), arm.requests), np.full(len(LADDER), float(arm.requests)))
-
-
-def _quantile_excess(mine: Share, theirs: Share | None, slope: float) -> QuantileExcess:
-    return QuantileExcess(LADDER, P95_TAIL, mine, theirs, slope)
-
-
-def _p95_ms(sample: Share) -> float:
-    # the rung that the observed p95 does not exceed; the last one where it exceeds all
-    within = np.append(np.flatnonzero(sample.rate <= P95_TAIL), len(LADDER) - 1)
-    return float(LADDER[within[0]])
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.1f} %"
+# what is counted of an arm: each quantity once, and the numbers by which it is kept
+QUANTITIES = tuple(dict.fromkeys(_quantities()))
+COUNTS = tuple(count for quantity in QUANTITIES for count in quantity.counts)

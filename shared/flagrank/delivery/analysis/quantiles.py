@@ -1,44 +1,45 @@
-"""Evidence on quantiles, from counts that add up: how many values lie above each rung of a ladder."""
+"""Evidence about quantiles, from counts that add up: how many values lie above each rung of a ladder."""
 
 import math
 from dataclasses import dataclass
 
 import numpy as np
 
-from flagrank.delivery.analysis.eprocess import Floats, Share, ShareExcess, Values
+from flagrank.delivery.analysis.eprocess import Float64Array, Values
+from flagrank.delivery.analysis.proportions import Proportion, ProportionExcess
 
 
 @dataclass(frozen=True, slots=True)
 class QuantileExcess:
-    """The excess of a quantile, known from counts above each rung of a ladder (rungs on the last axis, rising).
+    """The excess of a quantile, from the counts above each rung of a ladder. Rungs rise along the last axis.
 
-    Each arm's quantile gets a confidence sequence of its own, which no number of rungs widens (Howard, Ramdas 2022,
-    "Sequential estimation of quantiles with applications to A/B testing"); `tail` is the share above the quantile.
-    Between rungs nothing is known: a limit counts as the rung above it to fail, and as the one below it to pass.
+    `tail` is the share above the quantile. Each arm's quantile has a confidence sequence of its own, and more rungs do
+    not widen it (Howard, Ramdas 2022, "Sequential estimation of quantiles with applications to A/B testing"). Nothing
+    is known between two rungs: to fail, a limit counts as the rung above it; to pass, as the rung below it.
     """
 
-    ladder: Floats
+    ladder: Float64Array
     tail: float
-    treatment: Share
-    control: Share | None = None
+    treatment: Proportion
+    control: Proportion | None = None
     slope: float = 1.0
 
-    def above(self, limit: Values) -> Floats:
-        """See Evidence; for many looks the limit is one number."""
-        higher = _padded(ShareExcess(self.treatment).above(self.tail))
+    def above(self, limit: Values) -> Float64Array:
+        """See Evidence. For many looks the limit is one number."""
+        higher = _padded(ProportionExcess(self.treatment).above(self.tail))
         if self.control is None:
             return higher[..., np.searchsorted(self.ladder, limit)]
-        lower = ShareExcess(self.control).below(self.tail)
+        lower = ProportionExcess(self.control).below(self.tail)
         rung = np.searchsorted(self.ladder, self.slope * self.ladder + np.asarray(limit)[..., None])
         return _either(np.minimum(higher[..., rung], lower))
 
-    def below(self, limit: Values) -> Floats:
-        """See Evidence; for many looks the limit is one number."""
-        lower = _padded(ShareExcess(self.treatment).below(self.tail))
+    def below(self, limit: Values) -> Float64Array:
+        """See Evidence. For many looks the limit is one number."""
+        lower = _padded(ProportionExcess(self.treatment).below(self.tail))
         if self.control is None:
             return lower[..., np.searchsorted(self.ladder, limit, "right") - 1]
-        higher = ShareExcess(self.control).above(self.tail)
-        # no quantile of a time is below nought: that much is known of control without any data
+        higher = ProportionExcess(self.control).above(self.tail)
+        # a time is never below zero: the control's quantile is known to be above that without any data
         floor = np.full((*higher.shape[:-1], 1), np.inf)
         reached = self.slope * np.append(0.0, self.ladder) + np.asarray(limit)[..., None]
         rung = np.searchsorted(self.ladder, reached, "right") - 1
@@ -51,11 +52,11 @@ class QuantileExcess:
         return QuantileExcess(self.ladder, self.tail, self.treatment.grown(factor), control, self.slope)
 
 
-def _padded(evidence: Floats) -> Floats:
-    # the place past the ladder, which is also the one before it: nothing is known there
+def _padded(evidence: Float64Array) -> Float64Array:
+    # one more place after the last rung, which index -1 reaches too: nothing is known there
     return np.concatenate([evidence, np.full((*evidence.shape[:-1], 1), -np.inf)], axis=-1)
 
 
-def _either(pairs: Floats) -> Floats:
-    # two sequences, either of which may be wrong: each gets half of alpha
+def _either(pairs: Float64Array) -> Float64Array:
+    # each of the two sequences may be wrong: each gets half of alpha
     return np.asarray(pairs.max(axis=-1) - math.log(2))

@@ -7,16 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from flagrank.delivery.analysis.eprocess import (
-    ABOVE_FROM,
-    Evidence,
-    MeanExcess,
-    Moments,
-    Share,
-    ShareExcess,
-    bounds,
-    split_p_value,
-)
+from flagrank.delivery.analysis.eprocess import Evidence, Loss, bounds, split_p_value
+from flagrank.delivery.analysis.means import ABOVE_FROM, MeanExcess, Moments
+from flagrank.delivery.analysis.proportions import Proportion, ProportionExcess
 from flagrank.delivery.analysis.quantiles import QuantileExcess
 
 RATES = st.sampled_from([0.0, 0.01, 0.2, 0.5, 0.97, 1.0])
@@ -28,9 +21,9 @@ CERTAIN = 30.0
 
 
 @st.composite
-def shares(draw: st.DrawFn) -> Share:
+def proportions(draw: st.DrawFn) -> Proportion:
     trials = draw(TRIALS)
-    return Share(round(trials * draw(RATES)), trials)
+    return Proportion(round(trials * draw(RATES)), trials)
 
 
 @st.composite
@@ -40,10 +33,10 @@ def moments(draw: st.DrawFn) -> Moments:
 
 
 @st.composite
-def quantiles(draw: st.DrawFn) -> Share:
+def quantiles(draw: st.DrawFn) -> Proportion:
     trials = draw(TRIALS)
     slower = sorted((draw(st.integers(0, trials)) for _ in LADDER), reverse=True)
-    return Share(np.array(slower, np.float64), np.full(len(LADDER), float(trials)))
+    return Proportion(np.array(slower, np.float64), np.full(len(LADDER), float(trials)))
 
 
 @st.composite
@@ -51,8 +44,9 @@ def evidences(draw: st.DrawFn) -> Evidence:
     slope = draw(SLOPES)
     return draw(
         st.one_of(
-            st.builds(ShareExcess, shares(), st.none() | shares(), st.just(slope)),
+            st.builds(ProportionExcess, proportions(), st.none() | proportions(), st.just(slope)),
             st.builds(MeanExcess, moments(), st.none() | moments(), st.just(slope)),
+            st.builds(Loss, st.builds(ProportionExcess, proportions(), proportions(), st.just(slope))),
             st.builds(
                 QuantileExcess, st.just(LADDER), st.just(0.05), quantiles(), st.none() | quantiles(), st.just(slope)
             ),
@@ -70,7 +64,7 @@ def test_within_the_limit_evidence_is_not_expected_to_grow(treated: float, contr
     """Over all outcomes of two arms that keep to the limit, the e-value's mean is at most one."""
     n, m, limit = 14, 9, max(treated - controls, 0.0)
     expected = sum(
-        p * q * math.exp(float(ShareExcess(Share(k, n), Share(j, m)).above(limit)))
+        p * q * math.exp(float(ProportionExcess(Proportion(k, n), Proportion(j, m)).above(limit)))
         for k, p in enumerate(chances(n, treated))
         for j, q in enumerate(chances(m, controls))
         if p * q
@@ -78,17 +72,17 @@ def test_within_the_limit_evidence_is_not_expected_to_grow(treated: float, contr
     assert expected <= 1 + 1e-9
 
 
-@given(treatment=shares(), control=shares(), slope=SLOPES, limit=st.floats(-0.4, 0.9))
-def test_the_likeliest_state_is_found(treatment: Share, control: Share, slope: float, limit: float) -> None:
+@given(treatment=proportions(), control=proportions(), slope=SLOPES, limit=st.floats(-0.4, 0.9))
+def test_the_likeliest_state_is_found(treatment: Proportion, control: Proportion, slope: float, limit: float) -> None:
     """No state on a fine grid within the limit explains the counts better than the one that the evidence is against."""
 
-    def log_likelihood(share: Share, rate: np.ndarray) -> np.ndarray:
+    def log_likelihood(share: Proportion, rate: np.ndarray) -> np.ndarray:
         with np.errstate(divide="ignore", invalid="ignore"):
             won = np.where(share.successes == 0, 0.0, share.successes * np.log(rate))
             lost = np.subtract(share.trials, share.successes)
             return won + np.where(lost == 0, 0.0, lost * np.log(1 - rate))
 
-    def log_marginal(share: Share) -> float:
+    def log_marginal(share: Proportion) -> float:
         won, lost = float(share.successes) + 0.5, float(share.trials - share.successes) + 0.5
         return math.lgamma(won) + math.lgamma(lost) - math.lgamma(won + lost) - math.log(math.pi)
 
@@ -96,7 +90,7 @@ def test_the_likeliest_state_is_found(treatment: Share, control: Share, slope: f
     treated = np.linspace(0, 1, 401)[:, None]
     states = log_likelihood(treatment, treated) + log_likelihood(control, controls)
     inside = treated <= slope * controls + limit
-    evidence = float(ShareExcess(treatment, control, slope).above(limit))
+    evidence = float(ProportionExcess(treatment, control, slope).above(limit))
     if inside.any():
         at_most = log_marginal(treatment) + log_marginal(control) - states[inside].max()
         assert evidence <= at_most + 1e-6
@@ -106,9 +100,8 @@ def test_the_likeliest_state_is_found(treatment: Share, control: Share, slope: f
 def test_a_higher_limit_is_harder_to_be_above(evidence: Evidence, limits: list[float]) -> None:
     """Evidence above, if there is any, never rises with the limit, and evidence below never falls."""
     for finer in (1.0, 100.0):
-        ordered = [limit / finer for limit in sorted(limits)]
-        above = np.array([max(float(evidence.above(limit)), 0.0) for limit in ordered])
-        below = np.array([max(float(evidence.below(limit)), 0.0) for limit in ordered])
+        ordered = np.array(sorted(limits)) / finer
+        above, below = np.maximum(evidence.above(ordered), 0.0), np.maximum(evidence.below(ordered), 0.0)
         assert (above[1:] <= above[:-1] + 1e-6).all()
         assert (below[1:] >= below[:-1] - 1e-6).all()
 
@@ -119,13 +112,25 @@ def test_nothing_is_both_above_and_below(evidence: Evidence, limit: float) -> No
     assert min(float(evidence.above(limit)), float(evidence.below(limit))) <= 1e-6
 
 
-@given(treatment=shares(), control=shares(), limit=st.floats(-1, 1))
-def test_arms_are_treated_alike(treatment: Share, control: Share, limit: float) -> None:
+@given(treatment=proportions(), control=proportions(), limit=st.floats(-1, 1))
+def test_arms_are_treated_alike(treatment: Proportion, control: Proportion, limit: float) -> None:
     """That treatment is above control by some amount is that control is below treatment by as much."""
-    forth = float(ShareExcess(treatment, control).above(limit))
-    back = float(ShareExcess(control, treatment).below(-limit))
+    forth = float(ProportionExcess(treatment, control).above(limit))
+    back = float(ProportionExcess(control, treatment).below(-limit))
     # an excess of a whole, as good as impossible, is told from an impossible one by rounding alone
     assert min(forth, CERTAIN) == pytest.approx(min(back, CERTAIN), rel=1e-6, abs=1e-6)
+
+
+@given(treatment=proportions(), control=proportions(), slope=SLOPES, limit=st.floats(-1, 1))
+def test_a_loss_is_a_rise_of_the_rest(treatment: Proportion, control: Proportion, slope: float, limit: float) -> None:
+    """That clicks are lost is that lists without a click become more, if control may lose a part of its clicks."""
+
+    def rest(arm: Proportion) -> Proportion:
+        return Proportion(arm.trials - arm.successes, arm.trials)
+
+    lost = float(Loss(ProportionExcess(treatment, control, slope)).above(limit))
+    risen = float(ProportionExcess(rest(treatment), rest(control), slope).above(limit + 1 - slope))
+    assert min(lost, CERTAIN) == pytest.approx(min(risen, CERTAIN), rel=1e-6, abs=1e-6)
 
 
 @given(evidence=evidences())
@@ -139,8 +144,13 @@ def test_bounds_hold_what_is_not_rejected(evidence: Evidence) -> None:
 
 def test_without_data_nothing_is_known() -> None:
     """No counts, no evidence, on either side of any limit."""
-    nothing, none = Share(0, 0), Moments(0, 0.0, 0.0)
-    for evidence in (ShareExcess(nothing), ShareExcess(nothing, nothing), MeanExcess(none), MeanExcess(none, none)):
+    nothing, none = Proportion(0, 0), Moments(0, 0.0, 0.0)
+    for evidence in (
+        ProportionExcess(nothing),
+        ProportionExcess(nothing, nothing),
+        MeanExcess(none),
+        MeanExcess(none, none),
+    ):
         for limit in (-0.5, 0.0, 0.5):
             assert float(evidence.above(limit)) <= 1e-9
             assert float(evidence.below(limit)) <= 1e-9
@@ -149,9 +159,9 @@ def test_without_data_nothing_is_known() -> None:
 def test_huge_counts_stay_exact_enough() -> None:
     """A billion requests an arm: equal shares are no evidence, a thousandth more is proof."""
     n = 1_000_000_000
-    same, more = Share(n // 50, n), Share(n // 50 + n // 1000, n)
-    assert float(ShareExcess(same, same).above(0.0)) < 0
-    assert 1e4 < float(ShareExcess(more, same).above(0.0)) < math.inf
+    same, more = Proportion(n // 50, n), Proportion(n // 50 + n // 1000, n)
+    assert float(ProportionExcess(same, same).above(0.0)) < 0
+    assert 1e4 < float(ProportionExcess(more, same).above(0.0)) < math.inf
 
 
 @settings(max_examples=50)
@@ -179,7 +189,7 @@ def test_a_quantile_is_bracketed_by_rungs() -> None:
     """With a tenth above 20 ms and none above 40 ms the p95 lies between the two, and the excess follows."""
     n = 10_000.0
     slow, fast = np.array([n, n / 10, 0.0, 0.0]), np.zeros(4)
-    treatment, control = Share(slow, np.full(4, n)), Share(fast, np.full(4, n))
+    treatment, control = Proportion(slow, np.full(4, n)), Proportion(fast, np.full(4, n))
     alone = QuantileExcess(LADDER, 0.05, treatment)
     assert bounds(alone, (0.0, 80.0), 3.0, 3.0) == pytest.approx((20.0, 40.0))
     both = QuantileExcess(LADDER, 0.05, treatment, control)

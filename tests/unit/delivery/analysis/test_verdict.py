@@ -1,23 +1,22 @@
 """The judge of a rollout."""
 
-import math
-from collections.abc import Callable
-from dataclasses import asdict, replace
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from flagrank.delivery.analysis.counts import LATENCY_LADDER_MS, ArmFigures
-from flagrank.delivery.analysis.limits import Limit, Limits
-from flagrank.delivery.analysis.measures import Metric
-from flagrank.delivery.analysis.verdict import Outcome, judge
+from flagrank.delivery.analysis.comparison import compare
+from flagrank.delivery.analysis.counts import ArmCounts
+from flagrank.delivery.analysis.limits import Limits
+from flagrank.delivery.analysis.measures import MEASURES, SLOWER, Limit, Metric
+from flagrank.delivery.analysis.verdict import Outcome, decide, judge
 from tests.ramps import (
     HEALTHY,
     NOTHING_TOLERATED,
     Traffic,
-    arm_figures,
+    arm_counts,
     arrivals,
     evidences,
     share_of_failed_ramps,
@@ -25,50 +24,55 @@ from tests.ramps import (
 )
 
 LIMITS = Limits(
-    errors=Limit(absolute=0.02, ceiling=0.05),
-    p95_ms=Limit(absolute=320, ceiling=640),
-    cost_micro_usd=Limit(ceiling=1000),
-    clicks=Limit(absolute=0.05),
+    {
+        Metric.ERRORS: Limit(absolute=0.02, ceiling=0.05),
+        Metric.P95: Limit(absolute=320, ceiling=640),
+        Metric.COST: Limit(ceiling=1000),
+        Metric.CLICKS: Limit(absolute=0.05),
+    }
 )
 RANK = {Outcome.PASS: 0, Outcome.INCONCLUSIVE: 1, Outcome.FAIL: 2}
 
 
-def arms(traffic: Traffic = HEALTHY, treated: int = 6000, control: int = 18_000) -> tuple[ArmFigures, ArmFigures]:
+def arms(traffic: Traffic = HEALTHY, treated: int = 6000, control: int = 18_000) -> tuple[ArmCounts, ArmCounts]:
     """An arm treated to the traffic, and a control that asks no LLM."""
     rng = np.random.default_rng(5)
-    return arm_figures(rng, traffic, treated), arm_figures(rng, Traffic(rerank=False), control)
+    return arm_counts(rng, traffic, treated), arm_counts(rng, Traffic(rerank=False), control)
 
 
-def grown(arm: ArmFigures, growth: float) -> ArmFigures:
+def changed(arm: ArmCounts, **counts: float) -> ArmCounts:
+    """The arm with other counts."""
+    return ArmCounts(**{**arm, **counts})
+
+
+def grown(arm: ArmCounts, growth: float) -> ArmCounts:
     """The same shares of more requests, up to rounding."""
-    figures = {
-        name: round(value * growth) if isinstance(value, int) else value * growth
-        for name, value in asdict(arm).items()
-        if name != "slower"
-    }
-    return ArmFigures(**figures, slower=tuple(round(slower * growth) for slower in arm.slower))
+    return ArmCounts(**{name: round(count * growth) for name, count in arm.items()})
 
 
-def failed(treatment: ArmFigures, control: ArmFigures, limits: Limits = LIMITS, percent: float = 25) -> set[Metric]:
-    return {
-        finding.figure for finding in judge(treatment, control, limits, percent).findings if finding.outcome == "fail"
-    }
+def with_limits(limits: dict[Metric, Limit]) -> Limits:
+    """The tests' limits but for these."""
+    return replace(LIMITS, by_metric={**LIMITS.by_metric, **limits})
+
+
+def failed(treatment: ArmCounts, control: ArmCounts, limits: Limits = LIMITS, percent: float = 25) -> set[Metric]:
+    return {result.metric for result in judge(treatment, control, limits, percent).results if result.outcome == "fail"}
 
 
 @st.composite
-def figures(draw: st.DrawFn) -> ArmFigures:
+def arm_of_any_counts(draw: st.DrawFn) -> ArmCounts:
     requests = draw(st.sampled_from([0, 1, 90, 400, 5000]))
     attempted = draw(st.sampled_from([0, requests // 2, requests]))
-    slower = sorted((draw(st.integers(0, requests)) for _ in LATENCY_LADDER_MS), reverse=True)
+    slower = draw(st.lists(st.integers(0, requests), min_size=len(SLOWER.rungs), max_size=len(SLOWER.rungs)))
     cost = draw(st.sampled_from([0.0, 90.0, 2000.0])) * requests
-    return ArmFigures(
+    return ArmCounts(
         requests=requests,
         users=draw(st.integers(0, requests)),
         errors=draw(st.integers(0, requests)) // 30,
         attempted=attempted,
         fallbacks=draw(st.integers(0, attempted)),
         timeouts=draw(st.integers(0, attempted)),
-        slower=tuple(slower),
+        **SLOWER.by_name(sorted(slower, reverse=True)),
         cost_micro_usd=cost,
         cost_micro_usd_squared=cost * 4000,
         shown=requests,
@@ -80,7 +84,7 @@ def test_a_healthy_step_passes() -> None:
     """With enough requests and nothing wrong every figure passes, and says so."""
     verdict = judge(*arms(), LIMITS, 25)
     assert verdict.outcome is Outcome.PASS
-    assert {finding.figure for finding in verdict.findings} == set(Metric)
+    assert {result.metric for result in verdict.results} == set(Metric)
 
 
 @pytest.mark.parametrize(
@@ -99,52 +103,52 @@ def test_a_regression_fails_by_its_own_figure(traffic: Traffic, figure: Metric) 
     treatment, control = arms(traffic)
     verdict = judge(treatment, control, LIMITS, 25)
     assert verdict.outcome is Outcome.FAIL
-    assert {finding.figure for finding in verdict.reasons} == {figure}
-    assert all(finding.sentence.startswith(figure) for finding in verdict.reasons)
+    assert {result.metric for result in verdict.reasons} == {figure}
+    assert all(result.sentence.startswith(figure) for result in verdict.reasons)
 
 
 def test_no_data_is_no_verdict() -> None:
     """Without a request there is nothing to judge: hold, with the reason."""
-    verdict = judge(ArmFigures(), ArmFigures(), LIMITS, 25)
+    verdict = judge(ArmCounts(), ArmCounts(), LIMITS, 25)
     assert verdict.outcome is Outcome.INCONCLUSIVE
-    assert "no data from treatment and control" in verdict.findings[0].sentence
+    assert "no data from treatment and control" in verdict.results[0].sentence
     assert verdict.more_requests is None
 
 
 def test_one_arm_alone_is_held() -> None:
     """Data in one arm only cannot pass, and it is said which arm is silent."""
     treatment, control = arms()
-    without_control = judge(treatment, ArmFigures(), LIMITS, 25)
-    without_treatment = judge(ArmFigures(), control, LIMITS, 25)
+    without_control = judge(treatment, ArmCounts(), LIMITS, 25)
+    without_treatment = judge(ArmCounts(), control, LIMITS, 25)
     assert without_control.outcome is without_treatment.outcome is Outcome.INCONCLUSIVE
-    assert "no data from control" in without_control.findings[0].sentence
-    assert "no data from treatment" in without_treatment.findings[0].sentence
+    assert "no data from control" in without_control.results[0].sentence
+    assert "no data from treatment" in without_treatment.results[0].sentence
 
 
 def test_a_ceiling_needs_no_control() -> None:
     """What is beyond its ceiling fails even while control is silent."""
     treatment, _ = arms(Traffic(fallbacks=0.6))
-    assert failed(treatment, ArmFigures()) == {Metric.FALLBACKS}
+    assert failed(treatment, ArmCounts()) == {Metric.FALLBACKS}
 
 
 def test_everyone_treated_is_judged_by_ceilings() -> None:
     """At 100 percent no control is missed: within the ceilings passes, beyond one fails."""
-    assert judge(arms()[0], ArmFigures(), LIMITS, 100).outcome is Outcome.PASS
-    assert failed(arms(Traffic(timeouts=0.7))[0], ArmFigures(), percent=100) == {Metric.TIMEOUTS}
+    assert judge(arms()[0], ArmCounts(), LIMITS, 100).outcome is Outcome.PASS
+    assert failed(arms(Traffic(timeouts=0.7))[0], ArmCounts(), percent=100) == {Metric.TIMEOUTS}
 
 
 def test_a_wrong_split_never_passes() -> None:
-    """A healthy step whose users are not split as asked is held, by that finding alone."""
+    """A healthy step whose users are not split as asked is held, by that result alone."""
     treatment, control = arms()
-    verdict = judge(replace(treatment, users=2300), replace(control, users=7700), LIMITS, 25)
+    verdict = judge(changed(treatment, users=2300), changed(control, users=7700), LIMITS, 25)
     assert verdict.outcome is Outcome.INCONCLUSIVE
-    assert [finding.figure for finding in verdict.reasons] == [Metric.SPLIT]
+    assert [result.metric for result in verdict.reasons] == [Metric.SPLIT]
 
 
 def test_a_fault_outranks_a_wrong_split() -> None:
     """Going back is safe whatever the split is: a fault fails all the same."""
     treatment, control = arms(Traffic(fallbacks=0.5))
-    assert judge(replace(treatment, users=2300), replace(control, users=7700), LIMITS, 25).outcome is Outcome.FAIL
+    assert judge(changed(treatment, users=2300), changed(control, users=7700), LIMITS, 25).outcome is Outcome.FAIL
 
 
 def test_a_minimum_is_awaited() -> None:
@@ -166,95 +170,85 @@ def test_a_hold_ends_when_it_says() -> None:
 
 def test_a_relative_limit_grows_with_control() -> None:
     """What is tolerated as a part of control is more where control itself is worse."""
-    limits = replace(LIMITS, errors=Limit(absolute=0.0, relative=0.5))
+    limits = with_limits({Metric.ERRORS: Limit(absolute=0.0, relative=0.5)})
     treatment, control = arms()
-    treatment = replace(treatment, errors=480)
-    assert failed(treatment, replace(control, errors=300), limits) == {Metric.ERRORS}
-    assert failed(treatment, replace(control, errors=1100), limits) == set()
+    treatment = changed(treatment, errors=480)
+    assert failed(treatment, changed(control, errors=300), limits) == {Metric.ERRORS}
+    assert failed(treatment, changed(control, errors=1100), limits) == set()
 
 
 def test_a_limit_of_nothing_is_not_compared() -> None:
-    """A figure without a limit has no finding."""
-    verdict = judge(*arms(), replace(LIMITS, clicks=Limit(), cost_micro_usd=Limit()), 25)
-    assert not {finding.figure for finding in verdict.findings} & {Metric.CLICKS, Metric.COST}
+    """A figure without a limit has no result."""
+    verdict = judge(*arms(), with_limits({Metric.CLICKS: Limit(), Metric.COST: Limit()}), 25)
+    assert not {result.metric for result in verdict.results} & {Metric.CLICKS, Metric.COST}
 
 
 def test_clicks_are_not_compared_with_nothing() -> None:
     """Where control shows nothing, nobody knows what it would have been clicked: no loss, and no pass either."""
     treatment, control = arms()
-    verdict = judge(treatment, replace(control, shown=0, clicked=0), LIMITS, 25)
+    verdict = judge(treatment, changed(control, shown=0, clicked=0), LIMITS, 25)
     assert verdict.outcome is Outcome.INCONCLUSIVE
-    assert {finding.figure for finding in verdict.reasons} == {Metric.CLICKS}
+    assert {result.metric for result in verdict.reasons} == {Metric.CLICKS}
 
 
 def test_overstated_squares_make_nobody_surer() -> None:
     """Without the squares, the largest cost times the sum stands in: a fail may become a hold, no hold a verdict."""
     treatment, control = arms(Traffic(cost_micro_usd=2000.0))
     assert failed(treatment, control) == {Metric.COST}
-    vague = replace(treatment, cost_micro_usd_squared=treatment.cost_micro_usd * 1e7)
+    vague = changed(treatment, cost_micro_usd_squared=treatment["cost_micro_usd"] * 1e7)
     assert Metric.COST not in failed(vague, control)
 
 
 @settings(deadline=None)
-@given(treatment=figures(), control=figures(), more=st.integers(1, 4000), percent=st.sampled_from([1.0, 25.0, 100.0]))
-def test_more_failures_never_help(treatment: ArmFigures, control: ArmFigures, more: int, percent: float) -> None:
-    """More treated errors, fallbacks, timeouts, slow requests or fewer clicks never make a verdict better."""
-    worse = replace(
+@given(treatment=arm_of_any_counts(), control=arm_of_any_counts(), more=st.integers(1, 4000), has_control=st.booleans())
+def test_more_failures_never_help(treatment: ArmCounts, control: ArmCounts, more: int, has_control: bool) -> None:
+    """More treated errors, fallbacks, timeouts, slow requests or fewer clicks never make any outcome better."""
+    slower = np.minimum(SLOWER.of(treatment) + more, treatment.requests)
+    worse = changed(
         treatment,
-        errors=min(treatment.errors + more, treatment.requests),
-        fallbacks=min(treatment.fallbacks + more, treatment.attempted),
-        timeouts=min(treatment.timeouts + more, treatment.attempted),
-        slower=tuple(min(slower + more, treatment.requests) for slower in treatment.slower),
-        clicked=max(treatment.clicked - more, 0),
+        errors=min(treatment["errors"] + more, treatment.requests),
+        fallbacks=min(treatment["fallbacks"] + more, treatment["attempted"]),
+        timeouts=min(treatment["timeouts"] + more, treatment["attempted"]),
+        **SLOWER.by_name(slower.tolist()),
+        clicked=max(treatment["clicked"] - more, 0),
     )
-    before, after = (judge(arm, control, LIMITS, percent).outcome for arm in (treatment, worse))
-    assert RANK[after] >= RANK[before]
+    before, after = (compare(arm, control if has_control else None, LIMITS) for arm in (treatment, worse))
+    for first, second in zip(before, after, strict=True):
+        assert RANK[decide(second, LIMITS)] >= RANK[decide(first, LIMITS)]
 
 
 @settings(deadline=None)
-@given(arm=figures())
-def test_equal_arms_never_differ(arm: ArmFigures) -> None:
+@given(arm=arm_of_any_counts())
+def test_equal_arms_never_differ(arm: ArmCounts) -> None:
     """Two arms with the same counts fail no comparison, even where nothing is tolerated."""
-    none = Limit(absolute=0.0)
-    limits = Limits(errors=none, fallbacks=none, timeouts=none, p95_ms=none, cost_micro_usd=none, clicks=none)
-    assert failed(arm, arm, limits, 50) == set()
+    limits = Limits({measure.metric: Limit(absolute=0.0) for measure in MEASURES})
+    comparisons = compare(arm, arm, limits)
+    assert len(comparisons) == len(MEASURES)
+    assert Outcome.FAIL not in {decide(comparison, limits) for comparison in comparisons}
 
 
 @settings(max_examples=50, deadline=None)
-@given(treatment=figures(), control=figures(), percent=st.floats(0, 100))
-def test_every_verdict_has_its_reasons(treatment: ArmFigures, control: ArmFigures, percent: float) -> None:
-    """Whatever the counts: a verdict, at least one finding behind it, and nothing passes beyond a limit."""
+@given(treatment=arm_of_any_counts(), control=arm_of_any_counts(), percent=st.floats(0, 100))
+def test_every_verdict_has_its_reasons(treatment: ArmCounts, control: ArmCounts, percent: float) -> None:
+    """Whatever the counts: the worst result is the verdict, it has a reason, and nothing passes beyond a limit."""
     verdict = judge(treatment, control, LIMITS, percent)
+    assert RANK[verdict.outcome] == max(RANK[result.outcome] for result in verdict.results)
     assert verdict.reasons
-    assert all(finding.sentence for finding in verdict.findings)
-    for finding in verdict.findings:
-        if finding.outcome is Outcome.PASS and finding.high is not None and finding.limit is not None:
-            assert finding.high <= finding.limit * (1 + 1e-9)
-
-
-@pytest.mark.parametrize(
-    "wrong",
-    [lambda: ArmFigures(requests=-1), lambda: ArmFigures(slower=(1, 2)), lambda: ArmFigures(cost_micro_usd=math.nan)],
-)
-def test_what_is_no_count_is_refused(wrong: Callable[[], ArmFigures]) -> None:
-    """Negative counts, a ladder of another length and NaN are mistakes of the caller."""
-    with pytest.raises(ValueError, match="not counts"):
-        wrong()
-
-
-@pytest.mark.parametrize(
-    "wrong", [lambda: Limits(false_fail=0.0), lambda: Limits(steps=0), lambda: Limits(clicks=Limit(ceiling=0.1))]
-)
-def test_what_is_no_limit_is_refused(wrong: Callable[[], Limits]) -> None:
-    """Chances beyond 0..1, no steps and a ceiling for clicks are mistakes of the caller."""
-    with pytest.raises(ValueError, match=r"chance|steps"):
-        wrong()
+    assert all(result.sentence for result in verdict.results)
+    judged = [result for result in verdict.results if result.metric not in (Metric.REQUESTS, Metric.SPLIT)]
+    has_control = percent < 100 and control.requests > 0
+    # what holds for every comparison holds for the verdict
+    comparisons = compare(treatment, control if has_control else None, LIMITS)
+    assert [result.outcome for result in judged] == [decide(comparison, LIMITS) for comparison in comparisons]
+    for result in judged:
+        if result.outcome is Outcome.PASS and result.high is not None and result.limit is not None:
+            assert result.high <= result.limit * (1 + 1e-9)
 
 
 def test_what_is_no_percentage_is_refused() -> None:
     """A split beyond 0..100 is a mistake of the caller."""
     with pytest.raises(ValueError, match="percentage"):
-        judge(ArmFigures(), ArmFigures(), LIMITS, 101)
+        judge(ArmCounts(), ArmCounts(), LIMITS, 101)
 
 
 @pytest.mark.rollout
