@@ -19,7 +19,7 @@ LATENCY_SPREAD = 0.5
 COSTS = np.array([0.0, 0.4, 1.0, 2.0, 10.0])
 COST_SHARES = np.array([0.6, 0.15, 0.1, 0.11, 0.04])
 
-# what these ramps have: nobody's answer is malformed
+# these measures are simulated; no answer is malformed
 SIMULATED = (Metric.ERRORS, Metric.FALLBACKS, Metric.TIMEOUTS, Metric.P95, Metric.COST)
 
 type Counts = npt.NDArray[np.int64]
@@ -29,7 +29,7 @@ type Minutes = Mapping[str, npt.NDArray[Any]]
 
 @dataclass(frozen=True, slots=True)
 class Traffic:
-    """What an arm is like. Without `rerank` nothing is asked of an LLM, and the baseline takes a few ms."""
+    """How an arm behaves. Without `rerank` no request asks an LLM, and the baseline takes a few ms."""
 
     errors: float = 0.001
     fallbacks: float = 0.02
@@ -46,7 +46,7 @@ NOTHING_TOLERATED = Limits(dict.fromkeys(SIMULATED, Limit(absolute=0.0)), steps=
 
 
 def simulate(rng: np.random.Generator, traffic: Traffic, requests: Counts) -> Minutes:
-    """The cumulative counts of an arm that gets so many requests in each ramp and minute; a user asks three times."""
+    """The cumulative counts of an arm with `requests` in each ramp and minute. A user asks three times."""
     kinds = rng.multinomial(requests, COST_SHARES).cumsum(axis=1)
     costs = COSTS * traffic.cost_micro_usd / (COSTS @ COST_SHARES) * traffic.rerank
     total = requests.cumsum(axis=1)
@@ -71,7 +71,7 @@ def counts_at(minutes: Minutes, ramp: int, minute: int) -> ArmCounts:
 
 
 def arm_counts(rng: np.random.Generator, traffic: Traffic, requests: int) -> ArmCounts:
-    """One arm after so many requests."""
+    """The counts of one arm after `requests`."""
     return counts_at(simulate(rng, traffic, np.array([[requests]])), 0, 0)
 
 
@@ -83,13 +83,13 @@ def arrivals(rng: np.random.Generator, percent: float, ramps: int, minutes: int)
 
 
 def evidences(treatment: Minutes, control: Minutes) -> list[Evidence]:
-    """What the judge weighs of every simulated measure, for every ramp and minute."""
+    """The judge's evidence about every simulated measure, for every ramp and minute."""
     statistics = [measure.statistic for measure in MEASURES if measure.metric in SIMULATED]
     return [statistic.evidence(treatment, control, 1.0) for statistic in statistics]
 
 
 def share_of_failed_ramps(rng: np.random.Generator, limits: Limits, ramps: int, minutes: int) -> float:
-    """Of so many ramps whose arms are equal, the share that fails at any look of any step, nothing tolerated."""
+    """The share of ramps with equal arms, 0..1, that fail at any look of any step when nothing is tolerated."""
     failed = np.zeros(ramps, bool)
     for percent in STEPS_PERCENT:
         treated, controls = arrivals(rng, percent, ramps, minutes)

@@ -1,4 +1,4 @@
-"""The one list of metric names: what the code emits, and what alarms and the dashboard may name."""
+"""The one list of metric names: what the code emits, and what the judge, alarms and the dashboard may name."""
 
 from enum import StrEnum
 from typing import Literal
@@ -9,7 +9,7 @@ GUARD_SERVICE = "guard"
 
 
 class MetricName(StrEnum):
-    """Every metric, by its CloudWatch name; dimensions are `service` and `arm`."""
+    """Every metric of a request, by its CloudWatch name. The dimensions are `service` and `arm`."""
 
     REQUESTS = "Requests"
     RECOMMEND_LATENCY = "RecommendLatency"
@@ -41,19 +41,19 @@ class MetricName(StrEnum):
 
     @property
     def unit(self) -> Literal["Milliseconds", "Count"]:
-        """CloudWatch's unit for it; what is a share of a request, or a tau, is a count as well."""
+        """CloudWatch's unit of the values. It has none for shares, correlations and micro-USD: they are counts."""
         return "Milliseconds" if self in (MetricName.RECOMMEND_LATENCY, MetricName.RERANK_LATENCY) else "Count"
 
 
 class FeedbackMetric(StrEnum):
-    """What a caller publishes of its users, with the dimensions of `MetricName`: nothing here emits them."""
+    """The metrics that callers publish about their users, with the dimensions of `MetricName`. No code emits them."""
 
     SHOWN = "Shown"
     CLICKED = "Clicked"
 
 
 class GuardMetric(StrEnum):
-    """Every metric of the guard, one of them for each event; the only dimension is `service`."""
+    """Every metric of the guard. Each event emits one of them. The only dimension is `service`."""
 
     EXPOSURE_LOWERED = "ExposureLowered"
     ALARM_IGNORED = "AlarmIgnored"

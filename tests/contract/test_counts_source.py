@@ -1,4 +1,4 @@
-"""What every CountsSource promises, of requests that the real function answered and printed."""
+"""What every CountsSource promises about requests that the real telemetry printed."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -54,7 +54,7 @@ def open_source(request: pytest.FixtureRequest) -> Iterator[OpenSource]:
 
 @pytest.fixture
 def answer(capsys: pytest.CaptureFixture[str]) -> Answer:
-    """Answers a request at a second of the story, and gives the line that was printed of it."""
+    """Answers a request at a second after BEGIN_S, and returns the line that was printed about it."""
 
     def print_one(
         second: float,
@@ -141,7 +141,7 @@ def test_every_count_of_the_table_is_counted(open_source: OpenSource) -> None:
 def test_a_request_without_an_answer_is_an_error(
     open_source: OpenSource, answer: Answer, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """It counts in its arm beside those that failed for an unknown reason, and so does who asked."""
+    """It counts in its arm beside those that failed for an unknown reason, and its user counts too."""
     answered = answer(1, 1, reason=Reason.UNKNOWN)
     failure = BaselineFailed(2, Arm.TREATMENT, Reason.SPLIT)
     Telemetry(EmfMetrics(), InMemoryFactorStore(), InMemoryFlagSource()).record_failure(failure)
@@ -152,7 +152,7 @@ def test_a_request_without_an_answer_is_an_error(
 
 
 def test_only_the_asked_time_counts(open_source: OpenSource, answer: Answer) -> None:
-    """From the first moment on, up to but not with the last; in whole minutes."""
+    """The first moment is included and the last is not, in whole minutes."""
     lines = [answer(second, second) for second in (0, 59, 60, 119, 120)]
     source = open_source(lines)
     assert source.read(BEGIN_S + 60, BEGIN_S + 120).treatment.requests == 2
@@ -160,12 +160,12 @@ def test_only_the_asked_time_counts(open_source: OpenSource, answer: Answer) -> 
 
 
 def test_no_traffic_is_zeros(open_source: OpenSource) -> None:
-    """And not a failure."""
+    """No traffic is no failure."""
     assert open_source([]).read(BEGIN_S, BEGIN_S + 60) == Arms(ArmCounts(), ArmCounts())
 
 
-def test_a_user_counts_once_and_who_is_listed_not_at_all(open_source: OpenSource, answer: Answer) -> None:
-    """The split of users is judged, and lists are no split; their requests count all the same."""
+def test_a_user_counts_once_and_a_listed_user_not_at_all(open_source: OpenSource, answer: Answer) -> None:
+    """Only the split of users is judged, and lists are no split. The requests of listed users count all the same."""
     lines = [
         *(answer(second, 1) for second in range(5)),
         answer(6, 2, assignment=Reason.ALLOW, reason=Reason.ALLOW),
@@ -179,21 +179,21 @@ def test_a_user_counts_once_and_who_is_listed_not_at_all(open_source: OpenSource
 
 @pytest.mark.parametrize("status", ["InternalError", "PartialData", "Forbidden"])
 def test_counts_that_cloudwatch_does_not_have_are_no_zeros(answer: Answer, status: str) -> None:
-    """A metric without an answer is nobody's pass: the reader hears that nobody knows."""
+    """A metric without a complete answer raises an error, and does not count as zero."""
     account = CloudWatchOfLines([answer(1, 1)], {FALLBACKS_OF_CONTROL: [status]})
     with pytest.raises(CloudError, match=status):
         CloudWatchCounts(account.cloudwatch, account.logs, "recommend").read(BEGIN_S, BEGIN_S + 60)
 
 
 def test_an_answer_may_take_several_pages(answer: Answer) -> None:
-    """Only its last page has to be complete."""
+    """Only the last page of an answer has to be complete."""
     account = CloudWatchOfLines([answer(1, 1)], {FALLBACKS_OF_CONTROL: ["PartialData", "InternalError", "Complete"]})
     arms = CloudWatchCounts(account.cloudwatch, account.logs, "recommend").read(BEGIN_S, BEGIN_S + 60)
     assert arms.treatment.requests == 1
 
 
 def test_clicks_are_what_callers_publish(open_source: OpenSource, answer: Answer) -> None:
-    """Both metrics are read by arm where they exist, with the dimensions that the function's own have."""
+    """Both metrics are read by arm if they exist, with the same dimensions as the function's own."""
     published = [
         {
             "_aws": {"Timestamp": 1000 * (BEGIN_S + 1)},

@@ -1,4 +1,4 @@
-"""Metric lines of a function's output, on their way into CloudWatch."""
+"""The metric lines of a function's output, on their way into CloudWatch."""
 
 import json
 from typing import Any
@@ -20,7 +20,7 @@ class CloudWatch:
 
 
 class NoCloudWatch:
-    """Has been taken away."""
+    """Is not reachable."""
 
     def put_metric_data(self, **_: Any) -> None:
         raise EndpointConnectionError(endpoint_url="http://127.0.0.1:1")
@@ -42,10 +42,10 @@ def put(*lines: bytes) -> list[dict[str, Any]]:
 
 
 def test_values_are_collected_by_metric_and_dimensions() -> None:
-    """However many lines there were, each arm is one datum: count, sum and extremes."""
+    """Each arm is one datum with count, sum and extremes, however many lines there were."""
     data = put(line("control", 2.0), line("treatment", [3.0, 4.0]), line("control", 2.5))
-    told = {datum["Dimensions"][0]["Value"]: datum["StatisticValues"] for datum in data}
-    assert told == {
+    statistics = {datum["Dimensions"][0]["Value"]: datum["StatisticValues"] for datum in data}
+    assert statistics == {
         "control": {"SampleCount": 2, "Sum": 4.5, "Minimum": 2.0, "Maximum": 2.5},
         "treatment": {"SampleCount": 2, "Sum": 7.0, "Minimum": 3.0, "Maximum": 4.0},
     }
@@ -54,7 +54,7 @@ def test_values_are_collected_by_metric_and_dimensions() -> None:
     }
 
 
-def test_no_call_holds_more_data_than_asked_for() -> None:
+def test_no_call_holds_more_data_than_allowed() -> None:
     """Many series are spread over several calls, and none is lost."""
     data = put(*(line(f"arm-{number}", 1.0) for number in range(2 * DATA_PER_CALL + 1)))
     assert len({datum["Dimensions"][0]["Value"] for datum in data}) == 2 * DATA_PER_CALL + 1
@@ -72,14 +72,14 @@ def test_no_call_holds_more_data_than_asked_for() -> None:
     ],
 )
 def test_a_line_that_is_no_metric_stays_a_log_line(text: bytes) -> None:
-    """Whatever a function prints, the one who reads it goes on reading."""
+    """The forwarder goes on reading, whatever a function prints."""
     forwarder = EmfForwarder(CloudWatch())
     assert not forwarder.take(text)
     forwarder.stop()
 
 
-def test_a_cloudwatch_that_is_gone_costs_the_metrics_alone() -> None:
-    """Nothing is raised where the lines are read, nor at the end."""
+def test_an_unreachable_cloudwatch_costs_only_the_metrics() -> None:
+    """Neither taking a line nor stopping raises anything."""
     forwarder = EmfForwarder(NoCloudWatch())
     assert forwarder.take(line("control", 1.0))
     forwarder.stop()

@@ -26,10 +26,10 @@ COMPOSITES = {
 WIDGETS: list[dict[str, Any]] = json.loads(RESOURCES["Dashboard"]["Properties"]["DashboardBody"]["Sub"])["widgets"]
 GRAPHS = {widget["properties"]["title"]: widget["properties"] for widget in WIDGETS if widget["type"] == "metric"}
 RUNBOOK = (ROOT / "infra/runbook.md").read_text()
-# what `flagrank rollout` has a rise bake for, and how late a minute's data may be
+# how long `flagrank rollout` lets a rise bake, and how late a minute's data may be
 BAKE_S = 300
 DATA_ARE_LATE_S = 60
-# metrics of AWS's own, which our code cannot vouch for
+# metrics that AWS emits, and not our code
 OF_AWS = {
     ("AWS/ApiGateway", "Count", ("ApiId",)),
     ("AWS/ApiGateway", "5xx", ("ApiId",)),
@@ -77,7 +77,7 @@ def named(namespace: str, name: str, dimensions: dict[str, Any]) -> Named:
 
 
 def test_every_metric_that_is_looked_at_is_emitted(capsys: pytest.CaptureFixture[str]) -> None:
-    """Alarms and dashboard name what the code prints, with the dimensions that it prints; a typo would never ring."""
+    """Alarms and dashboard name metrics and dimensions that the code prints. An alarm with a typo would never ring."""
     for arm in Arm:
         EmfMetrics().emit(arm, dict.fromkeys(MetricName, 1.0), {})
     for lowered in (True, False):
@@ -88,13 +88,13 @@ def test_every_metric_that_is_looked_at_is_emitted(capsys: pytest.CaptureFixture
 
 
 def test_every_alarm_forgives_silence() -> None:
-    """No data is no reason to roll back: AppConfig and the guard would lower what nobody uses."""
+    """Missing data is no reason to roll back: AppConfig and the guard would lower a flag that nobody uses."""
     assert {properties["TreatMissingData"] for properties in ALARMS.values()} == {"notBreaching"}
 
 
 @pytest.mark.parametrize("name", JUDGED)
 def test_an_alarm_wants_enough_requests_in_enough_periods(name: str) -> None:
-    """M of N periods, at least 20 requests or calls for a share and 200 for a p95, and no FILL."""
+    """It needs M of N periods, at least 20 requests or calls for a share and 200 for a p95, and has no FILL."""
     properties = JUDGED[name]
     assert 1 < properties["DatapointsToAlarm"] < properties["EvaluationPeriods"]
     judged, *metrics = properties["Metrics"]
@@ -113,7 +113,7 @@ def identifiers(expression: str) -> set[str]:
 
 
 def rings(name: str, **values: float) -> bool:
-    """Whether a period with these values breaches; a metric that is not given was not reported."""
+    """Whether a period with these values breaches. A metric that is not given was not reported."""
     judged, *metrics = JUDGED[name]["Metrics"]
     if {entry["Id"] for entry in metrics} - set(values):
         return False  # metric math gives no datapoint, and missing data do not breach
@@ -159,12 +159,12 @@ def threshold(name: str) -> float:
     ],
 )
 def test_an_alarm_tells_bad_from_good(name: str, bad: dict[str, float], good: dict[str, float]) -> None:
-    """It rings for the harm that it is named for, and not for few requests or for what hits control as well."""
+    """It rings for its own harm. It does not ring for few requests, or for a harm that control has as well."""
     assert (rings(name, **bad), rings(name, **good)) == (True, False)
 
 
 def test_at_100_percent_the_ceilings_watch_alone() -> None:
-    """Without a control a comparison is silent; the ceiling on the same figure rings."""
+    """A comparison is silent without a control, and the ceiling on the same metric rings."""
     assert not rings("FallbackOverControl", treated=100, fallen=90)
     assert rings("FallbackCeiling", treated=100, fallen=90)
 
@@ -179,7 +179,7 @@ def leaves(name: str) -> set[str]:
 
 
 def test_every_alarm_leads_somewhere() -> None:
-    """Each one is part of what pages, and those on the treated arm of what lowers exposure."""
+    """Each alarm is part of what pages, and each alarm on the treated arm is part of what lowers exposure."""
     paging = {name for name, entry in {**COMPOSITES, **ALARMS}.items() if "AlarmActions" in entry}
     assert set().union(*(leaves(name) if name in COMPOSITES else {name} for name in paging)) == set(ALARMS)
     assert leaves("RerankUnhealthy") == leaves("TreatmentWorse") | leaves("TreatmentOverCeiling")
@@ -190,7 +190,7 @@ def test_every_alarm_leads_somewhere() -> None:
 
 
 def test_the_guard_hears_the_composite_and_nothing_else() -> None:
-    """One incident is one event, however many figures it spoils."""
+    """One incident is one event, however many metrics it spoils."""
     guard = RESOURCES["GuardFunction"]["Properties"]
     rules = [event["Properties"] for event in guard["Events"].values() if event["Type"] == "EventBridgeRule"]
     assert [rule["Pattern"]["resources"] for rule in rules] == [[{"GetAtt": "RerankUnhealthy.Arn"}]]
@@ -198,7 +198,7 @@ def test_the_guard_hears_the_composite_and_nothing_else() -> None:
 
 
 def test_the_guard_looks_again_once_old_data_are_gone() -> None:
-    """An alarm that is still on counts against a deployment that is older than anything the alarm can still see."""
+    """An alarm that is still on counts only against a deployment older than all the data that the alarm looks at."""
     windows = [
         properties["EvaluationPeriods"] * max(entry["MetricStat"]["Period"] for entry in properties["Metrics"][1:])
         for name, properties in JUDGED.items()
@@ -208,7 +208,7 @@ def test_the_guard_looks_again_once_old_data_are_gone() -> None:
 
 
 def test_appconfig_watches_an_alarm_that_the_guard_can_blind() -> None:
-    """At most five monitors are allowed; ours sets nothing off itself, and its role reads composite alarms."""
+    """AppConfig allows five monitors. Ours triggers nothing itself, and its role reads composite alarms."""
     monitors = RESOURCES["FlagEnvironment"]["Properties"]["Monitors"]
     assert [monitor["AlarmArn"] for monitor in monitors] == [{"GetAtt": "FlagMonitor.Arn"}]
     assert children("FlagMonitor") == {"RerankUnhealthy"}
@@ -221,7 +221,7 @@ def test_appconfig_watches_an_alarm_that_the_guard_can_blind() -> None:
 
 
 def test_alarms_on_shares_ring_within_the_bake_of_a_rise() -> None:
-    """AppConfig watches for the five minutes that a rise bakes; a p95 wants more of them, and is the guard's."""
+    """AppConfig watches for the five minutes that a rise bakes. A p95 takes longer, so the guard answers it."""
     reaction_s = {
         name: JUDGED[name]["DatapointsToAlarm"] * JUDGED[name]["Metrics"][1]["MetricStat"]["Period"]
         for name in leaves("RerankUnhealthy")
@@ -233,25 +233,25 @@ def test_alarms_on_shares_ring_within_the_bake_of_a_rise() -> None:
 
 
 def test_what_appconfig_watches_never_lacks_data() -> None:
-    """It rolls back on INSUFFICIENT_DATA too: a composite has that only before its first evaluation, a metric may."""
+    """AppConfig rolls back on INSUFFICIENT_DATA too. A composite has it only before its first evaluation."""
     assert RESOURCES["FlagMonitor"]["Type"] == "AWS::CloudWatch::CompositeAlarm"
     assert "INSUFFICIENT_DATA" not in json.dumps({name: entry["AlarmRule"] for name, entry in COMPOSITES.items()})
 
 
 def test_the_guard_ends_before_its_function_does() -> None:
-    """What is left after its patience is enough for a call that AWS answers late, and for arming the monitor."""
+    """Its function's timeout leaves time after its patience for a slow call to AWS and for arming the monitor."""
     assert RESOURCES["GuardFunction"]["Properties"]["Timeout"] >= PATIENCE_S + 100
 
 
 def test_a_healthy_rerank_has_room_for_its_budget() -> None:
-    """With the defaults, a request that uses up the flag's budget is not yet too slow."""
+    """A request that uses up the default budget of the flag is not too slow for the default alarm."""
     allowed = TEMPLATE["Parameters"]["MaxExtraLatencyMs"]["Default"]
     assert FlagDocument().request_budget_ms <= allowed < TEMPLATE["Parameters"]["MaxLatencyMs"]["Default"]
 
 
 @pytest.mark.parametrize("title", GRAPHS)
 def test_a_graph_refers_to_its_own_lines(title: str) -> None:
-    """Ids are unique, and expressions use only ids of their graph; CloudWatch shows an empty graph otherwise."""
+    """Ids are unique, and expressions use only ids of their graph. Otherwise CloudWatch shows an empty graph."""
     rows = GRAPHS[title]["metrics"]
     ids = [row[-1]["id"] for row in rows]
     assert len(set(ids)) == len(ids)
@@ -261,7 +261,7 @@ def test_a_graph_refers_to_its_own_lines(title: str) -> None:
 
 @pytest.mark.parametrize("title", GRAPHS)
 def test_every_graph_shows_the_flag(title: str) -> None:
-    """The share that was treated is on each, so that a flip is where its effect is."""
+    """Each graph has the treated share, so that a flip is seen beside its effect."""
     (share,) = (row[-1] for row in GRAPHS[title]["metrics"] if row[-1]["id"] == "share")
     assert share["yAxis"] == "right"
 
@@ -277,7 +277,7 @@ def test_the_dashboard_shows_what_was_promised() -> None:
 
 
 def test_what_pages_is_in_the_runbook() -> None:
-    """Five alarms page; each has its section, with one command, on one page."""
+    """Each of the five alarms that page has its section with one command, and the runbook is one page."""
     paging = {
         name for name, entry in {**COMPOSITES, **ALARMS}.items() if entry.get("AlarmActions") == [{"Ref": "Pages"}]
     }

@@ -1,4 +1,4 @@
-"""What CloudWatch Logs does with EMF: metric lines on a function's output become metrics, here in moto."""
+"""A stand-in for CloudWatch Logs: it turns the EMF lines of a function's output into metrics, here in moto."""
 
 import threading
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ type Key = tuple[str, str, str, tuple[tuple[str, str], ...]]
 
 @dataclass(slots=True)
 class Statistics:
-    """A second's values of one metric. Not the values: moto keeps each as an object, and knows no percentile anyway."""
+    """The statistics of one metric's values in one second. moto keeps each value as an object, so it gets sums."""
 
     count: int = 0
     total: float = 0.0
@@ -41,14 +41,14 @@ class EmfForwarder:
         self._thread.start()
 
     def take(self, line: bytes) -> dict[str, Any] | None:
-        """The line as a document if it was EMF, and so is taken care of; None for any other."""
+        """The document of an EMF line, whose values are collected; None for any other line."""
         if not line.startswith(b"{") or b'"_aws"' not in line:
             return None
         try:
             document: dict[str, Any] = orjson.loads(line)
             values = _values(document)
         except (AttributeError, KeyError, TypeError, ValueError):
-            # as CloudWatch does: what cannot be read as metrics stays a log line
+            # CloudWatch does the same: a line that cannot be read as metrics stays a log line
             return None
         with self._lock:
             for key, value in values:
@@ -56,7 +56,7 @@ class EmfForwarder:
         return document
 
     def stop(self) -> None:
-        """Sends what is left."""
+        """Sends what is still collected, and ends."""
         self._stopped.set()
         self._thread.join()
 
@@ -87,17 +87,17 @@ class EmfForwarder:
                 try:
                     self._client.put_metric_data(Namespace=namespace, MetricData=data[start : start + DATA_PER_CALL])
                 except (BotoCoreError, ClientError):
-                    # the stand-in was taken away: metrics are lost, as they are when CloudWatch is
+                    # moto was stopped: the metrics are lost, as they are when CloudWatch is not reachable
                     return
 
 
 def _values(document: dict[str, Any]) -> list[tuple[Key, float]]:
-    found = []
+    values_by_key = []
     for block in document["_aws"]["CloudWatchMetrics"]:
         for names in block["Dimensions"]:
             dimensions = tuple((name, str(document[name])) for name in sorted(names))
             for metric in block["Metrics"]:
                 values = document[metric["Name"]]
                 key = (block["Namespace"], metric["Name"], metric.get("Unit", "None"), dimensions)
-                found += [(key, float(value)) for value in (values if isinstance(values, list) else [values])]
-    return found
+                values_by_key += [(key, float(value)) for value in (values if isinstance(values, list) else [values])]
+    return values_by_key

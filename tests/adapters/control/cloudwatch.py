@@ -1,7 +1,7 @@
 """CloudWatch and its Logs behind real boto3 clients, answering from EMF lines.
 
-moto knows neither trimmed counts nor a second `stats` in a query. Here boto3 checks the parameters against AWS's model,
-and what comes back is counted from the lines by the published definitions of the statistics.
+moto supports neither trimmed counts nor a second `stats` in a query. Here boto3 checks the parameters against AWS's
+model, and the answers are counted from the lines by the published definitions of the statistics.
 """
 
 import datetime as dt
@@ -25,7 +25,7 @@ TRIMMED_COUNT = re.compile(r"TC\(([0-9.]+):\)")
 class CloudWatchOfLines:
     """An account whose functions printed these EMF documents.
 
-    `statuses`: by the id of a query on the first page, the StatusCodes of an answer that has no values, page by page.
+    `statuses` are by the id of a query on the first page: its answer has no values, but these StatusCodes page by page.
     """
 
     def __init__(self, lines: Lines, statuses: Mapping[str, Sequence[str]] | None = None) -> None:
@@ -44,7 +44,7 @@ class CloudWatchOfLines:
             asked[model.name] = params
 
         def answer(model: Any, **_: Any) -> tuple[AWSResponse, dict[str, Any]]:
-            # boto3 has checked the parameters by now, and would send them next
+            # by now boto3 has checked the parameters; it would send them next
             return AWSResponse("", 200, {}, None), answers[model.name](asked[model.name])
 
         client.meta.events.register(f"provide-client-params.{service}", remember)
@@ -55,10 +55,10 @@ class CloudWatchOfLines:
         first = int(asked.get("NextToken", "0"))
         queries = asked["MetricDataQueries"]
         results = [self._series(query, asked) for query in queries[first : first + PAGE]]
-        for told, pages in self._statuses.items():
+        for query_id, pages in self._statuses.items():
             status = pages[first // PAGE : first // PAGE + 1]
-            results = [entry for entry in results if not status or entry["Id"] != told]
-            results += [{"Id": told, "Timestamps": [], "Values": [], "StatusCode": code} for code in status]
+            results = [entry for entry in results if not status or entry["Id"] != query_id]
+            results += [{"Id": query_id, "Timestamps": [], "Values": [], "StatusCode": code} for code in status]
         more = {"NextToken": str(first + PAGE)} if first + PAGE < len(queries) else {}
         return {"MetricDataResults": results, **more}
 
@@ -70,7 +70,7 @@ class CloudWatchOfLines:
             if metric["MetricName"] in line and dimensions.items() <= line.items():
                 minutes[line["_aws"]["Timestamp"] / 1000 // period_s * period_s] += line[metric["MetricName"]]
         values = {minute: _statistic(query["MetricStat"]["Stat"], found) for minute, found in minutes.items()}
-        # newest first, as CloudWatch does unless it is asked otherwise
+        # newest first, which is CloudWatch's default
         newest_first = sorted(values, reverse=True)
         return {
             "Id": query["Id"],

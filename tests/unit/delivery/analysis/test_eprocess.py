@@ -61,7 +61,7 @@ def chances(trials: int, rate: float) -> list[float]:
 
 @pytest.mark.parametrize(("treated", "controls"), [(0.1, 0.1), (0.3, 0.4), (0.02, 0.0), (0.5, 0.45)])
 def test_within_the_limit_evidence_is_not_expected_to_grow(treated: float, controls: float) -> None:
-    """Over all outcomes of two arms that keep to the limit, the e-value's mean is at most one."""
+    """The e-value's mean over all outcomes of two arms that keep to the limit is at most one."""
     n, m, limit = 14, 9, max(treated - controls, 0.0)
     expected = sum(
         p * q * math.exp(float(ProportionExcess(Proportion(k, n), Proportion(j, m)).above(limit)))
@@ -98,7 +98,7 @@ def test_the_likeliest_state_is_found(treatment: Proportion, control: Proportion
 
 @given(evidence=evidences(), limits=st.lists(st.floats(-100, 100), min_size=2, max_size=6))
 def test_a_higher_limit_is_harder_to_be_above(evidence: Evidence, limits: list[float]) -> None:
-    """Evidence above, if there is any, never rises with the limit, and evidence below never falls."""
+    """Positive evidence above never rises with the limit, and positive evidence below never falls."""
     for finer in (1.0, 100.0):
         ordered = np.array(sorted(limits)) / finer
         above, below = np.maximum(evidence.above(ordered), 0.0), np.maximum(evidence.below(ordered), 0.0)
@@ -114,16 +114,16 @@ def test_nothing_is_both_above_and_below(evidence: Evidence, limit: float) -> No
 
 @given(treatment=proportions(), control=proportions(), limit=st.floats(-1, 1))
 def test_arms_are_treated_alike(treatment: Proportion, control: Proportion, limit: float) -> None:
-    """That treatment is above control by some amount is that control is below treatment by as much."""
+    """The evidence that treatment is above control is the evidence that control is below treatment."""
     forth = float(ProportionExcess(treatment, control).above(limit))
     back = float(ProportionExcess(control, treatment).below(-limit))
-    # an excess of a whole, as good as impossible, is told from an impossible one by rounding alone
+    # rounding alone distinguishes an excess of nearly one from an impossible one
     assert min(forth, CERTAIN) == pytest.approx(min(back, CERTAIN), rel=1e-6, abs=1e-6)
 
 
 @given(treatment=proportions(), control=proportions(), slope=SLOPES, limit=st.floats(-1, 1))
 def test_a_loss_is_a_rise_of_the_rest(treatment: Proportion, control: Proportion, slope: float, limit: float) -> None:
-    """That clicks are lost is that lists without a click become more, if control may lose a part of its clicks."""
+    """The evidence that clicks are lost is the evidence that lists without a click become more."""
 
     def rest(arm: Proportion) -> Proportion:
         return Proportion(arm.trials - arm.successes, arm.trials)
@@ -135,7 +135,7 @@ def test_a_loss_is_a_rise_of_the_rest(treatment: Proportion, control: Proportion
 
 @given(evidence=evidences())
 def test_bounds_hold_what_is_not_rejected(evidence: Evidence) -> None:
-    """Just outside the bounds a limit is rejected, unless the bound is the end of all there is."""
+    """A limit just outside the bounds is rejected, unless the bound is the end of the span."""
     low, high = bounds(evidence, (-90.0, 90.0), 3.0, 3.0)
     assert low == -90 or float(evidence.above(low)) >= 3.0
     assert high == 90 or float(evidence.below(high)) >= 3.0
@@ -143,7 +143,7 @@ def test_bounds_hold_what_is_not_rejected(evidence: Evidence) -> None:
 
 
 def test_without_data_nothing_is_known() -> None:
-    """No counts, no evidence, on either side of any limit."""
+    """Without counts there is no evidence on either side of any limit."""
     nothing, none = Proportion(0, 0), Moments(0, 0.0, 0.0)
     for evidence in (
         ProportionExcess(nothing),
@@ -157,7 +157,7 @@ def test_without_data_nothing_is_known() -> None:
 
 
 def test_huge_counts_stay_exact_enough() -> None:
-    """A billion requests an arm: equal shares are no evidence, a thousandth more is proof."""
+    """With a billion requests in each arm, equal shares are no evidence, and a thousandth more is proof."""
     n = 1_000_000_000
     same, more = Proportion(n // 50, n), Proportion(n // 50 + n // 1000, n)
     assert float(ProportionExcess(same, same).above(0.0)) < 0
@@ -167,7 +167,7 @@ def test_huge_counts_stay_exact_enough() -> None:
 @settings(max_examples=50)
 @given(count=st.integers(1, 400))
 def test_equal_costs_are_no_proof(count: int) -> None:
-    """Two arms whose every request costs the same differ by nothing, and nothing is known of a few."""
+    """Two arms whose every request costs the same do not differ, and a few requests prove nothing."""
     arm = Moments(count, count * 0.1, count * 0.01)
     assert float(MeanExcess(arm, arm).above(0.0)) <= 1e-9
     if count < ABOVE_FROM:
@@ -186,7 +186,7 @@ def test_the_unit_of_cost_does_not_matter(treatment: Moments, control: Moments, 
 
 
 def test_a_quantile_is_bracketed_by_rungs() -> None:
-    """With a tenth above 20 ms and none above 40 ms the p95 lies between the two, and the excess follows."""
+    """With a tenth above 20 ms and none above 40 ms the p95 lies between the two, and so does the excess."""
     n = 10_000.0
     slow, fast = np.array([n, n / 10, 0.0, 0.0]), np.zeros(4)
     treatment, control = Proportion(slow, np.full(4, n)), Proportion(fast, np.full(4, n))
@@ -198,7 +198,7 @@ def test_a_quantile_is_bracketed_by_rungs() -> None:
 
 @pytest.mark.parametrize(("z", "p_value"), [(1.959964, 0.05), (3.290527, 0.001)])
 def test_the_split_is_judged_by_chi_square(z: float, p_value: float) -> None:
-    """So many standard deviations off, in either direction, are as likely as the tables say."""
+    """A split that is z standard deviations off, in either direction, has the p-value of the tables."""
     n, share = 40_000, 0.2
     off = z * math.sqrt(n * share * (1 - share))
     assert split_p_value(n * share + off, n * (1 - share) - off, share) == pytest.approx(p_value, rel=1e-4)
@@ -206,5 +206,5 @@ def test_the_split_is_judged_by_chi_square(z: float, p_value: float) -> None:
 
 
 def test_a_handful_of_users_is_no_split() -> None:
-    """Where fewer than five are expected chi-square does not hold, and nothing is said."""
+    """Chi-square does not hold where fewer than five are expected, so such a split is never wrong."""
     assert split_p_value(4, 0, 0.01) == 1.0

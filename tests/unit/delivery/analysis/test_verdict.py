@@ -35,7 +35,7 @@ RANK = {Outcome.PASS: 0, Outcome.INCONCLUSIVE: 1, Outcome.FAIL: 2}
 
 
 def arms(traffic: Traffic = HEALTHY, treated: int = 6000, control: int = 18_000) -> tuple[ArmCounts, ArmCounts]:
-    """An arm treated to the traffic, and a control that asks no LLM."""
+    """A treated arm with this traffic, and a control that asks no LLM."""
     rng = np.random.default_rng(5)
     return arm_counts(rng, traffic, treated), arm_counts(rng, Traffic(rerank=False), control)
 
@@ -51,7 +51,7 @@ def grown(arm: ArmCounts, growth: float) -> ArmCounts:
 
 
 def with_limits(limits: dict[Metric, Limit]) -> Limits:
-    """The tests' limits but for these."""
+    """The limits of the tests, with these in place of their own."""
     return replace(LIMITS, by_metric={**LIMITS.by_metric, **limits})
 
 
@@ -81,7 +81,7 @@ def arm_of_any_counts(draw: st.DrawFn) -> ArmCounts:
 
 
 def test_a_healthy_step_passes() -> None:
-    """With enough requests and nothing wrong every figure passes, and says so."""
+    """With enough requests and nothing wrong every metric passes."""
     verdict = judge(*arms(), LIMITS, 25)
     assert verdict.outcome is Outcome.PASS
     assert {result.metric for result in verdict.results} == set(Metric)
@@ -99,7 +99,7 @@ def test_a_healthy_step_passes() -> None:
     ],
 )
 def test_a_regression_fails_by_its_own_figure(traffic: Traffic, figure: Metric) -> None:
-    """Each fault alone fails the step, no other figure is blamed, and the sentence names it."""
+    """Each fault alone fails the step. Only its own metric fails, and the sentence names it."""
     treatment, control = arms(traffic)
     verdict = judge(treatment, control, LIMITS, 25)
     assert verdict.outcome is Outcome.FAIL
@@ -108,7 +108,7 @@ def test_a_regression_fails_by_its_own_figure(traffic: Traffic, figure: Metric) 
 
 
 def test_no_data_is_no_verdict() -> None:
-    """Without a request there is nothing to judge: hold, with the reason."""
+    """Without a request there is nothing to judge: the step is held, with the reason."""
     verdict = judge(ArmCounts(), ArmCounts(), LIMITS, 25)
     assert verdict.outcome is Outcome.INCONCLUSIVE
     assert "no data from treatment and control" in verdict.results[0].sentence
@@ -116,7 +116,7 @@ def test_no_data_is_no_verdict() -> None:
 
 
 def test_one_arm_alone_is_held() -> None:
-    """Data in one arm only cannot pass, and it is said which arm is silent."""
+    """A step with data in one arm only does not pass, and the result names the other arm."""
     treatment, control = arms()
     without_control = judge(treatment, ArmCounts(), LIMITS, 25)
     without_treatment = judge(ArmCounts(), control, LIMITS, 25)
@@ -126,19 +126,19 @@ def test_one_arm_alone_is_held() -> None:
 
 
 def test_a_ceiling_needs_no_control() -> None:
-    """What is beyond its ceiling fails even while control is silent."""
+    """A value beyond its ceiling fails even without data from control."""
     treatment, _ = arms(Traffic(fallbacks=0.6))
     assert failed(treatment, ArmCounts()) == {Metric.FALLBACKS}
 
 
 def test_everyone_treated_is_judged_by_ceilings() -> None:
-    """At 100 percent no control is missed: within the ceilings passes, beyond one fails."""
+    """At 100 percent no control is needed: a step within the ceilings passes, and one beyond a ceiling fails."""
     assert judge(arms()[0], ArmCounts(), LIMITS, 100).outcome is Outcome.PASS
     assert failed(arms(Traffic(timeouts=0.7))[0], ArmCounts(), percent=100) == {Metric.TIMEOUTS}
 
 
 def test_a_wrong_split_never_passes() -> None:
-    """A healthy step whose users are not split as asked is held, by that result alone."""
+    """A healthy step whose users are not split as asked is held, for that reason alone."""
     treatment, control = arms()
     verdict = judge(changed(treatment, users=2300), changed(control, users=7700), LIMITS, 25)
     assert verdict.outcome is Outcome.INCONCLUSIVE
@@ -146,13 +146,13 @@ def test_a_wrong_split_never_passes() -> None:
 
 
 def test_a_fault_outranks_a_wrong_split() -> None:
-    """Going back is safe whatever the split is: a fault fails all the same."""
+    """A fault fails whatever the split is, since going back is always safe."""
     treatment, control = arms(Traffic(fallbacks=0.5))
     assert judge(changed(treatment, users=2300), changed(control, users=7700), LIMITS, 25).outcome is Outcome.FAIL
 
 
 def test_a_minimum_is_awaited() -> None:
-    """However good the figures, a step passes only with its minimum in each arm, and says what is lacking."""
+    """A step passes only with its minimum in each arm, however good it is, and the result says how much is missing."""
     treatment, control = arms()
     verdict = judge(treatment, control, replace(LIMITS, min_requests=8000), 25)
     assert verdict.outcome is Outcome.INCONCLUSIVE
@@ -160,7 +160,7 @@ def test_a_minimum_is_awaited() -> None:
 
 
 def test_a_hold_ends_when_it_says() -> None:
-    """With as many more requests as it asked for, and shares as they were, the judge decides."""
+    """The judge decides after as many more requests as it asked for, if the shares stay as they were."""
     treatment, control = arms(treated=400, control=1200)
     more = judge(treatment, control, LIMITS, 25).more_requests
     assert more is not None
@@ -169,7 +169,7 @@ def test_a_hold_ends_when_it_says() -> None:
 
 
 def test_a_relative_limit_grows_with_control() -> None:
-    """What is tolerated as a part of control is more where control itself is worse."""
+    """A limit relative to control tolerates more where control itself is worse."""
     limits = with_limits({Metric.ERRORS: Limit(absolute=0.0, relative=0.5)})
     treatment, control = arms()
     treatment = changed(treatment, errors=480)
@@ -177,14 +177,14 @@ def test_a_relative_limit_grows_with_control() -> None:
     assert failed(treatment, changed(control, errors=1100), limits) == set()
 
 
-def test_a_limit_of_nothing_is_not_compared() -> None:
-    """A figure without a limit has no result."""
+def test_a_metric_without_a_limit_is_not_compared() -> None:
+    """It has no result."""
     verdict = judge(*arms(), with_limits({Metric.CLICKS: Limit(), Metric.COST: Limit()}), 25)
     assert not {result.metric for result in verdict.results} & {Metric.CLICKS, Metric.COST}
 
 
 def test_clicks_are_not_compared_with_nothing() -> None:
-    """Where control shows nothing, nobody knows what it would have been clicked: no loss, and no pass either."""
+    """If control showed no list, nobody knows what would have been clicked: clicks neither fail nor pass."""
     treatment, control = arms()
     verdict = judge(treatment, changed(control, shown=0, clicked=0), LIMITS, 25)
     assert verdict.outcome is Outcome.INCONCLUSIVE
@@ -192,7 +192,7 @@ def test_clicks_are_not_compared_with_nothing() -> None:
 
 
 def test_overstated_squares_make_nobody_surer() -> None:
-    """Without the squares, the largest cost times the sum stands in: a fail may become a hold, no hold a verdict."""
+    """A source that overstates the squares of costs can turn a fail into a hold, and never the other way round."""
     treatment, control = arms(Traffic(cost_micro_usd=2000.0))
     assert failed(treatment, control) == {Metric.COST}
     vague = changed(treatment, cost_micro_usd_squared=treatment["cost_micro_usd"] * 1e7)
@@ -202,7 +202,7 @@ def test_overstated_squares_make_nobody_surer() -> None:
 @settings(deadline=None)
 @given(treatment=arm_of_any_counts(), control=arm_of_any_counts(), more=st.integers(1, 4000), has_control=st.booleans())
 def test_more_failures_never_help(treatment: ArmCounts, control: ArmCounts, more: int, has_control: bool) -> None:
-    """More treated errors, fallbacks, timeouts, slow requests or fewer clicks never make any outcome better."""
+    """No outcome gets better by more treated errors, fallbacks, timeouts or slow requests, or by fewer clicks."""
     slower = np.minimum(SLOWER.of(treatment) + more, treatment.requests)
     worse = changed(
         treatment,
@@ -220,7 +220,7 @@ def test_more_failures_never_help(treatment: ArmCounts, control: ArmCounts, more
 @settings(deadline=None)
 @given(arm=arm_of_any_counts())
 def test_equal_arms_never_differ(arm: ArmCounts) -> None:
-    """Two arms with the same counts fail no comparison, even where nothing is tolerated."""
+    """Two arms with the same counts fail no comparison, even if nothing is tolerated."""
     limits = Limits({measure.metric: Limit(absolute=0.0) for measure in MEASURES})
     comparisons = compare(arm, arm, limits)
     assert len(comparisons) == len(MEASURES)
@@ -230,7 +230,7 @@ def test_equal_arms_never_differ(arm: ArmCounts) -> None:
 @settings(max_examples=50, deadline=None)
 @given(treatment=arm_of_any_counts(), control=arm_of_any_counts(), percent=st.floats(0, 100))
 def test_every_verdict_has_its_reasons(treatment: ArmCounts, control: ArmCounts, percent: float) -> None:
-    """Whatever the counts: the worst result is the verdict, it has a reason, and nothing passes beyond a limit."""
+    """The verdict is the worst result and has a reason, and no passed metric can be beyond its limit."""
     verdict = judge(treatment, control, LIMITS, percent)
     assert RANK[verdict.outcome] == max(RANK[result.outcome] for result in verdict.results)
     assert verdict.reasons
@@ -253,13 +253,13 @@ def test_what_is_no_percentage_is_refused() -> None:
 
 @pytest.mark.rollout
 def test_looking_every_minute_keeps_the_promise() -> None:
-    """Of 1,000 ramps of equal arms with a look each minute and nothing tolerated, no more fail than was promised."""
+    """With a look each minute and nothing tolerated, no more of 1,000 ramps of equal arms fail than was promised."""
     failed_share = share_of_failed_ramps(np.random.default_rng(11), NOTHING_TOLERATED, ramps=1000, minutes=20)
     assert failed_share <= NOTHING_TOLERATED.false_fail
 
 
 def test_a_step_at_its_limit_seldom_passes() -> None:
-    """Of 1,000 steps exactly at a limit, looked at each minute, no figure passes in more than was promised."""
+    """With a look each minute, no metric passes in more of 1,000 steps exactly at a limit than was promised."""
     rng = np.random.default_rng(12)
     treated, controls = arrivals(rng, 5, ramps=1000, minutes=30)
     for evidence in evidences(simulate(rng, HEALTHY, treated), simulate(rng, HEALTHY, controls)):
