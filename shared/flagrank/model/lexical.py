@@ -28,7 +28,13 @@ B = 0.75
 MAX_LENGTH = 1024
 LEAST_FALL = 1e-5
 
+# texts that are split at a time
 CHUNK = 1 << 16
+
+type Tokens = npt.NDArray[np.int32]
+
+NO_TOKENS: Tokens = np.empty(0, np.int32)
+NO_LENGTHS: Rows = np.empty(0, np.int64)
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,38 +86,34 @@ def build_lexical_index(texts: Sequence[str]) -> LexicalIndex:
     """The index of items' rewritten texts, by row: tokens between white space, each counted once a text."""
     numbers: dict[str, int] = defaultdict(count().__next__)
     parts = list(_token_numbers(texts, numbers))
-    tokens = np.concatenate([tokens for tokens, _ in parts]) if parts else np.empty(0, np.int32)
-    lengths = np.concatenate([lengths for _, lengths in parts]) if parts else np.empty(0, np.int64)
-    vocabulary = Vocabulary.of(numbers)
+    tokens = np.concatenate([NO_TOKENS, *(tokens for tokens, _ in parts)])
+    lengths = np.concatenate([NO_LENGTHS, *(lengths for _, lengths in parts)])
+    del parts
     # UTF-8 and Python sort words alike
-    in_order = np.fromiter(map(numbers.__getitem__, sorted(numbers)), np.int64, len(numbers))
-    rank = np.empty(len(in_order), np.int64)
-    rank[in_order] = np.arange(len(in_order))
-    items = len(texts)
+    vocabulary = Vocabulary.of(numbers)
+    word_of = np.empty(len(numbers), np.int64)
+    word_of[np.fromiter(map(numbers.__getitem__, sorted(numbers)), np.int64, len(numbers))] = np.arange(len(numbers))
 
-    held = rank[tokens] * items + np.repeat(np.arange(items), lengths)
-    del tokens, parts
-    held.sort()
-    held = held[np.concatenate([[True], held[1:] != held[:-1]])] if len(held) else held
-    words, rows = np.divmod(held, max(1, items))
-    lengths = np.minimum(np.bincount(rows, minlength=items), MAX_LENGTH)
-    rows_by_length = np.argsort(lengths, kind="stable").astype(np.int32)
+    items = len(texts)
+    counted = np.minimum(lengths, MAX_LENGTH)
+    rows_by_length = np.argsort(counted, kind="stable")
     position_of = np.empty(items, np.int64)
     position_of[rows_by_length] = np.arange(items)
-    held = words * items + position_of[rows]
-    held.sort()
+    # one number a posting, so that one sort orders them by word and then by position
+    postings = word_of[tokens] * items + np.repeat(position_of, lengths)
+    postings.sort()
 
-    found, starts = np.unique(lengths[rows_by_length], return_index=True)
-    frequencies = np.bincount(words, minlength=len(vocabulary))
+    frequencies = np.bincount(word_of[tokens], minlength=len(numbers))
+    found, starts = np.unique(counted[rows_by_length], return_index=True)
     return LexicalIndex(
         word_text=vocabulary.text,
         word_indptr=vocabulary.indptr,
         idf=_idf(frequencies, items),
-        rows_by_length=rows_by_length,
-        length_indptr=np.append(starts, items).astype(np.int64),
-        saturations=_saturation(found, float(lengths.mean()) if items else 1.0),
-        indptr=np.concatenate([[0], np.cumsum(frequencies)]).astype(np.int64),
-        positions=(held % max(1, items)).astype(np.int32),
+        rows_by_length=rows_by_length.astype(np.int32),
+        length_indptr=np.append(starts, items),
+        saturations=_saturation(found, float(counted.mean()) if items else 1.0),
+        indptr=np.concatenate([[0], np.cumsum(frequencies)]),
+        positions=(postings % max(1, items)).astype(np.int32),
     )
 
 
@@ -153,12 +155,10 @@ def broken_rules(index: LexicalIndex, items: int) -> list[str]:
     return [rule for rule, holds in ordered.items() if not holds]
 
 
-def _token_numbers(
-    texts: Sequence[str], numbers: dict[str, int]
-) -> Iterator[tuple[npt.NDArray[np.int32], npt.NDArray[np.int64]]]:
-    """The texts' tokens as numbers, and how many each text has, for so many texts at a time."""
+def _token_numbers(texts: Sequence[str], numbers: dict[str, int]) -> Iterator[tuple[Tokens, Rows]]:
+    """The texts' distinct tokens as numbers, and how many each text has, for so many texts at a time."""
     for start in range(0, len(texts), CHUNK):
-        split = [text.split() for text in texts[start : start + CHUNK]]
+        split = [set(text.split()) for text in texts[start : start + CHUNK]]
         lengths = np.fromiter(map(len, split), np.int64, len(split))
         flat = map(numbers.__getitem__, chain.from_iterable(split))
         yield np.fromiter(flat, np.int32, int(lengths.sum())), lengths
