@@ -3,6 +3,8 @@
 import os
 import sys
 
+import pytest
+
 # a container may forbid Python its compiled files, and each of the hundreds of processes that the tests start would
 # compile boto3 and FastAPI anew: twice the time
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
@@ -12,3 +14,8 @@ sys.dont_write_bytecode = False
 # cost four times the CPU time. Set before any of them is imported
 for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
     os.environ.setdefault(variable, "1")
+
+
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
+    """No workers for tests that are named by their files: to start workers takes longer than most files do."""
+    return 0 if all(".py" in argument for argument in config.args) else None
