@@ -35,9 +35,11 @@ ARRAYS = {
     "popularity.npy": ("float32", 1),
 }
 EMBEDDINGS = "item_embeddings.npy"
+ITEM_WEIGHTS = "item_weights.npy"
 NEIGHBOURS = ("neighbours.npy", "ease_weights.npy", "session_weights.npy")
 OPTIONAL_ARRAYS = {
     EMBEDDINGS: ("float32", 2),
+    ITEM_WEIGHTS: ("float16", 2),
     "neighbours.npy": ("int32", 2),
     "ease_weights.npy": ("float32", 2),
     "session_weights.npy": ("float32", 2),
@@ -152,7 +154,8 @@ def parse_manifest(data: bytes) -> Manifest:
 
 
 def decode(manifest: Manifest, read: Callable[[str], bytes | bytearray]) -> Factors:
-    """The verified factors; `read` gives a file's bytes by name. Arrays are views of those bytes, not copies.
+    """The verified factors; `read` gives a file's bytes by name. Arrays are views of those bytes, not copies, but
+    for the item weights: they are added up by the thousand, which float16 is slow at.
 
     Raises ArtifactError when a checksum, size, shape, dtype or cross-reference is not as promised.
     """
@@ -174,6 +177,7 @@ def decode(manifest: Manifest, read: Callable[[str], bytes | bytearray]) -> Fact
         lexicon=Lexicon(lexicon["synonyms"], {token: tuple(more) for token, more in lexicon["expansions"].items()}),
         fold_in=FoldIn(manifest.regularization, manifest.fold_in_confidence),
         neighbours=Neighbours(*(arrays[name] for name in NEIGHBOURS)) if NEIGHBOURS[0] in arrays else None,
+        item_weights=arrays[ITEM_WEIGHTS].astype(np.float32) if ITEM_WEIGHTS in arrays else None,
         item_embeddings=arrays.get(EMBEDDINGS),
         lexical=_lexical(arrays),
         stage2=_stage2(verified(STAGE2, manifest.files[STAGE2], read(STAGE2))) if STAGE2 in manifest.files else None,
@@ -198,6 +202,8 @@ def _arrays_of(factors: Factors) -> dict[str, npt.NDArray[Any]]:
     arrays = {name: getattr(factors, name.removesuffix(".npy")) for name in ARRAYS}
     if factors.item_embeddings is not None:
         arrays[EMBEDDINGS] = factors.item_embeddings
+    if factors.item_weights is not None:
+        arrays[ITEM_WEIGHTS] = factors.item_weights.astype(np.float16)
     if factors.neighbours is not None:
         found = (factors.neighbours.rows, factors.neighbours.ease, factors.neighbours.session)
         arrays |= dict(zip(NEIGHBOURS, found, strict=True))

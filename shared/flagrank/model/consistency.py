@@ -9,7 +9,8 @@ from flagrank.model.factors import Factors
 from flagrank.model.features import GROUPS
 
 # the groups of features that are computed from an optional part of the set
-NEIGHBOUR_GROUPS = ("ease", "session", "recency")
+NEIGHBOUR_GROUPS = ("ease",)
+ITEM_GROUPS = ("session", "recency")
 EMBEDDING_GROUPS = ("text",)
 
 
@@ -38,7 +39,7 @@ def broken_rules(factors: Factors) -> list[str]:
             and bool(((indices >= 0) & (indices < items)).all())
         ),
     }
-    neighbours, embeddings = factors.neighbours, factors.item_embeddings
+    neighbours, weights, embeddings = factors.neighbours, factors.item_weights, factors.item_embeddings
     if neighbours is not None:
         rules |= {
             "as many weights as neighbours": (
@@ -48,12 +49,19 @@ def broken_rules(factors: Factors) -> list[str]:
             "neighbours in range": bool(((neighbours.rows >= 0) & (neighbours.rows < items)).all()),
             "finite weights": all(np.isfinite(a).all() for a in (neighbours.ease, neighbours.session)),
         }
+    if weights is not None:
+        rules["one finite weight for every two items"] = weights.shape == (items, items) and bool(
+            np.isfinite(weights).all()
+        )
     if embeddings is not None:
         rules["one finite embedding an item"] = len(embeddings) == items and bool(np.isfinite(embeddings).all())
     if factors.stage2 is not None:
         read = set(factors.stage2.document.features)
         rules |= {
             "neighbours, which Stage 2 reads": neighbours is not None or not read & _features(NEIGHBOUR_GROUPS),
+            "item weights, which Stage 2 reads": (
+                neighbours is not None or weights is not None or not read & _features(ITEM_GROUPS)
+            ),
             "embeddings, which Stage 2 reads": embeddings is not None or not read & _features(EMBEDDING_GROUPS),
         }
     broken = [rule for rule, holds in rules.items() if not holds]

@@ -16,6 +16,9 @@ from flagrank.model.lexical import LexicalIndex
 from flagrank.model.stage2 import Stage2
 from flagrank.model.vocabulary import Vocabulary
 
+# so many rows of a few thousand weights add up in about a millisecond
+MAX_SEEN = 500
+
 # 18 digits always fit in int64
 _INTEGER = re.compile(r"-?[0-9]{1,18}")
 
@@ -101,8 +104,9 @@ class Factors:
     item_factors (n, d) float32; item_ids (n,) int64 or str; user_factors (u, d) float32; user_ids (u,) ascending;
     seen_indptr (u + 1,) int64 and seen_indices int32: item rows by user, oldest first; item_gram (d, d) float32,
     Y'Y over the items that training met; popularity (n,) float32, interactions per item: 0 marks a new item, whose
-    factors are guessed from its text. Optional: `lexical`, the inverted index of the texts; `neighbours` and
-    `item_embeddings` (n, e) float32, unit rows or zeros where an item has no text, which `stage2` reads.
+    factors are guessed from its text. Optional: `lexical`, the inverted index of the texts; `item_embeddings` (n, e)
+    float32, unit rows or zeros where an item has no text; `neighbours`, or in a small set `item_weights` (n, n)
+    float32, what a seen item (row) says of another (column); and `stage2`, which reads all but the index.
     """
 
     version: str
@@ -118,6 +122,7 @@ class Factors:
     lexicon: Lexicon
     fold_in: FoldIn
     neighbours: Neighbours | None = None
+    item_weights: Floats | None = None
     item_embeddings: Floats | None = None
     lexical: LexicalIndex | None = None
     stage2: Stage2 | None = None
@@ -205,6 +210,15 @@ class Factors:
     def seen(self, user_row: int) -> npt.NDArray[np.int32]:
         """Rows of the items that the user interacted with in training, oldest first."""
         return self.seen_indices[self.seen_indptr[user_row] : self.seen_indptr[user_row + 1]]
+
+    def weight_from(self, seen: Rows) -> Floats:
+        """What the item rows `seen` say of every item by `item_weights`, (n,) float32; an endless history's end counts.
+
+        The set must have them.
+        """
+        assert self.item_weights is not None
+        total: Floats = self.item_weights[seen[-MAX_SEEN:]].sum(axis=0)
+        return total
 
     def item_id(self, row: int) -> ItemId:
         """The item's id as a plain int or str."""

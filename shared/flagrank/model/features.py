@@ -4,7 +4,7 @@ import numpy as np
 import numpy.typing as npt
 
 from flagrank.model.arrays import Floats, Rows, Scores
-from flagrank.model.factors import Factors
+from flagrank.model.factors import Factors, Neighbours
 from flagrank.model.stage2 import Table, standardised
 
 # the interactions that count as recent, and those that make up the profile a text is compared with
@@ -28,8 +28,8 @@ FEATURES = tuple(name for names in GROUPS.values() for name in names)
 def feature_table(factors: Factors, seen: Rows, rows: Rows, scores: Scores, names: tuple[str, ...] = FEATURES) -> Table:
     """The features (c, names) float32 of candidates, for a user who has seen the item rows `seen`, oldest first.
 
-    `rows` (c,) are the candidates' item rows by falling Stage 1 `scores` (c,). What the set does not carry (item
-    neighbours, embeddings) is 0.
+    `rows` (c,) are the candidates' item rows by falling Stage 1 `scores` (c,). What the set does not carry
+    (item weights, embeddings) is 0: `ease` is known from `neighbours` alone.
     """
     columns: dict[str, npt.NDArray[np.floating] | float] = {
         "als": scores,
@@ -37,7 +37,7 @@ def feature_table(factors: Factors, seen: Rows, rows: Rows, scores: Scores, name
         "als_log_rank": np.log1p(np.arange(len(rows))),
         "log_popularity": np.log1p(factors.popularity[rows]),
         "log_activity": float(np.log1p(len(seen))),
-        **_neighbour_columns(factors, seen, rows),
+        **_item_columns(factors, seen, rows),
         **_category_columns(factors, seen, rows),
         **_text_columns(factors, seen, rows),
     }
@@ -47,23 +47,33 @@ def feature_table(factors: Factors, seen: Rows, rows: Rows, scores: Scores, name
     return table
 
 
-def _neighbour_columns(factors: Factors, seen: Rows, rows: Rows) -> dict[str, Floats]:
-    if factors.neighbours is None:
+def _item_columns(factors: Factors, seen: Rows, rows: Rows) -> dict[str, Floats]:
+    if factors.item_weights is not None:
+        columns = {
+            "session": factors.weight_from(seen)[rows],
+            "recent_session": factors.weight_from(seen[-RECENT:])[rows],
+        }
+    elif factors.neighbours is not None:
+        columns = _neighbour_columns(factors.neighbours, len(factors.item_ids), seen, rows)
+    else:
         return {}
+    return columns | {f"{name}_z": standardised(column) for name, column in columns.items()}
+
+
+def _neighbour_columns(neighbours: Neighbours, items: int, seen: Rows, rows: Rows) -> dict[str, Floats]:
     # one byte an item: gathering it is cheaper than intersecting each candidate's neighbours with the history
-    met = np.zeros(len(factors.item_ids), np.uint8)
+    met = np.zeros(items, np.uint8)
     met[seen] = 1
     met[seen[-RECENT:]] = 2
-    met_neighbours = met[factors.neighbours.rows[rows]]
+    met_neighbours = met[neighbours.rows[rows]]
     any_time = (met_neighbours > 0).astype(np.float32)
     lately = (met_neighbours > 1).astype(np.float32)
-    ease, session = factors.neighbours.ease[rows], factors.neighbours.session[rows]
-    columns = {
+    ease, session = neighbours.ease[rows], neighbours.session[rows]
+    return {
         "ease": np.einsum("ck,ck->c", ease, any_time),
         "session": np.einsum("ck,ck->c", session, any_time),
         "recent_session": np.einsum("ck,ck->c", session, lately),
     }
-    return columns | {f"{name}_z": standardised(column) for name, column in columns.items()}
 
 
 def _category_columns(factors: Factors, seen: Rows, rows: Rows) -> dict[str, npt.NDArray[np.float64]]:

@@ -20,7 +20,7 @@ from flagrank.model.artifacts import (
     encode,
     parse_manifest,
 )
-from flagrank.model.consistency import EMBEDDING_GROUPS, NEIGHBOUR_GROUPS
+from flagrank.model.consistency import EMBEDDING_GROUPS, ITEM_GROUPS, NEIGHBOUR_GROUPS
 from flagrank.model.factors import Factors, Neighbours
 from flagrank.model.features import FEATURES, GROUPS
 from flagrank.model.stage2 import Linear, Stage2, Stage2Document
@@ -142,7 +142,11 @@ def reading(*features: str) -> Stage2:
 
 @pytest.mark.parametrize(
     ("group", "part"),
-    [(group, "neighbours") for group in NEIGHBOUR_GROUPS] + [(group, "embeddings") for group in EMBEDDING_GROUPS],
+    [
+        *((group, "neighbours") for group in NEIGHBOUR_GROUPS),
+        *((group, "item weights") for group in ITEM_GROUPS),
+        *((group, "embeddings") for group in EMBEDDING_GROUPS),
+    ],
 )
 def test_a_model_without_what_it_reads_is_refused(group: str, part: str) -> None:
     """Its columns would be nought for everybody, and its order no order that anybody measured."""
@@ -152,19 +156,42 @@ def test_a_model_without_what_it_reads_is_refused(group: str, part: str) -> None
 
 
 def test_a_model_with_what_it_reads_is_taken() -> None:
-    """All features with neighbours and embeddings, and without them those that need neither."""
+    """All features with neighbours and embeddings, all but one group with item weights, and without them the rest."""
     rows, weights = np.zeros((50, 2), np.int32), np.zeros((50, 2), np.float32)
     whole: dict[str, Any] = {
         "neighbours": Neighbours(rows, weights, weights),
         "item_embeddings": np.eye(50, 4, dtype=np.float32),
     }
-    optional = {name for group in NEIGHBOUR_GROUPS + EMBEDDING_GROUPS for name in GROUPS[group]}
+    optional = {name for group in NEIGHBOUR_GROUPS + ITEM_GROUPS + EMBEDDING_GROUPS for name in GROUPS[group]}
     plain = [name for name in FEATURES if name not in optional]
-    for factors in (make_factors(stage2=reading(*FEATURES), **whole), make_factors(stage2=reading(*plain))):
+    weighted = [*plain, *(name for group in ITEM_GROUPS for name in GROUPS[group])]
+    for factors in (
+        make_factors(stage2=reading(*FEATURES), **whole),
+        make_factors(stage2=reading(*weighted), item_weights=np.zeros((50, 50), np.float32)),
+        make_factors(stage2=reading(*plain)),
+    ):
         read = decoded(encoded(factors))
         assert read.stage2 is not None
         assert factors.stage2 is not None
         assert read.stage2.features == factors.stage2.features
+
+
+def test_item_weights_are_published_in_halves() -> None:
+    """What float16 can hold comes back as it was, in float32, for half of the bytes."""
+    weights = np.random.default_rng(0).normal(size=(50, 50)).astype(np.float16).astype(np.float32)
+    files = encoded(make_factors(item_weights=weights))
+    read = decoded(files).item_weights
+    assert read is not None
+    assert read.dtype == np.float32
+    assert np.array_equal(read, weights)
+    assert len(files["item_weights.npy"]) < 50 * 50 * 2 + 200
+
+
+@pytest.mark.parametrize("weights", [np.zeros((50, 49)), np.full((50, 50), np.nan), np.full((50, 50), 1e30)])
+def test_item_weights_that_could_not_be_added_up_are_refused(weights: np.ndarray) -> None:
+    """A row and a column an item, and numbers that float16 can hold."""
+    with pytest.raises(ArtifactError, match="one finite weight for every two items"), np.errstate(over="ignore"):
+        decoded(encoded(make_factors(item_weights=weights.astype(np.float32))))
 
 
 def test_a_pickled_array_is_never_loaded() -> None:
