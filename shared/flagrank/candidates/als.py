@@ -43,13 +43,14 @@ def top_k(
         if eligible is not None:
             block[~eligible[start : start + len(block)]] = -np.inf
         better = np.flatnonzero(block > (scores[-1] if full else -np.inf))
-        rows, scores = _best(k, np.concatenate([rows, better + start]), np.concatenate([scores, block[better]]))
+        rows, scores = best(k, np.concatenate([rows, better + start]), np.concatenate([scores, block[better]]))
         start += len(block)
         size *= 2
     return rows, scores
 
 
-def _best(k: int, rows: Rows, scores: Floats) -> tuple[Rows, Floats]:
+def best(k: int, rows: Rows, scores: Floats) -> tuple[Rows, Floats]:
+    """The k highest of the scores (c,) of item rows (c,), with their rows, best first, ties by row."""
     if len(scores) > k:
         # all that tie with the k-th stay until the sort below has decided between them by row
         keep = scores >= np.partition(scores, -k)[-k]

@@ -1,6 +1,6 @@
 """The candidates of one request: every source is asked here, for serving, training and evaluation alike."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,15 +9,17 @@ from flagrank.candidates.als import als
 from flagrank.candidates.new import new
 from flagrank.candidates.popular import popular
 from flagrank.candidates.query import lexical, query_relevance
+from flagrank.candidates.similar import similar
 from flagrank.candidates.source import CandidateRequest, Found, Source
 from flagrank.candidates.user import User
 from flagrank.domain import Candidate
 from flagrank.model.arrays import Rows, Scores
 from flagrank.model.factors import Factors
+from flagrank.model.stage2 import SourceName
 
 # the sources of taste of which a published set may name more than ALS, each with its share of the candidates
-SOURCES: Mapping[str, Source] = {"new": new}
-QUOTAS: Mapping[str, float] = {"new": 0.1}
+SOURCES: Mapping[SourceName, Source] = {"new": new, "similar": similar}
+QUOTAS: Mapping[SourceName, float] = {"new": 0.1, "similar": 1.0}
 
 # what a query names comes first; the user's taste fills what is left, and always has a part
 QUERY_QUOTA = 0.75
@@ -50,16 +52,21 @@ class CandidateSet:
         return names
 
 
-def generate(factors: Factors, request: CandidateRequest) -> CandidateSet:
-    """What the sources find, each within its quota, and the pins that are open."""
+def generate(factors: Factors, request: CandidateRequest, sources: Sequence[SourceName] | None = None) -> CandidateSet:
+    """What the sources find, each within its quota, and the pins that are open.
+
+    Without a query ALS is joined by `sources`, by default those from which the set's Stage 2 learned.
+    """
     asked: dict[str, Found] = {}
     if request.terms:
         asked["lexical"] = lexical(factors, request, round(QUERY_QUOTA * request.count))
     taste = "popular" if request.user.vector is None else "als"
     by_taste = (popular if taste == "popular" else als)(factors, request, request.count)
     asked[taste] = _filled(by_taste, asked, request.count)
-    if not request.terms and factors.stage2 is not None:
-        for name in factors.stage2.document.sources:
+    if sources is None:
+        sources = factors.stage2.document.sources if factors.stage2 is not None else ()
+    if not request.terms:
+        for name in sources:
             asked[name] = SOURCES[name](factors, request, round(QUOTAS[name] * request.count))
     found = {name: rows for name, (rows, _) in asked.items() if len(rows)}
     rows, scores = _by_taste(factors, request.user, asked[taste], found)

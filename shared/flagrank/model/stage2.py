@@ -15,6 +15,8 @@ MAX_LEAVES = 8
 ALL_LEAVES = 2**MAX_LEAVES - 1
 
 type Vector = npt.NDArray[np.float64]
+# the sources of candidates that a set may name beside ALS
+type SourceName = Literal["new", "similar"]
 type Table = npt.NDArray[np.float32]
 
 _LOWEST_BIT = np.array([0, *((mask & -mask).bit_length() - 1 for mask in range(1, ALL_LEAVES + 1))], np.intp)
@@ -62,7 +64,7 @@ class Stage2Document(BaseModel):
 
     features: Annotated[tuple[str, ...], Field(min_length=1)]
     pool: Annotated[int, Field(ge=1, le=1000)]
-    sources: tuple[Literal["new"], ...] = ()
+    sources: tuple[SourceName, ...] = ()
     min_history: Annotated[int, Field(ge=0)] = 0
     linear: Linear | None = None
     trees: tuple[Tree, ...] = ()

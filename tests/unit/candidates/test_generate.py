@@ -14,7 +14,7 @@ from flagrank.candidates.source import CandidateRequest, Term
 from flagrank.candidates.user import resolve_user
 from flagrank.domain import UserKind
 from flagrank.model.arrays import NO_ROWS
-from flagrank.model.stage2 import Stage2Document
+from flagrank.model.stage2 import SourceName
 from tests.factories import make_factors
 
 
@@ -142,5 +142,4 @@ def test_no_source_brings_what_may_not_come(
 
 def test_the_sources_of_a_set_are_known() -> None:
     """Every source that a published Stage 2 may name exists and has a quota."""
-    allowed = get_args(get_args(Stage2Document.model_fields["sources"].annotation)[0])
-    assert set(allowed) == set(SOURCES) == set(QUOTAS)
+    assert set(get_args(SourceName.__value__)) == set(SOURCES) == set(QUOTAS)
