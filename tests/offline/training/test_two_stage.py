@@ -18,7 +18,7 @@ from flagrank.offline.evaluation.replay import baseline
 from flagrank.offline.training.boosting import BoostingParameters, boost, exported
 from flagrank.offline.training.examples import Examples, collect
 from flagrank.offline.training.linear import fit_linear
-from flagrank.offline.training.neighbours import NeighbourParameters, learn_neighbours
+from flagrank.offline.training.neighbours import NeighbourParameters, learn_item_weights, learn_neighbours
 from flagrank.offline.training.two_stage import TrainingPlan, TwoStages, first_stage, train_two_stages
 from tests.offline.datasets import QUICK, as_dataset, checkerboard, shop
 
@@ -188,16 +188,33 @@ def test_users_too_sparse_to_hold_out_from_leave_no_stage_2() -> None:
     assert train_two_stages(as_dataset([(1, 10, 1), (2, 10, 2), (2, 11, 3)]), PLAN).factors.stage2 is None
 
 
+# co-occurrence alone, as EASE has it
+EASE = NeighbourParameters(regularization=3.0, rating_weight=0.0, popularity_exponent=0.0)
+
+
+def closed_form(dataset: Dataset, items: int) -> np.ndarray:
+    """EASE, B = -P / diag(P) with a zero diagonal."""
+    shown = np.zeros((items, items))
+    shown[dataset.interactions.users, dataset.interactions.items] = 1
+    inverse = np.linalg.inv(shown.T @ shown + EASE.regularization * np.eye(items))
+    weights: np.ndarray = -inverse / np.diag(inverse)
+    np.fill_diagonal(weights, 0)
+    return weights
+
+
+def test_item_weights_are_ease() -> None:
+    """On a small catalogue every item has a weight for every other, by the closed form."""
+    dataset = checkerboard(12)
+    found = learn_item_weights(np.arange(12), dataset.interactions, EASE, timed=False)
+    assert found == pytest.approx(closed_form(dataset, 12), abs=1e-3)
+
+
 def test_with_all_neighbours_the_regression_is_ease() -> None:
-    """On the full support each column is EASE's closed form, B = -P / diag(P) with a zero diagonal."""
+    """On the full support each column is EASE's closed form."""
     dataset = checkerboard(12)
     ids = np.arange(12)
-    found = learn_neighbours(ids, dataset.interactions, NeighbourParameters(count=11, regularization=3.0))
-    shown = np.zeros((12, 12))
-    shown[dataset.interactions.users, dataset.interactions.items] = 1
-    inverse = np.linalg.inv(shown.T @ shown + 3.0 * np.eye(12))
-    expected = -inverse / np.diag(inverse)
-    np.fill_diagonal(expected, 0)
+    found = learn_neighbours(ids, dataset.interactions, replace(EASE, count=11))
+    expected = closed_form(dataset, 12)
     dense = np.zeros((12, 12))
     # items of the other colour never occur together: the full regression gives them nothing, too
     np.add.at(dense, (ids[:, None], found.rows), found.ease)

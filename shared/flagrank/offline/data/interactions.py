@@ -71,6 +71,11 @@ class Dataset:
     random_split: bool = False
     timed: bool = True
 
+    @property
+    def item_count(self) -> int:
+        """How many items there are, met or not."""
+        return len(self.items.keys() | set(np.unique(self.interactions.items).tolist()))
+
     def item(self, item_id: ItemId) -> Item:
         """The item's texts; a stand-in where the source has none."""
         return self.items.get(item_id) or Item(f"Item {item_id}", "unknown", "")

@@ -12,7 +12,7 @@ from flagrank.candidates.user import resolve_user
 from flagrank.model.arrays import NO_ROWS
 from flagrank.model.factors import Factors
 from flagrank.model.features import FEATURES, feature_table
-from flagrank.model.stage2 import Table
+from flagrank.model.stage2 import SourceName, Table
 from flagrank.offline.data.interactions import Interactions
 
 # a fold of more users teaches no more, and 200 candidates of each take 13 kB
@@ -40,8 +40,8 @@ class Examples:
         return replace(self, names=names, table=self.table[:, [self.names.index(name) for name in names]])
 
 
-def collect(factors: Factors, held_out: Interactions, pool: int) -> Examples:
-    """The `pool` best candidates by Stage 1 of each user with held-out items, with the features of serving.
+def collect(factors: Factors, held_out: Interactions, pool: int, sources: tuple[SourceName, ...] = ()) -> Examples:
+    """The candidates of each user with held-out items, ALS's `pool` best and the sources', with serving's features.
 
     New items are left out, as in serving; of more than MAX_USERS users, so many are drawn, the same at each call.
     """
@@ -55,7 +55,7 @@ def collect(factors: Factors, held_out: Interactions, pool: int) -> Examples:
         user = resolve_user(factors, user_ids[place].item(), NO_ROWS)
         if user.vector is None:
             continue
-        found = generate(factors, CandidateRequest(user, pool))
+        found = generate(factors, CandidateRequest(user, pool), sources)
         rows, scores = found.rows, found.taste
         met = factors.popularity[rows] > 0
         if not met.any():

@@ -1,4 +1,4 @@
-"""Both stages in order: ALS, item neighbours, and the model that orders ALS's candidates."""
+"""Both stages in order: ALS, item-to-item weights, and the model that orders the candidates of both."""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
@@ -9,14 +9,14 @@ from pydantic import TypeAdapter, ValidationError
 from flagrank.errors import ArtifactError
 from flagrank.model.factors import Factors
 from flagrank.model.features import FEATURES, GROUPS
-from flagrank.model.stage2 import Stage2, Stage2Document, Tree
+from flagrank.model.stage2 import SourceName, Stage2, Stage2Document, Tree
 from flagrank.offline.data.interactions import Dataset
 from flagrank.offline.data.split import folds
 from flagrank.offline.training.als import AlsParameters, Embeddings, train
 from flagrank.offline.training.boosting import BoostingParameters, boost, exported
 from flagrank.offline.training.examples import Examples, collect, joined
 from flagrank.offline.training.linear import fit_linear
-from flagrank.offline.training.neighbours import NeighbourParameters, learn_neighbours
+from flagrank.offline.training.neighbours import NeighbourParameters, learn_item_weights, learn_neighbours
 
 type Kind = Literal["none", "linear", "trees", "blend"]
 
@@ -29,13 +29,18 @@ TIMED_GROUPS = ("session", "recency")
 
 @dataclass(frozen=True, slots=True)
 class TrainingPlan:
-    """Everything that training depends on besides the data. `without` names feature groups to leave out."""
+    """Everything that training depends on besides the data.
+
+    Stage 2 orders the `pool` best candidates of ALS and what the `sources` add. `without` names feature groups to leave
+    out.
+    """
 
     als: AlsParameters = field(default_factory=AlsParameters)
     neighbours: NeighbourParameters = field(default_factory=NeighbourParameters)
     boosting: BoostingParameters = field(default_factory=BoostingParameters)
     kind: Kind = "blend"
     pool: int = 200
+    sources: tuple[SourceName, ...] = ("similar",)
     folds: int = 6
     without: tuple[str, ...] = ()
 
@@ -55,12 +60,14 @@ class TrainingPlan:
     def features(self, dataset: Dataset, embedded: bool) -> tuple[str, ...]:
         """The features that this data can fill and the plan does not leave out."""
         left_out = {*self.without, *(() if embedded else ("text",)), *(() if dataset.timed else TIMED_GROUPS)}
+        if self.neighbours.resolved(dataset.item_count) is None:
+            left_out.add("ease")
         dropped = {name for group in left_out for name in GROUPS[group]}
         return tuple(name for name in FEATURES if name not in dropped)
 
 
 # trains in seconds what the default takes a minute for, and loses a part of Stage 2's gain
-QUICK_PLAN = TrainingPlan(kind="linear", folds=2, neighbours=NeighbourParameters(count=50))
+QUICK_PLAN = TrainingPlan(kind="linear", folds=2, neighbours=NeighbourParameters(count=50), sources=())
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,19 +97,20 @@ def train_two_stages(
 
 
 def first_stage(dataset: Dataset, plan: TrainingPlan, embeddings: Embeddings | None, progress: Progress) -> Factors:
-    """ALS's factors and, if the plan has a Stage 2, the item neighbours that its features are made of."""
+    """ALS's factors and, if the plan has a Stage 2, the item-to-item weights that its features are made of."""
     name, iterations = "training ALS", plan.als.iterations
     factors = train(dataset, plan.als, lambda done: progress(name, done, iterations), embeddings)
     if plan.kind == "none":
         return factors
-    items = len(factors.item_ids)
-    neighbours = learn_neighbours(
-        factors.item_ids,
-        dataset.interactions.latest(),
-        plan.neighbours,
-        timed=dataset.timed,
-        progress=lambda done: progress("finding neighbours", done, items),
-    )
+    ids, interactions, items = factors.item_ids, dataset.interactions.latest(), len(factors.item_ids)
+    if plan.neighbours.resolved(items) is None:
+        weights = learn_item_weights(ids, interactions, plan.neighbours, timed=dataset.timed)
+        return replace(factors, item_weights=weights)
+
+    def tell(done: int) -> None:
+        progress("finding neighbours", done, items)
+
+    neighbours = learn_neighbours(ids, interactions, plan.neighbours, timed=dataset.timed, progress=tell)
     return replace(factors, neighbours=neighbours)
 
 
@@ -112,10 +120,12 @@ def fold_examples(
     """For each fold, what Stage 1, trained on its rest, would have shown, and what the user chose."""
     name = "collecting examples"
     progress(name, 0, plan.folds)
+    # a fold that lost some items must not be small where the whole is large
+    neighbours = replace(plan.neighbours, count=plan.neighbours.resolved(dataset.item_count))
     for number, fold in enumerate(folds(dataset, plan.folds, plan.als.seed), 1):
         assert fold.held_out is not None
-        its_plan = replace(plan, als=replace(plan.als, seed=plan.als.seed + number))
-        yield collect(first_stage(fold, its_plan, embeddings, _silent), fold.held_out, plan.pool)
+        its_plan = replace(plan, als=replace(plan.als, seed=plan.als.seed + number), neighbours=neighbours)
+        yield collect(first_stage(fold, its_plan, embeddings, _silent), fold.held_out, plan.pool, plan.sources)
         progress(name, number, plan.folds)
 
 
@@ -128,8 +138,16 @@ def fit(found: Examples, plan: TrainingPlan, progress: Progress) -> Stage2:
         booster = boost(found, plan.boosting, plan.als.seed, lambda done: progress("growing trees", done, rounds))
         trees = exported(booster)
     fewest = int(found.histories.repeat(found.sizes)[found.labels > 0].min())
-    document = Stage2Document(features=found.names, pool=plan.pool, min_history=fewest, linear=linear, trees=trees)
-    return Stage2(document)
+    return Stage2(
+        Stage2Document(
+            features=found.names,
+            pool=plan.pool,
+            sources=plan.sources,
+            min_history=fewest,
+            linear=linear,
+            trees=trees,
+        )
+    )
 
 
 def _silent(*_: object) -> None:
