@@ -1,6 +1,6 @@
 """Training examples for Stage 2: what serving would have shown, and what the user went on to choose."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -40,10 +40,13 @@ class Examples:
         return replace(self, names=names, table=self.table[:, [self.names.index(name) for name in names]])
 
 
-def collect(factors: Factors, held_out: Interactions, pool: int, sources: tuple[SourceName, ...] = ()) -> Examples:
+def collect(
+    factors: Factors, held_out: Interactions, pool: int, sources: Sequence[SourceName] | None = None
+) -> Examples:
     """The candidates of each user with held-out items, ALS's `pool` best and the sources', with serving's features.
 
-    New items are left out, as in serving; of more than MAX_USERS users, so many are drawn, the same at each call.
+    The sources are by default those of the set's own Stage 2. New items are left out, as in serving; of more than
+    MAX_USERS users, so many are drawn, the same at each call.
     """
     by_user = np.argsort(held_out.users, kind="stable")
     user_ids, starts = np.unique(held_out.users[by_user], return_index=True)
