@@ -25,9 +25,9 @@ def most_similar(factors: Factors, seen: Rows, k: int, masked: Rows, eligible: M
     set with neither finds nothing.
     """
     rows, scores = _weighed(factors, seen)
-    keep = (scores > 0) & ~np.isin(rows, masked)
-    if eligible is not None:
-        keep &= eligible[rows]
+    is_open = np.ones(len(factors.item_ids), bool) if eligible is None else eligible.copy()
+    is_open[masked] = False
+    keep = (scores > 0) & is_open[rows]
     return best(k, rows[keep], scores[keep]) if k > 0 else NOTHING
 
 

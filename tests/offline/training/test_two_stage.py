@@ -5,6 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from flagrank.candidates.generate import generate
+from flagrank.candidates.source import CandidateRequest
 from flagrank.candidates.user import resolve_user
 from flagrank.domain import RecommendRequest
 from flagrank.errors import ArtifactError
@@ -68,7 +70,10 @@ def test_training_and_serving_see_the_same_features(dataset: Dataset, monkeypatc
     for user_id, start, end in zip(user_ids, ends - found.sizes, ends, strict=True):
         baseline(factors).recommend(RecommendRequest(user_id, 10))
         assert np.array_equal(served[-1], found.table[start:end])
-    assert found.sizes.min() < factors.stage2.pool
+    users = (resolve_user(factors, user_id, NO_ROWS) for user_id in user_ids)
+    candidates = [generate(factors, CandidateRequest(user, factors.stage2.pool)).rows for user in users]
+    assert any(factors.is_new[rows].any() for rows in candidates)
+    assert found.sizes.tolist() == [int((~factors.is_new[rows]).sum()) for rows in candidates]
 
 
 def test_a_fold_of_many_users_is_sampled(dataset: Dataset, trained: TwoStages, monkeypatch: pytest.MonkeyPatch) -> None:
