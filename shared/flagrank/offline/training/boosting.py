@@ -1,4 +1,8 @@
-"""LambdaMART by LightGBM (Burges 2010, "From RankNet to LambdaRank to LambdaMART"), exported as Stage 2's trees."""
+"""Gradient-boosted trees by LightGBM, fitted to whole lists, exported as Stage 2's trees.
+
+The loss is XE-NDCG (Bruch 2021, "An Alternative Cross Entropy Loss for Learning-to-Rank"), a convex bound of NDCG: a
+round costs a sort of each list, where LambdaMART compares pairs (infra/decisions/0031).
+"""
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -17,7 +21,6 @@ class BoostingParameters:
     num_leaves: int = MAX_LEAVES
     min_data_in_leaf: int = 1000
     learning_rate: float = 0.05
-    lambdarank_truncation_level: int = 100
     rounds: int = 150
 
 
@@ -28,7 +31,7 @@ def boost(
     settings: dict[str, Any] = asdict(parameters)
     rounds = settings.pop("rounds")
     settings |= {
-        "objective": "lambdarank",
+        "objective": "rank_xendcg",
         "seed": seed,
         "deterministic": True,
         "force_col_wise": True,
