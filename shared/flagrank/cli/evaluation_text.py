@@ -29,6 +29,9 @@ def parts(document: Mapping[str, Any]) -> Iterator[Part]:
     if found := document.get("new_items"):
         told = ", ".join(f"{source} {recall:.3f}" for source, recall in found["recall@10"].items())
         yield f"new items, Recall@10 among those hidden, {found['splits']} splits: {told}"
+    if found := document.get("random_split"):
+        told = ", ".join(f"{stage} {found[stage]['ndcg@10']:.3f}" for stage in ("stage1", "stage2"))
+        yield f"random {found['held_out']:.0%} of all held out, mean of {found['seeds']} seeds: NDCG@10 {told}"
     for space, rows in document.get("diversity", {}).items():
         shown = {f"{row['mmr_lambda']:g}": _without(row, "mmr_lambda") for row in rows}
         yield _table(f"What diversity of {space} costs, by MMR's lambda", shown)

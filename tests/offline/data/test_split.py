@@ -5,7 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flagrank.offline.data.interactions import Dataset, Interactions
-from flagrank.offline.data.split import held_out_last
+from flagrank.offline.data.split import held_out_last, split_at_random
+from tests.offline.datasets import checkerboard
 
 PER_USER = 2
 
@@ -66,3 +67,20 @@ def test_a_repeated_pair_counts_once_in_its_latest_row(rows: list[Row]) -> None:
     found = zip(latest.timestamps.tolist(), latest.values.tolist(), strict=True)
     assert dict(zip(pairs(latest), found, strict=True)) == expected
     assert (np.diff(latest.timestamps) >= 0).all()
+
+
+def test_a_share_of_all_interactions_is_held_out_at_random() -> None:
+    """So many to the row, none in both parts, others for another seed."""
+    board = checkerboard(20)
+    one, other = (split_at_random(board, 0.25, seed) for seed in (1, 2))
+    assert one.held_out is not None
+    assert other.held_out is not None
+    total = len(board.interactions.latest())
+    assert len(one.held_out) == round(0.25 * total)
+    kept, held = (
+        {*zip(part.users.tolist(), part.items.tolist(), strict=True)} for part in (one.interactions, one.held_out)
+    )
+    assert not kept & held
+    assert len(kept | held) == total
+    assert one.random_split
+    assert one.held_out.items.tolist() != other.held_out.items.tolist()

@@ -30,6 +30,15 @@ def held_out_at_random(dataset: Dataset, seed: int, per_user: int = HELD_OUT_PER
     return _held_out(dataset, interactions, drawn, per_user)
 
 
+def split_at_random(dataset: Dataset, share: float, seed: int) -> Dataset:
+    """The dataset with a `share` of all its interactions held out, whosever they are; some users may lose them all."""
+    interactions = dataset.interactions.latest()
+    held = np.zeros(len(interactions), bool)
+    held[np.random.default_rng(seed).permutation(len(interactions))[: round(share * len(interactions))]] = True
+    kept, held_out = interactions.select(~held), interactions.select(held)
+    return replace(dataset, interactions=kept, held_out=held_out, random_split=True)
+
+
 def folds(dataset: Dataset, count: int, seed: int) -> Iterator[Dataset]:
     """`count` ways to hold out a part of the dataset's training interactions, as its own test set was held out.
 

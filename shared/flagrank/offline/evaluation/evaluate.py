@@ -13,6 +13,7 @@ from flagrank.offline.evaluation.gate_effect import gate_effect, observe
 from flagrank.offline.evaluation.llm_effect import FLAG, llm_effect
 from flagrank.offline.evaluation.llm_simulators import EmbeddingJudge, Judge, judge
 from flagrank.offline.evaluation.query_ranking import QueryRequest, make_requests, query_effect
+from flagrank.offline.evaluation.random_split import random_split
 from flagrank.offline.evaluation.stage_report import Trained, prepare, report
 from flagrank.offline.training.item_embeddings import embed_items, embedder
 from flagrank.offline.training.two_stage import Progress, TrainingPlan
@@ -39,6 +40,8 @@ def evaluate(
         "new_items": lambda: new_item_recall(trained.dataset, plan.als, embeddings),
         "diversity": lambda: diversity_price(trained),
     }
+    if dataset.random_split:
+        steps["random_split"] = lambda: random_split(trained.dataset, plan, embeddings, progress)
     if dataset.name == SYNTHETIC:
         requests = make_requests(trained.dataset, trained.factors)
         steps["queries"] = lambda: {

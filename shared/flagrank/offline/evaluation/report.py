@@ -16,7 +16,7 @@ th, td { padding: .25rem .75rem; text-align: right; border-bottom: 1px solid #d5
 th:first-child, td:first-child { text-align: left }
 figure { margin: 1.5rem 0 } figcaption { color: #52616f } svg { max-width: 100%; height: auto }
 """
-TABLES = ("oracle", "beyond_accuracy", "new_items", "queries")
+TABLES = ("oracle", "beyond_accuracy", "new_items", "random_split", "queries")
 COLOURS = {"popularity": "#9aa5b1", "stage1": "#2f6fb5", "stage2": "#c2571a"}
 
 
