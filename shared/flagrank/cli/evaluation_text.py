@@ -32,6 +32,16 @@ def parts(document: Mapping[str, Any]) -> Iterator[Part]:
     if found := document.get("random_split"):
         told = ", ".join(f"{stage} {found[stage]['ndcg@10']:.3f}" for stage in ("stage1", "stage2"))
         yield f"random {found['held_out']:.0%} of all held out, mean of {found['seeds']} seeds: NDCG@10 {told}"
+    yield from _on_requests(document)
+
+
+def interval(change: Mapping[str, Any]) -> str:
+    """A mean and its 95 % confidence interval."""
+    low, high = change["ci95"]
+    return f"{change['mean']:+.4f} [{low:+.4f}, {high:+.4f}]"
+
+
+def _on_requests(document: Mapping[str, Any]) -> Iterator[Part]:
     for space, rows in document.get("diversity", {}).items():
         shown = {f"{row['mmr_lambda']:g}": _without(row, "mmr_lambda") for row in rows}
         yield _table(f"What diversity of {space} costs, by MMR's lambda", shown)
@@ -44,12 +54,6 @@ def parts(document: Mapping[str, Any]) -> Iterator[Part]:
         kept = "no gain to keep" if effect["gain_kept"] is None else f"{effect['gain_kept']:.0%} of the gain kept"
         at = f"sparse below {effect['gate_sparse_below']}, flat below {effect['gate_flat_below']:g}"
         yield f"gate, judged by {name} ({at}): {effect['calls_saved']:.0%} of the calls saved, {kept}"
-
-
-def interval(change: Mapping[str, Any]) -> str:
-    """A mean and its 95 % confidence interval."""
-    low, high = change["ci95"]
-    return f"{change['mean']:+.4f} [{low:+.4f}, {high:+.4f}]"
 
 
 def _quality(document: Mapping[str, Any]) -> Iterator[Part]:
