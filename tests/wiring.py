@@ -38,9 +38,8 @@ def items_of(prompt: Prompt) -> list[dict[str, Any]]:
 
 
 def completion_of(scores: list[int], stop_reason: str = "end_turn") -> Completion:
-    """A clean answer with these relevances by index."""
-    entries = [{"i": index, "relevance": score, "allowed": True} for index, score in enumerate(scores)]
-    return Completion(orjson.dumps({"items": entries}).decode(), stop_reason, 100, 50)
+    """A clean answer with these relevances by index, in the compact form."""
+    return Completion(orjson.dumps({"scores": scores}).decode(), stop_reason, 100, 50)
 
 
 def by_item_number(prompt: Prompt) -> Completion:

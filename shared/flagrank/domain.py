@@ -131,6 +131,7 @@ class Usage:
     retries: int = 0
     timeouts: int = 0
     throttled: int = 0
+    rejected: int = 0
     parse_failures: int = 0
     input_tokens: int = 0
     output_tokens: int = 0

@@ -25,6 +25,7 @@ class MetricName(StrEnum):
     CACHE_HIT = "CacheHit"
     CACHE_MISS = "CacheMiss"
     LLM_CALLS = "LLMCalls"
+    LLM_REJECTED = "LLMRejected"
     INPUT_TOKENS = "InputTokens"
     OUTPUT_TOKENS = "OutputTokens"
     COST_MICRO_USD = "CostMicroUSD"

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from flagrank.flags.document import FlagDocument
 from flagrank.model.arrays import Floats
@@ -89,11 +89,15 @@ class ScoreCache(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """One listwise micro-batch, ready to send. `size` is the number of items that it asks about."""
+    """One listwise micro-batch, ready to send. `size` is the number of items that it asks about.
+
+    `schema` is the answer's JSON Schema, an object.
+    """
 
     system: str
     user: str
     size: int
+    schema: Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,11 +12,12 @@ from botocore.validate import validate_parameters
 from flagrank.adapters.bedrock_llm import MAX_CLIENTS, BedrockLLM, translated
 from flagrank.errors import LLMRejected, LLMThrottled, LLMUnavailable, RerankError, RerankTimeout, UnknownRerankError
 from flagrank.ports import Prompt
-from flagrank.rerank.prompting import ANSWER_SCHEMA
+from flagrank.rerank.answers import VERBOSE
+from flagrank.rerank.model_forms import STEPS_DOWN
 from tests.adapters.loopback import Answer, Call, Loopback, client, converse_answer
 
-PROMPT = Prompt(system="judge", user="these items", size=2)
-OUTPUTS = ("json_schema", "tool_use")
+PROMPT = Prompt(system="judge", user="these items", size=2, schema=VERBOSE.schema)
+MODEL = "eu.amazon.nova-lite-v1:0"
 LATENCIES = ("standard", "optimized")
 TIERS = ("default", "priority", "flex")
 
@@ -43,15 +44,15 @@ def enums_out_of_range(shape: Any, value: Any) -> list[str]:
     return [value] if getattr(shape, "enum", None) and value not in shape.enum else []
 
 
-@pytest.mark.parametrize("output", OUTPUTS)
+@pytest.mark.parametrize("output", STEPS_DOWN)
 @pytest.mark.parametrize("latency", LATENCIES)
 @pytest.mark.parametrize("tier", TIERS)
 def test_every_request_that_can_be_configured_fits_the_service_model(
     converse: Any, output: Any, latency: Any, tier: Any
 ) -> None:
     """Names, types, required members and enums are those of the Converse API."""
-    llm = BedrockLLM(no_client, structured_output=output, latency=latency, service_tier=tier)
-    request = llm.request(PROMPT, "eu.amazon.nova-lite-v1:0", 200)
+    llm = BedrockLLM(no_client, latency=latency, service_tier=tier)
+    request = llm.request(PROMPT, MODEL, 200, output)
     validate_parameters(request, converse.input_shape)
     assert enums_out_of_range(converse.input_shape, request) == []
 
@@ -59,35 +60,36 @@ def test_every_request_that_can_be_configured_fits_the_service_model(
 def test_a_value_outside_an_enum_would_be_noticed(converse: Any) -> None:
     """The check above is able to fail."""
     llm = BedrockLLM(no_client, service_tier="express")  # type: ignore[arg-type]
-    assert enums_out_of_range(converse.input_shape, llm.request(PROMPT, "m", 200)) == ["express"]
+    assert enums_out_of_range(converse.input_shape, llm.request(PROMPT, "m", 200, "plain")) == ["express"]
 
 
 def test_the_native_path_sends_the_static_schema_as_text() -> None:
     """`schema` is a string in the service model, and the same one for every request."""
-    request = BedrockLLM(no_client).request(PROMPT, "m", 200)
+    request = BedrockLLM(no_client).request(PROMPT, "m", 200, "json_schema")
     schema = request["outputConfig"]["textFormat"]["structure"]["jsonSchema"]["schema"]
-    assert orjson.loads(schema) == ANSWER_SCHEMA
+    assert orjson.loads(schema) == VERBOSE.schema
     assert "toolConfig" not in request
 
 
 def test_the_tool_path_forces_the_one_tool_with_the_same_schema() -> None:
     """The model has no choice but to answer through it."""
-    request = BedrockLLM(no_client, structured_output="tool_use").request(PROMPT, "m", 200)
+    request = BedrockLLM(no_client).request(PROMPT, "m", 200, "tool_use")
     spec = request["toolConfig"]["tools"][0]["toolSpec"]
-    assert spec["inputSchema"]["json"] == ANSWER_SCHEMA
+    assert spec["inputSchema"]["json"] == VERBOSE.schema
     assert request["toolConfig"]["toolChoice"] == {"tool": {"name": spec["name"]}}
     assert "outputConfig" not in request
 
 
 def test_tiers_are_sent_only_when_asked_for() -> None:
     """A model that knows neither optimised latency nor tiers is not sent the members."""
-    request = BedrockLLM(no_client).request(PROMPT, "m", 200)
+    request = BedrockLLM(no_client).request(PROMPT, "m", 200, "plain")
     assert request.keys().isdisjoint({"performanceConfig", "serviceTier"})
 
 
 def test_output_is_capped_and_unsampled() -> None:
     """An unset cap reserves many times the quota; scores are not to be sampled."""
-    assert BedrockLLM(no_client).request(PROMPT, "m", 200)["inferenceConfig"] == {"maxTokens": 200, "temperature": 0.0}
+    request = BedrockLLM(no_client).request(PROMPT, "m", 200, "plain")
+    assert request["inferenceConfig"] == {"maxTokens": 200, "temperature": 0.0}
 
 
 def error_of(code: str, status: int) -> ClientError:

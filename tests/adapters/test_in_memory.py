@@ -30,6 +30,6 @@ def test_a_broken_cache_fails_every_call() -> None:
 def test_a_scripted_llm_keeps_what_it_was_asked() -> None:
     """Tests can look at the prompts that were sent."""
     llm = ScriptedLLM(lambda prompt: Completion("{}", "end_turn", 1, 1))
-    prompt = Prompt("system", "user", 1)
+    prompt = Prompt("system", "user", 1, schema={})
     llm.complete(prompt, model_id="m", max_output_tokens=1, timeout_ms=1)
     assert llm.prompts == [prompt]

@@ -12,7 +12,7 @@ from flagrank.errors import LLMRejected, LLMThrottled, LLMUnavailable, RerankErr
 from flagrank.ports import Completion, LLMClient, Prompt
 from tests.adapters.loopback import Answer, Call, Loopback, client, converse_answer, failure
 
-PROMPT = Prompt(system="judge", user="these items", size=2)
+PROMPT = Prompt(system="judge", user="these items", size=2, schema={})
 ANSWER = {"items": [{"i": 0, "relevance": 80, "allowed": True}, {"i": 1, "relevance": 5, "allowed": True}]}
 TIMEOUT_MS = 400
 

@@ -1,5 +1,6 @@
 """The Bedrock stand-in, asked by the real adapter with the real prompt."""
 
+from dataclasses import replace
 from typing import Any
 
 import boto3
@@ -9,16 +10,17 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from flagrank.adapters.bedrock_llm import BedrockLLM
-from flagrank.errors import CutOffAnswer, LLMThrottled, RerankError, RerankTimeout
+from flagrank.errors import CutOffAnswer, LLMRejected, LLMThrottled, RerankError, RerankTimeout
 from flagrank.local.bedrock import LLMBehaviour, create_app
 from flagrank.offline.evaluation.llm_simulators import judge
+from flagrank.rerank.answers import COMPACT
 from flagrank.rerank.parsing import parse_answer
 from flagrank.rerank.prompting import build_prompt
 from tests.local.conftest import Serve
 
 FLAWLESS = LLMBehaviour(latency_ms=0, ms_per_token=0, malformed=0)
 TEXTS = ["cadmo wireless headset audio calls", "esker steel pan kitchen soup", "juno wireless mouse office work"]
-PROMPT = build_prompt("wireless headset work calls", TEXTS)
+PROMPT = build_prompt("wireless headset work calls", TEXTS, COMPACT)
 
 
 def client(url: str, timeout_ms: int = 2000) -> Any:
@@ -33,7 +35,7 @@ def llm(url: str, **options: Any) -> BedrockLLM:
 
 def ask(model: BedrockLLM, timeout_ms: int = 2000) -> dict[int, int]:
     completion = model.complete(PROMPT, model_id="m", max_output_tokens=200, timeout_ms=timeout_ms)
-    return parse_answer(completion, PROMPT.size)
+    return parse_answer(completion, PROMPT.size, COMPACT)
 
 
 @pytest.mark.parametrize("structured_output", ["json_schema", "tool_use"])
@@ -86,3 +88,19 @@ def test_it_refuses_what_the_service_would_refuse(serve: Serve) -> None:
 def test_its_behaviour_can_be_read(serve: Serve) -> None:
     """What is in force is no secret."""
     assert httpx.get(serve(create_app(FLAWLESS)) + "/_behaviour").json()["latency_ms"] == 0
+
+
+def test_a_model_that_refuses_a_schema_is_asked_with_less_and_remembered(serve: Serve) -> None:
+    """One refused call is repeated one step down; later calls begin there."""
+    url = serve(create_app(replace(FLAWLESS, refuses=("outputConfig",))))
+    model = llm(url, structured_output="json_schema")
+    assert ask(model)[0] > 0
+    assert ask(model)[0] > 0
+    assert httpx.get(url + "/_statistics").json() == {"calls": 2, "malformed": 0, "refused": 1}
+
+
+def test_a_model_that_refuses_everything_is_rejected(serve: Serve) -> None:
+    """What is invalid for another reason stays a rejection under its own name."""
+    url = serve(create_app(replace(FLAWLESS, refuses=("messages",))))
+    with pytest.raises(LLMRejected):
+        ask(llm(url))

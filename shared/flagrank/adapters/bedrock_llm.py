@@ -1,10 +1,12 @@
 """The LLM over Bedrock's Converse API.
 
-Structured output either natively (`outputConfig.textFormat`) or, for models without it, by a forced tool call. See
+A model is held to the answer's schema natively (`outputConfig.textFormat`), by a forced tool call, or by its
+instructions alone, as its family can (`rerank/model_forms.py`). See
 https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_Converse.html.
 """
 
 import json
+import logging
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -28,11 +30,13 @@ from flagrank.errors import (
     UnknownRerankError,
 )
 from flagrank.ports import Completion, Prompt
-from flagrank.rerank.prompting import ANSWER_SCHEMA
+from flagrank.rerank.model_forms import Constraint, family_of, step_down
+from flagrank.rerank.prompting import estimate_tokens
 
 ANSWER_NAME = "relevance"
-ANSWER_JSON_SCHEMA = json.dumps(ANSWER_SCHEMA)
 MAX_CLIENTS = 4
+
+logger = logging.getLogger(__name__)
 
 ERRORS: Mapping[str, type[RerankError]] = {
     "AccessDeniedException": LLMRejected,
@@ -49,13 +53,17 @@ ERRORS: Mapping[str, type[RerankError]] = {
 
 
 class BedrockLLM:
-    """Converse calls with one static answer schema. `client_for` makes a client for a timeout in ms."""
+    """Converse calls. `client_for` makes a client for a timeout in ms.
+
+    `structured_output` is what every model is held by; None: as its family can. A model that refuses is asked again
+    with one step less, which is remembered for as long as this environment lives.
+    """
 
     def __init__(
         self,
         client_for: Callable[[int], Any],
         *,
-        structured_output: Literal["json_schema", "tool_use"] = "json_schema",
+        structured_output: Constraint | None = None,
         latency: Literal["standard", "optimized"] = "standard",
         service_tier: Literal["default", "priority", "flex"] = "default",
     ) -> None:
@@ -63,14 +71,28 @@ class BedrockLLM:
         self._structured_output = structured_output
         self._latency = latency
         self._service_tier = service_tier
+        self._constraints: dict[str, Constraint] = {}
         self._clients: dict[int, Any] = {}
         self._lock = threading.Lock()
 
     def complete(self, prompt: Prompt, *, model_id: str, max_output_tokens: int, timeout_ms: int) -> Completion:
-        """One Converse call, given up after `timeout_ms`; raises the leaves of RerankError that name its failure."""
-        request = self.request(prompt, model_id, max_output_tokens)
+        """One Converse call, given up after `timeout_ms`; raises the leaves of RerankError that name its failure.
+
+        A call that is refused as invalid is made once more with one step less (see the class).
+        """
+        constraint = self._constraint(model_id)
+        client = self._client(timeout_ms)
         with translated():
-            answer = self._client(timeout_ms).converse(**request)
+            try:
+                answer = client.converse(**self.request(prompt, model_id, max_output_tokens, constraint))
+            except client.exceptions.ValidationException:
+                lower = step_down(constraint)
+                if lower is None:
+                    raise
+                answer = client.converse(**self.request(prompt, model_id, max_output_tokens, lower))
+                # only what was taken is remembered: the request may be invalid for another reason
+                self._constraints[model_id] = lower
+                logger.warning("%s refuses %s; asking it by %s from now on", model_id, constraint, lower)
             usage = answer["usage"]
             return Completion(
                 text=_text(answer["output"]["message"]["content"]),
@@ -79,25 +101,29 @@ class BedrockLLM:
                 output_tokens=usage["outputTokens"],
             )
 
-    def request(self, prompt: Prompt, model_id: str, max_output_tokens: int) -> dict[str, Any]:
+    def request(self, prompt: Prompt, model_id: str, max_output_tokens: int, constraint: Constraint) -> dict[str, Any]:
         """The Converse parameters for a prompt."""
         request: dict[str, Any] = {
             "modelId": model_id,
-            "system": [{"text": prompt.system}],
+            "system": _system(prompt, model_id),
             "messages": [{"role": "user", "content": [{"text": prompt.user}]}],
             "inferenceConfig": {"maxTokens": max_output_tokens, "temperature": 0.0},
         }
-        if self._structured_output == "json_schema":
-            schema = {"name": ANSWER_NAME, "schema": ANSWER_JSON_SCHEMA}
+        if constraint == "json_schema":
+            schema = {"name": ANSWER_NAME, "schema": json.dumps(prompt.schema)}
             request["outputConfig"] = {"textFormat": {"type": "json_schema", "structure": {"jsonSchema": schema}}}
-        else:
-            tool = {"name": ANSWER_NAME, "inputSchema": {"json": ANSWER_SCHEMA}}
+        elif constraint == "tool_use":
+            tool = {"name": ANSWER_NAME, "inputSchema": {"json": dict(prompt.schema)}}
             request["toolConfig"] = {"tools": [{"toolSpec": tool}], "toolChoice": {"tool": {"name": ANSWER_NAME}}}
         if self._latency != "standard":
             request["performanceConfig"] = {"latency": self._latency}
         if self._service_tier != "default":
             request["serviceTier"] = {"type": self._service_tier}
         return request
+
+    def _constraint(self, model_id: str) -> Constraint:
+        remembered = self._constraints.get(model_id)
+        return remembered or self._structured_output or family_of(model_id).constraint
 
     def _client(self, timeout_ms: int) -> Any:
         # the timeout belongs to the client, so a flag that changes it needs another one; few are ever in use
@@ -107,6 +133,14 @@ class BedrockLLM:
                     self._clients.pop(next(iter(self._clients)))
                 self._clients[timeout_ms] = self._client_for(timeout_ms)
             return self._clients[timeout_ms]
+
+
+def _system(prompt: Prompt, model_id: str) -> list[dict[str, Any]]:
+    system: list[dict[str, Any]] = [{"text": prompt.system}]
+    shortest = family_of(model_id).cache_from_tokens
+    if shortest is not None and estimate_tokens(prompt.system) >= shortest:
+        system.append({"cachePoint": {"type": "default"}})
+    return system
 
 
 @contextmanager

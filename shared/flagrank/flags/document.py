@@ -25,7 +25,8 @@ class FlagDocument(BaseModel):
 
     `alpha` is the baseline's weight: 1 leaves the baseline as it is. Requests with a query take `alpha_query` where it
     is given. Budgets in ms, `max_input_tokens` per request, `daily_usd_cap` in USD per UTC day over all environments.
-    With `gate` the LLM is asked only where it is likely to help (`rerank/gate.py`).
+    `answer` is the form in which a chat model answers (`rerank/answers.py`). With `gate` the LLM is asked only where it
+    is likely to help (`rerank/gate.py`).
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, populate_by_name=True, title="Flagrank flag")
@@ -46,6 +47,7 @@ class FlagDocument(BaseModel):
     call_budget_ms: Annotated[int, Field(ge=10, le=20_000)] = 1000
     max_input_tokens: Annotated[int, Field(ge=200, le=200_000)] = 12_000
     daily_usd_cap: Annotated[float, Field(ge=0)] = 20.0
+    answer: Literal["verbose", "compact"] = "compact"
     gate: bool = False
     gate_sparse_below: Annotated[int, Field(ge=0, le=1000)] = 10
     gate_flat_below: Annotated[float, Field(ge=0, le=1)] = 0.0

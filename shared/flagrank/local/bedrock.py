@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 import math
 import random
+import re
 from collections import Counter
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -19,7 +20,7 @@ from starlette.routing import Route
 
 from flagrank.local.bedrock_embedding import answer
 from flagrank.local.rest_json import ServiceError, error_response, json_response
-from flagrank.offline.evaluation.llm_simulators import judge
+from flagrank.offline.evaluation.llm_simulators import answer_of, judge
 
 CHARS_PER_TOKEN = 4
 HANG_S = 60.0
@@ -33,7 +34,8 @@ MEMBERS = frozenset(
 class LLMBehaviour:
     """How it behaves: `latency_ms` + `ms_per_token` * tokens, spread by `noise`; the faults are shares, 0..1.
 
-    It says that it took `billed` times the tokens that it took.
+    It says that it took `billed` times the tokens that it took. `refuses` names members of a request that the model
+    does not know, as Nova does not know `outputConfig`: a ValidationException.
     """
 
     latency_ms: float = 12.0
@@ -43,6 +45,7 @@ class LLMBehaviour:
     throttled: float = 0.0
     hang: float = 0.0
     cut_off: float = 0.0
+    refuses: tuple[str, ...] = ()
     billed: float = 1.0
     seed: int = 1
 
@@ -96,7 +99,7 @@ async def _converse(stage: Stage, body: dict[str, Any]) -> Response:
     throttled, hangs, cut, malformed = (dice.random() < share for share in _shares(behaviour))
     spread = math.exp(dice.gauss(0, behaviour.noise))
     kind = dice.randrange(len(MALFORMED))
-    _check(body)
+    _check(stage, body)
     stage.statistics["calls"] += 1
     if throttled:
         raise _throttled(stage)
@@ -107,15 +110,16 @@ async def _converse(stage: Stage, body: dict[str, Any]) -> Response:
             await asyncio.sleep(HANG_S)
         raise ServiceError("ModelTimeoutException", 408, "The model did not answer in time.")
     prompt = body["messages"][-1]["content"][0]["text"]
+    system = "".join(block.get("text", "") for block in body.get("system", []))
     entries = judge(prompt)
-    text = orjson.dumps({"items": entries}).decode() if entries is not None else "I see no items to judge."
+    judged = answer_of(entries, system)
+    text = orjson.dumps(judged).decode() if entries is not None else "I see no items to judge."
     stop_reason = "end_turn"
     if cut:
         text, stop_reason = text[: len(text) // 2], "max_tokens"
     elif malformed:
         text = MALFORMED[kind](text)
     stage.statistics["malformed"] += malformed
-    system = "".join(block["text"] for block in body.get("system", []))
     input_tokens = math.ceil((len(prompt) + len(system)) / CHARS_PER_TOKEN)
     output_tokens = math.ceil(len(text) / CHARS_PER_TOKEN)
     latency_ms = (behaviour.latency_ms + behaviour.ms_per_token * (input_tokens + output_tokens)) * spread
@@ -123,7 +127,7 @@ async def _converse(stage: Stage, body: dict[str, Any]) -> Response:
     block: dict[str, Any] = {"text": text}
     if "toolConfig" in body and not malformed and not cut:
         name = body["toolConfig"]["toolChoice"]["tool"]["name"]
-        block = {"toolUse": {"toolUseId": "tool-1", "name": name, "input": {"items": entries or []}}}
+        block = {"toolUse": {"toolUseId": "tool-1", "name": name, "input": judged}}
         stop_reason = "tool_use"
     return json_response(
         {
@@ -155,7 +159,11 @@ def _shares(behaviour: LLMBehaviour) -> tuple[float, float, float, float]:
     return behaviour.throttled, behaviour.hang, behaviour.cut_off, behaviour.malformed
 
 
-def _check(body: dict[str, Any]) -> None:
+def _check(stage: Stage, body: dict[str, Any]) -> None:
+    for member in stage.behaviour.refuses:
+        if member in body:
+            stage.statistics["refused"] += 1
+            raise ServiceError("ValidationException", 400, f"This model doesn't support the {member} field.")
     unknown = body.keys() - MEMBERS
     if unknown:
         raise ServiceError("ValidationException", 400, f"unknown members: {', '.join(sorted(unknown))}")
@@ -164,7 +172,7 @@ def _check(body: dict[str, Any]) -> None:
 
 
 def _broken(text: str) -> str:
-    return text.replace('"relevance"', "relevance", 1).removesuffix("}")
+    return text.replace('"', "", 1).rstrip("]}")
 
 
 def _prose(text: str) -> str:
@@ -172,11 +180,11 @@ def _prose(text: str) -> str:
 
 
 def _out_of_range(text: str) -> str:
-    return text.replace('"relevance":', '"relevance":101')
+    return re.sub(r"(?<=[:\[,])\d+(?=[,\]])", "1010", text)
 
 
 def _wrong_types(text: str) -> str:
-    return text.replace('"allowed":true', '"allowed":"yes"')
+    return re.sub(r"(?<=[:\[,])\d+(?=[,\]])", '"many"', text)
 
 
 def _empty(_: str) -> str:

@@ -10,6 +10,7 @@ from flagrank.domain import Usage
 from flagrank.errors import (
     BudgetExhausted,
     CutOffAnswer,
+    LLMRejected,
     LLMThrottled,
     LowCoverage,
     MalformedAnswer,
@@ -20,6 +21,7 @@ from flagrank.errors import (
 from flagrank.flags.document import FlagDocument
 from flagrank.ports import Completion, LLMClient, Prompt
 from flagrank.rerank import prompting
+from flagrank.rerank.answers import FORMS, AnswerForm
 from flagrank.rerank.judge import Judgement
 from flagrank.rerank.parsing import parse_answer
 from flagrank.rerank.pricing import Price, cost_micro_usd
@@ -53,7 +55,7 @@ class ListwiseJudge:
 
     def version(self, flag: FlagDocument) -> str:
         """See Judge."""
-        return prompting.PROMPT_VERSION
+        return FORMS[flag.answer].version
 
     def judge(self, texts: Mapping[int, str], intent: str, flag: FlagDocument, deadline: Deadline) -> Judgement:
         """See Judge. A malformed or late batch is asked once more while both budgets allow it.
@@ -61,7 +63,7 @@ class ListwiseJudge:
         What is still out at the deadline is left behind: its thread ends by the call's own timeout, and its input is
         billed all the same.
         """
-        batches = plan(texts, intent, self.batch_items, flag.max_input_tokens)
+        batches = plan(texts, intent, FORMS[flag.answer], self.batch_items, flag.max_input_tokens)
         if not batches:
             return Judgement(trouble=BudgetExhausted("max_input_tokens leaves no room for a single item"))
         asking = _Asking(self, flag, deadline, deque(batches), flag.max_input_tokens)
@@ -76,7 +78,7 @@ class ListwiseJudge:
             self.llm.complete,
             batch.prompt,
             model_id=flag.model_id,
-            max_output_tokens=prompting.max_output_tokens(batch.prompt.size),
+            max_output_tokens=FORMS[flag.answer].max_output_tokens(batch.prompt.size),
             timeout_ms=flag.call_budget_ms,
         )
 
@@ -117,7 +119,7 @@ class _Asking:
 
     def _receive(self, future: Future[Completion], batch: Batch) -> None:
         try:
-            self.relevance |= _answer(future, batch, self.usage)
+            self.relevance |= _answer(future, batch, FORMS[self.flag.answer], self.usage)
         except RerankError as trouble:
             self.troubles.append(trouble)
             is_affordable = prompting.estimate_input_tokens(batch.prompt) <= self.spendable_tokens
@@ -126,13 +128,16 @@ class _Asking:
                 self.usage.retries += 1
 
 
-def plan(texts: Mapping[int, str], intent: str, batch_items: int, max_input_tokens: int) -> list[Batch]:
+def plan(
+    texts: Mapping[int, str], intent: str, form: AnswerForm, batch_items: int, max_input_tokens: int
+) -> list[Batch]:
     """The micro-batches to ask, positions shuffled among them; the last positions are dropped to keep to the tokens."""
     positions = sorted(texts)
     while positions:
-        order = prompting.shuffled(positions, intent)
+        order = prompting.shuffled(positions, intent, form.version)
         groups = [tuple(order[start : start + batch_items]) for start in range(0, len(order), batch_items)]
-        batches = [Batch(group, prompting.build_prompt(intent, [texts[place] for place in group])) for group in groups]
+        prompts = [prompting.build_prompt(intent, [texts[place] for place in group], form) for group in groups]
+        batches = list(map(Batch, groups, prompts))
         tokens = sum(prompting.estimate_input_tokens(batch.prompt) for batch in batches)
         if tokens <= max_input_tokens:
             return batches
@@ -145,16 +150,19 @@ def worth_calling(flag: FlagDocument, deadline: Deadline) -> bool:
     return deadline.remaining_ms() >= MIN_CALL_SHARE * flag.call_budget_ms
 
 
-def _answer(future: Future[Completion], batch: Batch, usage: Usage) -> dict[int, int]:
+def _answer(future: Future[Completion], batch: Batch, form: AnswerForm, usage: Usage) -> dict[int, int]:
     try:
         completion = future.result()
         usage.input_tokens += completion.input_tokens
         usage.output_tokens += completion.output_tokens
-        judged = parse_answer(completion, batch.prompt.size)
+        judged = parse_answer(completion, batch.prompt.size, form)
     except RerankTimeout:
         raise _late(batch, usage) from None
     except LLMThrottled:
         usage.throttled += 1
+        raise
+    except LLMRejected:
+        usage.rejected += 1
         raise
     except MALFORMED:
         usage.parse_failures += 1

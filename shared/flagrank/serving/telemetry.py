@@ -64,6 +64,7 @@ def measured(answer: Recommendation) -> dict[str, float]:
         MetricName.CACHE_HIT: tally.cache_hits,
         MetricName.CACHE_MISS: tally.cache_misses,
         MetricName.LLM_CALLS: usage.llm_calls,
+        MetricName.LLM_REJECTED: usage.rejected,
         MetricName.INPUT_TOKENS: usage.input_tokens,
         MetricName.OUTPUT_TOKENS: usage.output_tokens,
         MetricName.COST_MICRO_USD: usage.cost_micro_usd,

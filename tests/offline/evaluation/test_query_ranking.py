@@ -17,6 +17,7 @@ from flagrank.offline.evaluation.query_ranking import QueryRequest, make_request
 from flagrank.offline.evaluation.stage_report import prepare
 from flagrank.offline.training.als import train
 from flagrank.offline.training.two_stage import TrainingPlan
+from flagrank.rerank.answers import VERBOSE
 from flagrank.rerank.prompting import build_prompt
 from tests.offline.datasets import QUICK, shop
 
@@ -71,7 +72,7 @@ def test_every_request_has_clicks(requests: list[QueryRequest]) -> None:
 def test_an_embedding_judge_reads_the_prompt_that_is_sent() -> None:
     """One entry for each item in the fence, the closest in words the most relevant; None without a fence."""
     by_meaning = EmbeddingJudge(HashedWordsEmbedder())
-    entries = by_meaning(build_prompt("red lamp", ["red lamp", "blue chair", "red chair"]).user)
+    entries = by_meaning(build_prompt("red lamp", ["red lamp", "blue chair", "red chair"], VERBOSE).user)
     assert entries is not None
     relevance = [int(str(entry["relevance"])) for entry in entries]
     assert relevance[0] == 100 > relevance[2] > relevance[1]

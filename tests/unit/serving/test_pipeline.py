@@ -98,7 +98,7 @@ def test_any_llm_failure_serves_the_baseline_with_its_reason(error: Exception, r
     ("completion", "reason"),
     [
         (Completion("no idea", "end_turn", 9, 9), Reason.PARSE),
-        (Completion('{"items": []}', "end_turn", 9, 9), Reason.LOW_COVERAGE),
+        (Completion('{"scores": ["x", "x", "x", "x", "x", "x", 1, 2, 3, 4]}', "end_turn", 9, 9), Reason.LOW_COVERAGE),
         (completion_of([50] * 10, "max_tokens"), Reason.CUT_OFF),
         (completion_of([0] * 10), Reason.ALL_TIED),
     ],

@@ -18,10 +18,10 @@ CHARS_PER_TOKEN = 4
 
 _FENCE = re.compile(r"<<<DATA (\w+)\n(.*?)\n\1 DATA>>>", re.DOTALL)
 
-type Judge = Callable[[str], list[dict[str, object]] | None]
+type Judge = Callable[[str], list[dict[str, Any]] | None]
 
 
-def judge(prompt: str) -> list[dict[str, object]] | None:
+def judge(prompt: str) -> list[dict[str, Any]] | None:
     """By words: an entry for each item in the prompt's fence, None for a prompt without one.
 
     Relevance is the share of the intent's weight that an item's words cover, earlier words weighing more, plus a
@@ -33,7 +33,7 @@ def judge(prompt: str) -> list[dict[str, object]] | None:
     words = str(data["intent"]).split()
     weights = {word: 1 / (1 + place / 3) for place, word in enumerate(words)}
     whole = sum(weights.values()) or 1.0
-    entries: list[dict[str, object]] = []
+    entries: list[dict[str, Any]] = []
     for item in data["items"]:
         covered = sum(weights[word] for word in set(str(item["text"]).split()) & weights.keys())
         noise = hashlib.blake2b(f"{data['intent']}\0{item['text']}".encode(), digest_size=2).digest()
@@ -49,7 +49,7 @@ class EmbeddingJudge:
         self._embedder = embedder
         self._known: dict[str, Any] = {}
 
-    def __call__(self, prompt: str) -> list[dict[str, object]] | None:
+    def __call__(self, prompt: str) -> list[dict[str, Any]] | None:
         """An entry for each item in the prompt's fence, None for a prompt without one."""
         data = _asked(prompt)
         if data is None:
@@ -74,11 +74,18 @@ class InProcessLLM:
 
     def complete(self, prompt: Prompt, *, model_id: str, max_output_tokens: int, timeout_ms: int) -> Completion:
         """The judge's answer at once, in the form that the answer schema asks for or, now and then, in none."""
-        text = json.dumps({"items": self._judge(prompt.user)})
+        text = json.dumps(answer_of(self._judge(prompt.user), prompt.system))
         if self._dice.random() < self._malformed:
-            text = text.replace('"relevance"', "relevance", 1)[:-1]
+            text = text.replace('"', "", 1).rstrip("]}")
         tokens = (math.ceil(len(part) / CHARS_PER_TOKEN) for part in (prompt.system + prompt.user, text))
         return Completion(text, "end_turn", *tokens)
+
+
+def answer_of(entries: list[dict[str, Any]] | None, system: str) -> dict[str, Any]:
+    """The answer's object in the form that the system prompt shows: an entry an item, or numbers in their order."""
+    if '{"scores"' not in system:
+        return {"items": entries}
+    return {"scores": [entry["relevance"] for entry in sorted(entries or [], key=lambda entry: entry["i"])]}
 
 
 def _asked(prompt: str) -> dict[str, Any] | None:
