@@ -46,7 +46,7 @@ def build_app(environment: Mapping[str, str]) -> FastAPI:
     connections = 2 * settings.parallel_calls
     llm = BedrockLLM(
         lambda timeout_ms: aws_clients.bedrock_client(timeout_ms, connections),
-        structured_output=settings.structured_output,
+        structured_output=None if settings.structured_output == "auto" else settings.structured_output,
         latency=settings.latency,
         service_tier=settings.service_tier,
     )

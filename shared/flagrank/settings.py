@@ -29,7 +29,7 @@ class Settings(BaseModel):
     cache_ttl_s: Annotated[int, Field(ge=60)] = 24 * 3600
     batch_items: Annotated[int, Field(ge=1, le=50)] = 10
     parallel_calls: Annotated[int, Field(ge=1, le=32)] = 10
-    structured_output: Literal["json_schema", "tool_use", "plain"] | None = None
+    structured_output: Literal["auto", "json_schema", "tool_use", "plain"] = "auto"
     latency: Literal["standard", "optimized"] = "standard"
     service_tier: Literal["default", "priority", "flex"] = "default"
     prices: Json[dict[str, Price]] = Field(
