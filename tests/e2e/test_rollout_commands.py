@@ -54,7 +54,10 @@ def test_an_operator_ramps_and_kills(start_cloud: StartCloud) -> None:
 
 def test_a_rise_is_watched_and_a_rollback_need_not_wait(start_cloud: StartCloud) -> None:
     """Another rise is refused with what bakes; a rollback goes back at once, and never up."""
-    cloud = start_cloud(ARMS_ONLY.model_copy(update={"percent": 5.0}), environments=1, flag_poll_s=POLL_S)
+    # the bake must last longer than three commands, however busy the machine is
+    cloud = start_cloud(
+        ARMS_ONLY.model_copy(update={"percent": 5.0}), environments=1, flag_poll_s=POLL_S, minute_s=60.0
+    )
     code, said, _ = rollout(cloud, "percent", "50", "--reason", "hängt\num 3 Uhr")
     assert (code, said["state"], said["before"], said["after"]) == (0, "BAKING", 5.0, 50.0)
     code, said, _ = rollout(cloud, "percent", "60")

@@ -25,6 +25,12 @@ def test_the_top_level_is_the_agreed_one(tracked: list[Path]) -> None:
     assert {name for name in names if not name.startswith(".")} <= TOP | DEMANDED
 
 
+def test_declarations_hold_no_python(tracked: list[Path]) -> None:
+    """What makes or checks the files at the root and in infra/ lies in the package and in tests/."""
+    homes = {path.relative_to(ROOT).parts[0] for path in tracked if path.suffix == ".py"}
+    assert homes == {"functions", "shared", "tests"}
+
+
 def test_no_file_names_a_package_registry_or_one_machine(tracked: list[Path]) -> None:
     """Neither lock files with registry addresses nor absolute home paths."""
     # in pieces, so that this file does not hold what it looks for
