@@ -19,7 +19,7 @@ from starlette.routing import Route
 
 from flagrank.local.bedrock_embedding import answer
 from flagrank.local.rest_json import ServiceError, error_response, json_response
-from flagrank.offline.evaluation.llm_simulators import judge
+from flagrank.offline.evaluation.llm_simulators import simulate_by_words
 
 CHARS_PER_TOKEN = 4
 HANG_S = 60.0
@@ -107,7 +107,7 @@ async def _converse(stage: Stage, body: dict[str, Any]) -> Response:
             await asyncio.sleep(HANG_S)
         raise ServiceError("ModelTimeoutException", 408, "The model did not answer in time.")
     prompt = body["messages"][-1]["content"][0]["text"]
-    entries = judge(prompt)
+    entries = simulate_by_words(prompt)
     text = orjson.dumps({"items": entries}).decode() if entries is not None else "I see no items to judge."
     stop_reason = "end_turn"
     if cut:

@@ -11,7 +11,7 @@ from threadpoolctl import threadpool_limits
 
 from flagrank.model.factors import Neighbours
 from flagrank.offline.data.interactions import Interactions
-from flagrank.offline.training.als import Progress
+from flagrank.offline.training.progress import Progress, silent
 
 # a Gram matrix of this many items is gathered from faster as a dense one, in 100 MB
 DENSE_ITEMS = 5000
@@ -38,7 +38,7 @@ def learn_neighbours(
     parameters: NeighbourParameters,
     *,
     timed: bool = True,
-    progress: Progress | None = None,
+    progress: Progress = silent,
 ) -> Neighbours:
     """Neighbours of the items `item_ids` (n,), in that order, from interactions that hold each pair once.
 
@@ -46,7 +46,7 @@ def learn_neighbours(
     of an item on all others. Here each column is solved on its `count` nearest items by cosine, which is exact where
     `count` is n - 1, and needs no n by n inverse. `session` regresses the same with a Gram matrix to which each user
     adds exp(-|dt| / `session_s`) for every two items; where the timestamps are no times (`timed`) it equals `ease`.
-    Of each user the latest MAX_HISTORY interactions count. `progress` hears of each number of items done.
+    Of each user the latest MAX_HISTORY interactions count.
     """
     pairs = _pairs(item_ids, interactions)
     grams = _Grams(_gram_matrices(pairs, parameters.session_s if timed else None))
@@ -62,8 +62,7 @@ def learn_neighbours(
                 blocks = grams.blocks(np.append(nearest, item))
                 # one matrix fills both rows of weights, two fill one each
                 weights[:, item, : len(nearest)] = [_ridge(block, parameters.regularization) for block in blocks]
-            if progress:
-                progress(item + 1)
+            progress("finding neighbours", item + 1, len(item_ids))
     return Neighbours(rows, *weights)
 
 
