@@ -3,9 +3,8 @@
 from typing import Any
 
 import numpy as np
-import orjson
 
-from flagrank.model.factors import Catalog, Factors, FoldIn, Lexicon
+from flagrank.model.factors import Catalog, CatalogItem, Factors, FoldIn, Lexicon
 from flagrank.model.lexical import build_lexical_index
 
 CATEGORIES = ("audio", "kitchen", "cycling")
@@ -42,7 +41,7 @@ def make_factors(items: int = 50, users: int = 10, dimension: int = 8, seed: int
 
 def _line(row: int) -> bytes:
     category = CATEGORIES[row % len(CATEGORIES)]
-    return orjson.dumps({"id": 100 + row, "title": f"Thing {row}", "category": category, "text": _text(row)})
+    return CatalogItem(f"Thing {row}", category, _text(row)).to_line(100 + row)
 
 
 def _text(row: int) -> str:

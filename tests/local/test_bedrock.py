@@ -12,7 +12,7 @@ from botocore.exceptions import ClientError
 from flagrank.adapters.bedrock_llm import BedrockLLM
 from flagrank.errors import CutOffAnswer, LLMRejected, LLMThrottled, RerankError, RerankTimeout
 from flagrank.local.bedrock import LLMBehaviour, create_app
-from flagrank.offline.evaluation.llm_simulators import judge
+from flagrank.offline.evaluation.llm_simulators import simulate_by_words
 from flagrank.rerank.answers import COMPACT
 from flagrank.rerank.parsing import parse_answer
 from flagrank.rerank.prompting import build_prompt
@@ -47,8 +47,8 @@ def test_it_judges_by_the_words_of_the_prompt(serve: Serve, structured_output: s
 
 def test_the_same_prompt_has_the_same_judgement() -> None:
     """The brain throws no dice."""
-    assert judge(PROMPT.user) == judge(PROMPT.user)
-    assert judge("no fence here") is None
+    assert simulate_by_words(PROMPT.user) == simulate_by_words(PROMPT.user)
+    assert simulate_by_words("no fence here") is None
 
 
 @pytest.mark.parametrize(

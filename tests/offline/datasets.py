@@ -9,7 +9,7 @@ from flagrank.offline.data import synthetic
 from flagrank.offline.data.interactions import Dataset, Interactions
 from flagrank.offline.training.als import AlsParameters
 
-QUICK = AlsParameters(factors=6, regularization=0.5, alpha=8.0, iterations=8)
+QUICK = AlsParameters(factors=6, regularization=0.5, confidence_scale=8.0, iterations=8)
 
 # a checkerboard of size n determines two directions alone, one a colour: its spectrum is n / 2 - 1 twice and -1 for all
 # the rest, so where further factors point is decided by the seed and by the processor's rounding

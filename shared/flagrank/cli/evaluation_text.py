@@ -19,10 +19,10 @@ def parts(document: Mapping[str, Any]) -> Iterator[Part]:
         yield f"users with {first} to {last} interactions: NDCG@10 {interval(group['ndcg@10'])}"
     for group, change in document.get("ablation", {}).items():
         yield f"without {group}: NDCG@10 {interval(change['ndcg@10'])}"
-    for name, judge in document.get("llm", {}).items():
-        rates = f"fallbacks {judge['fallback_rate']:.2%}, cache hits {judge['cache']['hit_rate']:.1%}"
-        yield f"LLM, judged by {name}: {rates}"
-        for alpha, change in judge["alpha"].items():
+    for name, effect in document.get("llm", {}).items():
+        rates = f"fallbacks {effect['fallback_rate']:.2%}, cache hits {effect['cache']['hit_rate']:.1%}"
+        yield f"LLM simulated by {name}: {rates}"
+        for alpha, change in effect["alpha"].items():
             yield f"  alpha {alpha}: NDCG@10 {interval(change['ndcg@10'])}"
     if found := document.get("fold_in"):
         yield _fold_in(found)
@@ -49,11 +49,11 @@ def _on_requests(document: Mapping[str, Any]) -> Iterator[Part]:
         change = interval(effect["delta"]["ndcg@10"])
         before, after = effect["ndcg@10"]["baseline"], effect["ndcg@10"]["reranked"]
         told = f"NDCG@10 {before:.3f} -> {after:.3f}, {change}; applied to {effect['applied']:.1%}"
-        yield f"queries, judged by {name}: {told}"
+        yield f"queries, LLM simulated by {name}: {told}"
     for name, effect in document.get("gate", {}).items():
         kept = "no gain to keep" if effect["gain_kept"] is None else f"{effect['gain_kept']:.0%} of the gain kept"
         at = f"sparse below {effect['gate_sparse_below']}, flat below {effect['gate_flat_below']:g}"
-        yield f"gate, judged by {name} ({at}): {effect['calls_saved']:.0%} of the calls saved, {kept}"
+        yield f"gate, LLM simulated by {name} ({at}): {effect['calls_saved']:.0%} of the calls saved, {kept}"
 
 
 def _quality(document: Mapping[str, Any]) -> Iterator[Part]:

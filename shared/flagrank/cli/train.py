@@ -1,6 +1,7 @@
 """`flagrank train`."""
 
 import datetime as dt
+from collections.abc import Iterator
 from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
@@ -15,7 +16,7 @@ from flagrank.rerank.intent import ITEM_TEXT_TOKENS
 
 if TYPE_CHECKING:
     from flagrank.model.factors import Factors
-    from flagrank.offline.evaluation.tune import Found
+    from flagrank.offline.evaluation.tune import SearchResult
     from flagrank.offline.training.two_stage import TrainingPlan
 
 NO_STAGE2 = "no Stage 2: nobody has enough interactions to learn one from, and ALS's order is served"
@@ -73,14 +74,14 @@ def train(
     """Train both stages and write them as an artifact set, ready for `flagrank publish`."""
     # imported here, so that `flagrank --help` does not wait for numpy and implicit
     from flagrank.offline.publishing import artifact_folder
-    from flagrank.offline.training.als import AlsParameters, effective_rank
+    from flagrank.offline.training.als import AlsParameters
     from flagrank.offline.training.neighbours import NeighbourParameters
     from flagrank.offline.training.two_stage import TrainingPlan
 
     given = {
         "factors": factors,
         "regularization": regularization,
-        "alpha": alpha,
+        "confidence_scale": alpha,
         "rating_weight": rating_weight,
         "iterations": iterations,
         "seed": seed,
@@ -96,21 +97,14 @@ def train(
     if found:
         plan = replace(plan, als=found.best.parameters)
     trained, metrics = train_into(out, data, split, plan, embedder, record, metrics)
-    rank = effective_rank(trained)
-    if rank < min(MIN_EFFECTIVE_RANK, MIN_RANK_SHARE * plan.als.factors):
-        stderr.print(f"warning: {_collapsed(rank, plan.als.factors)}", markup=False, soft_wrap=True)
-    items, users = len(trained.item_ids), len(trained.user_ids)
+    _warn_if_collapsed(trained)
     learned = plan.kind if trained.stage2 else "none"
     if json:
-        sizes = {"items": items, "users": users}
+        sizes = {"items": len(trained.item_ids), "users": len(trained.user_ids)}
         emit_json({"version": trained.version, "folder": str(out), **sizes, "stage2": learned, **metrics, **record})
         return
-    stdout.print(f"{trained.version}: {items} items, {users} users, {plan.als.factors} factors, in {out}", markup=False)
-    if found:
-        stdout.print(_best(found), markup=False)
-    if "fold_held_out" in metrics:
-        first, second = (metrics["fold_held_out"][stage]["ndcg@10"] for stage in ("stage1", "stage2"))
-        stdout.print(f"on a fold held out of the training data: NDCG@10 {first:.4f} by ALS, {second:.4f} with Stage 2")
+    for line in _summary(trained, out, found, metrics):
+        stdout.print(line, markup=False)
     if learned != plan.kind:
         stdout.print(NO_STAGE2, markup=False)
 
@@ -159,7 +153,7 @@ def _study(out: Path, given: Path | None) -> Path:
     return study
 
 
-def _search(data: str, split: str, plan: "TrainingPlan", trials: int, study: Path) -> "Found":
+def _search(data: str, split: str, plan: "TrainingPlan", trials: int, study: Path) -> "SearchResult":
     from flagrank.offline.data.sources import read_dataset
     from flagrank.offline.evaluation.tune import search
 
@@ -167,16 +161,32 @@ def _search(data: str, split: str, plan: "TrainingPlan", trials: int, study: Pat
         return search(read_dataset(data, split), plan.als, trials, study, progress)
 
 
-def _best(found: "Found") -> str:
+def _summary(trained: "Factors", out: Path, found: "SearchResult | None", metrics: dict[str, Any]) -> Iterator[str]:
+    items, dimension = trained.item_factors.shape
+    yield f"{trained.version}: {items} items, {len(trained.user_ids)} users, {dimension} factors, in {out}"
+    if found:
+        yield _best(found)
+    if "fold_held_out" in metrics:
+        first, second = (metrics["fold_held_out"][stage]["ndcg@10"] for stage in ("stage1", "stage2"))
+        yield f"on a fold held out of the training data: NDCG@10 {first:.4f} by ALS, {second:.4f} with Stage 2"
+
+
+def _best(found: "SearchResult") -> str:
     from flagrank.offline.evaluation.tune import SPACE
 
-    chosen = ", ".join(f"{name} {getattr(found.best.parameters, name):g}" for name in SPACE)
+    parameters = found.best.parameters.recorded()
+    chosen = ", ".join(f"{name} {parameters[name]:g}" for name in SPACE)
     reached = f"NDCG@10 {found.best.ndcg:.4f} on folds, seeds {found.seed_spread:.4f} apart"
     return f"best of {len(found.trials)} trials: {chosen}: {reached}"
 
 
-def _collapsed(rank: float, factors: int) -> str:
-    return (
-        f"the item factors span {rank:.1f} of {factors} directions, so everybody gets nearly the same list; "
-        "these data want other parameters, such as less --regularization: --tune searches them"
-    )
+def _warn_if_collapsed(trained: "Factors") -> None:
+    from flagrank.offline.training.als import effective_rank
+
+    rank, dimension = effective_rank(trained), trained.item_factors.shape[1]
+    if rank < min(MIN_EFFECTIVE_RANK, MIN_RANK_SHARE * dimension):
+        warning = (
+            f"warning: the item factors span {rank:.1f} of {dimension} directions, so everybody gets nearly the same "
+            "list; these data want other parameters, such as less --regularization: --tune searches them"
+        )
+        stderr.print(warning, markup=False, soft_wrap=True)

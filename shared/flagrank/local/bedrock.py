@@ -20,7 +20,7 @@ from starlette.routing import Route
 
 from flagrank.local.bedrock_embedding import answer
 from flagrank.local.rest_json import ServiceError, error_response, json_response
-from flagrank.offline.evaluation.llm_simulators import answer_of, judge
+from flagrank.offline.evaluation.llm_simulators import answer_of, simulate_by_words
 
 CHARS_PER_TOKEN = 4
 HANG_S = 60.0
@@ -111,7 +111,7 @@ async def _converse(stage: Stage, body: dict[str, Any]) -> Response:
         raise ServiceError("ModelTimeoutException", 408, "The model did not answer in time.")
     prompt = body["messages"][-1]["content"][0]["text"]
     system = "".join(block.get("text", "") for block in body.get("system", []))
-    entries = judge(prompt)
+    entries = simulate_by_words(prompt)
     judged = answer_of(entries, system)
     text = orjson.dumps(judged).decode() if entries is not None else "I see no items to judge."
     stop_reason = "end_turn"

@@ -113,7 +113,8 @@ def encode(
     files = {name: _npy(array) for name, array in arrays.items()}
     if factors.stage2 is not None:
         files[STAGE2] = factors.stage2.document.model_dump_json().encode()
-    files[CATALOG] = b"".join(orjson.dumps(_line(factors, row)) + b"\n" for row in range(len(factors.catalog)))
+    lines = (factors.catalog[row].to_line(factors.item_id(row)) for row in range(len(factors.catalog)))
+    files[CATALOG] = b"".join(line + b"\n" for line in lines)
     lexicon = {"synonyms": factors.lexicon.synonyms, "expansions": factors.lexicon.expansions}
     files[LEXICON] = orjson.dumps(lexicon, option=orjson.OPT_SORT_KEYS)
     entries = {
@@ -249,8 +250,3 @@ def _array(name: str, data: bytes | bytearray) -> npt.NDArray[Any]:
         return np.frombuffer(data, dtype, offset=header.tell()).reshape(shape)
     except ValueError as error:
         raise ArtifactError(f"{name}: {error}") from error
-
-
-def _line(factors: Factors, row: int) -> dict[str, Any]:
-    item = factors.catalog[row]
-    return {"id": factors.item_id(row), "title": item.title, "category": item.category, "text": item.text}

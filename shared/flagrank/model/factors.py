@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Self
 
 import numpy as np
 import numpy.typing as npt
@@ -31,6 +32,16 @@ class CatalogItem:
     category: str
     text: str
 
+    @classmethod
+    def from_line(cls, line: bytes) -> Self:
+        """The item of a line of `catalog.jsonl`."""
+        entry = orjson.loads(line)
+        return cls(title=entry["title"], category=entry["category"], text=entry["text"])
+
+    def to_line(self, item_id: ItemId) -> bytes:
+        """The item as a line of `catalog.jsonl`, without a line break."""
+        return orjson.dumps({"id": item_id, "title": self.title, "category": self.category, "text": self.text})
+
 
 class Catalog:
     """Items by row, parsed from JSON lines only when asked for: a cold start must not pay for a million titles."""
@@ -42,8 +53,7 @@ class Catalog:
         return len(self._lines)
 
     def __getitem__(self, row: int) -> CatalogItem:
-        entry = orjson.loads(self._lines[row])
-        return CatalogItem(title=entry["title"], category=entry["category"], text=entry["text"])
+        return CatalogItem.from_line(self._lines[row])
 
     @cached_property
     def categories(self) -> npt.NDArray[np.str_]:

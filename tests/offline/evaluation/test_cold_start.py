@@ -20,6 +20,7 @@ from flagrank.offline.training import item_embeddings
 from flagrank.offline.training.als import AlsParameters, train
 from flagrank.offline.training.item_embeddings import PUBLISHED_DIMENSIONS, embed_items, embedder
 from flagrank.offline.training.neighbours import NeighbourParameters
+from flagrank.offline.training.progress import silent
 from flagrank.offline.training.two_stage import TrainingPlan, train_two_stages
 from flagrank.ranking.rules import RuleSet
 from tests.offline.datasets import QUICK, as_dataset, shop
@@ -29,10 +30,6 @@ from tests.offline.ml100k import FOLDER, needs_ml100k
 @pytest.fixture(scope="module")
 def dataset() -> Dataset:
     return shop()
-
-
-def silent(*_: object) -> None:
-    pass
 
 
 def test_text_finds_users_for_new_items(dataset: Dataset) -> None:

@@ -15,6 +15,7 @@ from flagrank.offline.evaluation.stage_report import means, prepare, report
 from flagrank.offline.metrics.held_out_users import HeldOutUsers
 from flagrank.offline.training.boosting import BoostingParameters
 from flagrank.offline.training.neighbours import NeighbourParameters
+from flagrank.offline.training.progress import silent
 from flagrank.offline.training.two_stage import TrainingPlan
 from tests.offline.datasets import QUICK, as_dataset, checkerboard, shop
 from tests.offline.ml100k import FOLDER, needs_ml100k
@@ -50,9 +51,7 @@ def test_als_beats_popularity_where_taste_decides(board: Dataset) -> None:
 def test_evaluating_twice_gives_the_same_report() -> None:
     """To the last digit, with trees, a linear model and both."""
     plan = replace(SMALL, kind="blend", boosting=BoostingParameters(rounds=10, min_data_in_leaf=20))
-    once, again = (
-        evaluate(shop(("audio",), users=40), plan, "none", quick=True, progress=lambda *_: None) for _ in range(2)
-    )
+    once, again = (evaluate(shop(("audio",), users=40), plan, "none", quick=True, progress=silent) for _ in range(2))
     assert once == again
 
 

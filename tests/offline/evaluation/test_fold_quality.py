@@ -4,14 +4,11 @@ import numpy as np
 
 from flagrank.offline.evaluation.fold_quality import fold_quality
 from flagrank.offline.training.examples import Examples
+from flagrank.offline.training.progress import silent
 from flagrank.offline.training.two_stage import TrainingPlan
 
 NAMES = ("als", "als_z")
 PLAN = TrainingPlan(kind="linear")
-
-
-def silent(*_: object) -> None:
-    """Nobody looks."""
 
 
 def fold(seed: int, users: int = 60, pool: int = 20, held_out: int = 1, history: int = 30) -> Examples:

@@ -1,4 +1,4 @@
-"""Queries whose intent is known, and judges that do not know it."""
+"""Queries whose intent is known, and simulators of an LLM that do not know it."""
 
 from dataclasses import replace
 
@@ -10,9 +10,9 @@ from flagrank.domain import Reason, RecommendRequest
 from flagrank.model.factors import Factors
 from flagrank.offline.data.interactions import Dataset
 from flagrank.offline.evaluation import replay
-from flagrank.offline.evaluation.gate_effect import Asked, gate_effect, observe
+from flagrank.offline.evaluation.gate_effect import GateObservations, gate_effect, observe
 from flagrank.offline.evaluation.llm_effect import FLAG
-from flagrank.offline.evaluation.llm_simulators import EmbeddingJudge, InProcessLLM, Judge, judge
+from flagrank.offline.evaluation.llm_simulators import EmbeddingSimulator, LLMSimulator, SimulatedLLM, simulate_by_words
 from flagrank.offline.evaluation.query_ranking import QueryRequest, make_requests, query_effect
 from flagrank.offline.evaluation.stage_report import prepare
 from flagrank.offline.training.als import train
@@ -20,6 +20,8 @@ from flagrank.offline.training.two_stage import TrainingPlan
 from flagrank.rerank.answers import VERBOSE
 from flagrank.rerank.prompting import build_prompt
 from tests.offline.datasets import QUICK, shop
+
+SIMULATORS = {"words": simulate_by_words, "embeddings": EmbeddingSimulator(HashedWordsEmbedder())}
 
 
 @pytest.fixture(scope="module")
@@ -37,19 +39,21 @@ def requests(dataset: Dataset, factors: Factors) -> list[QueryRequest]:
     return make_requests(dataset, factors, count=150)
 
 
-@pytest.mark.parametrize("judged_by", [judge, EmbeddingJudge(HashedWordsEmbedder())], ids=["words", "embeddings"])
-def test_reranking_finds_what_was_meant(factors: Factors, requests: list[QueryRequest], judged_by: Judge) -> None:
+@pytest.mark.parametrize("simulator", SIMULATORS.values(), ids=SIMULATORS.keys())
+def test_reranking_finds_what_was_meant(
+    factors: Factors, requests: list[QueryRequest], simulator: LLMSimulator
+) -> None:
     """NDCG@10 grows by more than chance, and 99 % of the requests are reranked although some answers are malformed."""
-    effect = query_effect(factors, requests, judged_by, FLAG)
+    effect = query_effect(factors, requests, simulator, FLAG)
     assert effect["applied"] >= 0.99
     assert effect["delta"]["ndcg@10"]["ci95"][0] > 0
 
 
-def test_a_judge_without_a_clue_gains_nothing(factors: Factors, requests: list[QueryRequest]) -> None:
-    """The gain is the judge's and not the experiment's: scores that ignore the intent leave no gain."""
+def test_an_llm_without_a_clue_gains_nothing(factors: Factors, requests: list[QueryRequest]) -> None:
+    """The gain is the LLM's and not the experiment's: scores that ignore the intent leave no gain."""
 
     def clueless(prompt: str) -> list[dict[str, object]] | None:
-        entries = judge(prompt)
+        entries = simulate_by_words(prompt)
         return entries and [{**entry, "relevance": 37 * int(str(entry["i"])) % 101} for entry in entries]
 
     assert query_effect(factors, requests, clueless, FLAG)["delta"]["ndcg@10"]["ci95"][0] <= 0
@@ -69,9 +73,9 @@ def test_every_request_has_clicks(requests: list[QueryRequest]) -> None:
     assert all(request.query for request in requests)
 
 
-def test_an_embedding_judge_reads_the_prompt_that_is_sent() -> None:
+def test_an_embedding_simulator_reads_the_prompt_that_is_sent() -> None:
     """One entry for each item in the fence, the closest in words the most relevant; None without a fence."""
-    by_meaning = EmbeddingJudge(HashedWordsEmbedder())
+    by_meaning = EmbeddingSimulator(HashedWordsEmbedder())
     entries = by_meaning(build_prompt("red lamp", ["red lamp", "blue chair", "red chair"], VERBOSE).user)
     assert entries is not None
     relevance = [int(str(entry["relevance"])) for entry in entries]
@@ -79,15 +83,15 @@ def test_an_embedding_judge_reads_the_prompt_that_is_sent() -> None:
     assert by_meaning("no fence here") is None
 
 
-def asked(queries: int, gain_without: float, users: int = 40) -> Asked:
+def asked(queries: int, gain_without: float, users: int = 40) -> GateObservations:
     """Requests with a query that gain .5 each, and requests without."""
     has_query = np.arange(queries + users) < queries
     spread = np.linspace(0, 1, queries + users)
     gain = np.where(has_query, 0.5, gain_without)
-    return Asked(has_query, np.full(len(spread), 30), spread, gain)
+    return GateObservations(has_query, np.full(len(spread), 30), spread, gain)
 
 
-def test_a_gate_is_chosen_on_validation_and_judged_on_the_test() -> None:
+def test_a_gate_is_chosen_on_validation_and_measured_on_the_test() -> None:
     """Where only queries gain on validation, the gate lets nothing else through, whatever the test would like."""
     effect = gate_effect(asked(60, gain_without=0.0), asked(20, gain_without=0.5))
     assert (effect["gate_sparse_below"], effect["gate_flat_below"]) == (0, 0.0)
@@ -111,10 +115,10 @@ def test_what_is_observed_passes_as_the_served_gate_lets_it() -> None:
     """The share of open requests is the one that the gate itself lets through, request by request."""
     trained = prepare(shop(users=60), TrainingPlan(als=QUICK, kind="none"))
     requests = make_requests(trained.dataset, trained.factors, count=20)
-    observed = observe(trained, requests, judge)
+    observed = observe(trained, requests, simulate_by_words)
     sparse_below, flat_below = 25, float(np.median(observed.margins))
     flag = FLAG.model_copy(update={"gate": True, "gate_sparse_below": sparse_below, "gate_flat_below": flat_below})
-    gated = replay.reranking(trained.factors, InProcessLLM(judge), flag)
+    gated = replay.reranking(trained.factors, SimulatedLLM(simulate_by_words), flag)
     queries = [RecommendRequest(request.user_id, 10, query=request.query) for request in requests]
     queries += [RecommendRequest(user_id, 10) for user_id in trained.users.ids]
     served = [gated.recommend(query).reason is not Reason.GATED for query in queries]
@@ -125,4 +129,4 @@ def test_what_is_observed_passes_as_the_served_gate_lets_it() -> None:
 def test_new_words_do_not_stop_a_request(dataset: Dataset, factors: Factors) -> None:
     """A query that no candidate shares a word with is answered all the same."""
     strange = [replace(request, query="zzz qqq") for request in make_requests(dataset, factors, count=20)]
-    assert query_effect(factors, strange, judge, FLAG)["requests"] == 20
+    assert query_effect(factors, strange, simulate_by_words, FLAG)["requests"] == 20

@@ -11,6 +11,7 @@ from flagrank.offline.evaluation import evaluate as evaluation
 from flagrank.offline.evaluation.query_ranking import make_requests
 from flagrank.offline.evaluation.report import page
 from flagrank.offline.metrics.held_out_users import CUTOFFS
+from flagrank.offline.training.progress import silent
 from tests.offline.datasets import QUICK, shop
 from tests.offline.evaluation.test_evaluate import SMALL
 
@@ -22,7 +23,7 @@ def document() -> dict[str, Any]:
     """The report of a small shop, with fewer queries than the command asks."""
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(evaluation, "make_requests", partial(make_requests, count=60))
-        return evaluation.evaluate(shop(("audio",)), SMALL, "none", quick=False, progress=lambda *_: None)
+        return evaluation.evaluate(shop(("audio",)), SMALL, "none", quick=False, progress=silent)
 
 
 @pytest.fixture(scope="module")

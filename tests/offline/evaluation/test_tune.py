@@ -18,6 +18,7 @@ from flagrank.offline.data.interactions import Dataset
 from flagrank.offline.evaluation import tune
 from flagrank.offline.evaluation.tune import search
 from flagrank.offline.training.als import AlsParameters
+from flagrank.offline.training.progress import silent
 from tests.offline.datasets import QUICK, as_dataset, checkerboard
 
 
@@ -34,14 +35,10 @@ def measured(monkeypatch: pytest.MonkeyPatch) -> list[AlsParameters]:
 
     def stand_in(cuts: list[Dataset], parameters: AlsParameters) -> float:
         seen.append(parameters)
-        return 1 / (1 + parameters.alpha + parameters.seed / 100)
+        return 1 / (1 + parameters.confidence_scale + parameters.seed / 100)
 
     monkeypatch.setattr(tune, "_ndcg", stand_in)
     return seen
-
-
-def silent(*_: object) -> None:
-    pass
 
 
 def test_the_best_trial_is_no_worse_than_the_start(board: Dataset, tmp_path: Path) -> None:
@@ -75,7 +72,7 @@ from flagrank.offline.evaluation import tune
 from tests.offline.datasets import QUICK, checkerboard
 
 def kill(cuts, parameters):
-    if parameters.alpha != QUICK.alpha:
+    if parameters.confidence_scale != QUICK.confidence_scale:
         os.kill(os.getpid(), signal.SIGKILL)
     return 0.5
 
@@ -101,7 +98,7 @@ def test_a_killed_search_is_resumed_at_once(board: Dataset, tmp_path: Path, meas
         AlsParameters,
         factors=st.integers(1, 200),
         regularization=st.floats(0, 200),
-        alpha=st.floats(1e-6, 50),
+        confidence_scale=st.floats(1e-6, 50),
         rating_weight=st.floats(0, 2),
         iterations=st.integers(1, 40),
         seed=st.integers(0, 2**40),
@@ -120,9 +117,9 @@ def test_any_start_is_the_first_trial_and_kept(start: AlsParameters) -> None:
         once, again = (search(checkerboard(44), start, 2, Path(folder) / "study.jsonl", silent) for _ in range(2))
     assert once == again
     assert once.trials[0].parameters == start
-    proposed = once.trials[1].parameters
+    proposed = once.trials[1].parameters.recorded()
     for name, allowed in tune.SPACE.items():
-        assert allowed.low <= getattr(proposed, name) <= allowed.high
+        assert allowed.low <= proposed[name] <= allowed.high
 
 
 def test_a_longer_search_goes_on_from_a_shorter_one(
@@ -188,9 +185,9 @@ def test_the_record_says_what_was_reached_and_how_sure_it_is(
 ) -> None:
     """The best trial's figure, on how many folds, and how far apart the seeds lie."""
     found = search(board, QUICK, 3, tmp_path / "study.jsonl", silent)
-    alpha = found.best.parameters.alpha
-    apart = 1 / (1 + alpha + min(tune.SEEDS) / 100) - 1 / (1 + alpha + max(tune.SEEDS) / 100)
-    assert alpha == min(parameters.alpha for parameters in measured)
+    scale = found.best.parameters.confidence_scale
+    apart = 1 / (1 + scale + min(tune.SEEDS) / 100) - 1 / (1 + scale + max(tune.SEEDS) / 100)
+    assert scale == min(parameters.confidence_scale for parameters in measured)
     assert found.metrics() == {
         "folds": 1,
         "ndcg@10": round(found.best.ndcg, 6),

@@ -5,12 +5,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from implicit.als import AlternatingLeastSquares
+from implicit.recommender_base import ModelFitError
 
 from flagrank.candidates.fold_in import fold_in
 from flagrank.candidates.generate import generate
 from flagrank.candidates.source import CandidateRequest
 from flagrank.candidates.user import User, resolve_user
 from flagrank.domain import UserKind
+from flagrank.errors import DataError
 from flagrank.model.arrays import NO_ROWS
 from flagrank.model.artifacts import MANIFEST, decode, encode, parse_manifest
 from flagrank.model.factors import Factors
@@ -134,16 +136,16 @@ def test_new_items_do_not_change_how_users_are_folded_in(board: Factors) -> None
 
 def test_progress_hears_of_each_iteration() -> None:
     """Once each, counted from one."""
-    heard: list[int] = []
-    train(checkerboard(6), replace(QUICK, iterations=3), heard.append)
-    assert heard == [1, 2, 3]
+    heard: list[tuple[str, int, int]] = []
+    train(checkerboard(6), replace(QUICK, iterations=3), lambda *step: heard.append(step))
+    assert heard == [("training ALS", done, 3) for done in (1, 2, 3)]
 
 
 def test_confidence_grows_with_the_rating() -> None:
-    """alpha * (1 + weight * (rating - 1)), so a rating of one counts alpha."""
+    """scale * (1 + weight * (rating - 1)), so a rating of one counts as the scale says."""
     dataset = as_dataset([(1, 10, 1), (1, 11, 2)])
     rated = replace(dataset.interactions, values=np.array([1, 5], np.float32))
-    matrix = confidence_matrix(rated, AlsParameters(alpha=2.0, rating_weight=0.25))
+    matrix = confidence_matrix(rated, AlsParameters(confidence_scale=2.0, rating_weight=0.25))
     assert matrix.confidence.toarray().tolist() == [[2.0, 4.0]]
 
 
@@ -151,7 +153,7 @@ def test_the_median_confidence_is_published_for_fold_in() -> None:
     """A history's items have no rating, so each counts as the middle one did in training."""
     dataset = as_dataset([(1, 10, 1), (1, 11, 2), (2, 10, 3)])
     rated = replace(dataset, interactions=replace(dataset.interactions, values=np.array([1, 3, 5], np.float32)))
-    parameters = replace(QUICK, factors=2, alpha=2.0, rating_weight=0.5)
+    parameters = replace(QUICK, factors=2, confidence_scale=2.0, rating_weight=0.5)
     assert train(rated, parameters).fold_in.confidence == 4.0
 
 
@@ -183,3 +185,14 @@ def test_fold_in_is_what_implicit_would_compute() -> None:
         own = np.array(factors.item_rows(matrix.item_ids[matrix.confidence[user].indices].tolist()), np.int64)
         expected = model.recalculate_user(user, matrix.confidence[user])
         assert fold_in(factors, own, prior_interactions=0) == pytest.approx(np.ravel(expected), rel=1e-3, abs=1e-4)
+
+
+def test_factors_that_are_no_numbers_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without regularization ALS may diverge where there are more factors than data; the error says what to do."""
+
+    def diverge(*_: object, **__: object) -> None:
+        raise ModelFitError("NaN encountered in factors")
+
+    monkeypatch.setattr("implicit.cpu.als.AlternatingLeastSquares.fit", diverge)
+    with pytest.raises(DataError, match=r"^rows: leaves ALS without finite factors; raise --regularization$"):
+        train(as_dataset([(1, 1, 1)]), QUICK)

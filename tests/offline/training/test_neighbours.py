@@ -62,10 +62,10 @@ def test_an_item_that_is_always_alone_has_no_neighbours() -> None:
 
 def test_progress_hears_of_each_item(dataset: Dataset) -> None:
     """From one to the last."""
-    heard: list[int] = []
+    heard: list[tuple[str, int, int]] = []
     item_ids = np.unique(dataset.interactions.items)
-    learn_neighbours(item_ids, dataset.interactions.latest(), PARAMETERS, progress=heard.append)
-    assert heard == list(range(1, len(item_ids) + 1))
+    learn_neighbours(item_ids, dataset.interactions.latest(), PARAMETERS, progress=lambda *step: heard.append(step))
+    assert heard == [("finding neighbours", done, len(item_ids)) for done in range(1, len(item_ids) + 1)]
 
 
 def as_dense(found: Neighbours, items: int) -> np.ndarray:

@@ -21,6 +21,7 @@ from flagrank.offline.training.boosting import BoostingParameters, boost, export
 from flagrank.offline.training.examples import Examples, collect
 from flagrank.offline.training.linear import fit_linear
 from flagrank.offline.training.neighbours import NeighbourParameters, learn_item_weights, learn_neighbours
+from flagrank.offline.training.progress import silent
 from flagrank.offline.training.two_stage import TrainingPlan, TwoStages, first_stage, train_two_stages
 from tests.offline.datasets import QUICK, as_dataset, checkerboard, shop
 
@@ -93,7 +94,7 @@ def test_a_user_without_open_candidates_is_no_example() -> None:
     fold = held_out_last(as_dataset([*everything, *others]))
     assert fold.held_out is not None
     seen_all = replace(fold, interactions=as_dataset([*everything, *others]).interactions)
-    found = collect(first_stage(seen_all, PLAN, None, lambda *_: None), fold.held_out, 100)
+    found = collect(first_stage(seen_all, PLAN, None, silent), fold.held_out, 100)
     assert (found.sizes > 0).all()
     assert len(found.sizes) == 6
 
@@ -102,7 +103,7 @@ def test_examples_hold_nothing_from_after_the_fold(dataset: Dataset) -> None:
     """A candidate that the user has seen in training is no example, and labels are the held-out items alone."""
     fold = next(folds(dataset, 1, seed=1))
     assert fold.held_out is not None
-    factors = first_stage(fold, PLAN, None, lambda *_: None)
+    factors = first_stage(fold, PLAN, None, silent)
     found = collect(factors, fold.held_out, 60)
     assert found.labels.sum() <= len(fold.held_out)
     user = resolve_user(factors, int(np.unique(fold.held_out.users)[0]), NO_ROWS)

@@ -7,7 +7,8 @@ from flagrank.model.features import GROUPS
 from flagrank.offline.evaluation import replay
 from flagrank.offline.evaluation.stage_report import Trained, difference, intervals
 from flagrank.offline.training.examples import joined
-from flagrank.offline.training.two_stage import TIMED_GROUPS, Progress, fit
+from flagrank.offline.training.progress import Progress, silent
+from flagrank.offline.training.two_stage import TIMED_GROUPS, fit
 
 # a part of the folds is enough to compare, and every fit costs what training costs
 FOLDS = 3
@@ -31,11 +32,7 @@ def ablation(trained: Trained, progress: Progress) -> dict[str, Any]:
         progress("leaving features out", number, len(groups))
         fewer = replace(plan, without=left_out)
         kept = fewer.features(trained.dataset, embedded=trained.embeddings is not None)
-        factors = replace(trained.factors, stage2=fit(found.columns(kept), fewer, _silent))
+        factors = replace(trained.factors, stage2=fit(found.columns(kept), fewer, silent))
         lists = replay.item_ids(replay.answers(replay.baseline(factors), trained.users.ids))
         quality[group] = trained.users.quality(lists)
     return {group: intervals(difference(quality[group], quality[""])) for group in groups}
-
-
-def _silent(*_: object) -> None:
-    pass

@@ -18,7 +18,8 @@ from flagrank.offline.evaluation.stage_report import Trained
 from flagrank.offline.metrics.held_out_users import HeldOutUsers
 from flagrank.offline.metrics.ranking import bootstrap, ndcg_at_k, recall_at_k
 from flagrank.offline.training.als import AlsParameters, Embeddings, train
-from flagrank.offline.training.two_stage import Progress, train_two_stages
+from flagrank.offline.training.progress import Progress
+from flagrank.offline.training.two_stage import train_two_stages
 
 KNOWN = (1, 3, 5, 10)
 CUTOFF = 10

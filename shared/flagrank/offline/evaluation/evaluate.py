@@ -11,12 +11,13 @@ from flagrank.offline.evaluation.cold_start import fold_in_curve, new_item_recal
 from flagrank.offline.evaluation.diversity_price import diversity_price
 from flagrank.offline.evaluation.gate_effect import gate_effect, observe
 from flagrank.offline.evaluation.llm_effect import FLAG, llm_effect
-from flagrank.offline.evaluation.llm_simulators import EmbeddingJudge, Judge, judge
+from flagrank.offline.evaluation.llm_simulators import EmbeddingSimulator, LLMSimulator, simulate_by_words
 from flagrank.offline.evaluation.query_ranking import QueryRequest, make_requests, query_effect
 from flagrank.offline.evaluation.random_split import random_split
 from flagrank.offline.evaluation.stage_report import Trained, prepare, report
 from flagrank.offline.training.item_embeddings import embed_items, embedder
-from flagrank.offline.training.two_stage import Progress, TrainingPlan
+from flagrank.offline.training.progress import Progress
+from flagrank.offline.training.two_stage import TrainingPlan
 
 
 def evaluate(
@@ -32,10 +33,12 @@ def evaluate(
     if quick:
         return document
     model = embedder(embedder_spec)
-    judges: dict[str, Judge] = {"words": judge, **({model.name: EmbeddingJudge(model)} if model else {})}
+    simulators: dict[str, LLMSimulator] = {"words": simulate_by_words}
+    if model:
+        simulators[model.name] = EmbeddingSimulator(model)
     steps: dict[str, Callable[[], Any]] = {
         "ablation": lambda: ablation(trained, progress) if trained.factors.stage2 else {},
-        "llm": lambda: {name: llm_effect(trained, its_judge) for name, its_judge in judges.items()},
+        "llm": lambda: {name: llm_effect(trained, simulator) for name, simulator in simulators.items()},
         "fold_in": lambda: fold_in_curve(trained, progress),
         "new_items": lambda: new_item_recall(trained.dataset, plan.als, embeddings),
         "diversity": lambda: diversity_price(trained),
@@ -45,9 +48,9 @@ def evaluate(
     if dataset.name == SYNTHETIC:
         requests = make_requests(trained.dataset, trained.factors)
         steps["queries"] = lambda: {
-            name: query_effect(trained.factors, requests, its_judge, FLAG) for name, its_judge in judges.items()
+            name: query_effect(trained.factors, requests, simulator, FLAG) for name, simulator in simulators.items()
         }
-        steps["gate"] = lambda: _gates(trained, requests, judges, progress)
+        steps["gate"] = lambda: _gates(trained, requests, simulators, progress)
     for number, (name, step) in enumerate(steps.items()):
         progress("experiments", number, len(steps))
         document[name] = step()
@@ -56,13 +59,13 @@ def evaluate(
 
 
 def _gates(
-    trained: Trained, requests: Sequence[QueryRequest], judges: Mapping[str, Judge], progress: Progress
+    trained: Trained, requests: Sequence[QueryRequest], simulators: Mapping[str, LLMSimulator], progress: Progress
 ) -> dict[str, Any]:
     # thresholds come from a fold of the training interactions, with queries and clicks of its own
     fold = next(folds(trained.dataset, 1, trained.plan.als.seed))
     validation = prepare(fold, replace(trained.plan, folds=1), trained.embeddings, progress)
     its_requests = make_requests(fold, validation.factors, seed=1)
     return {
-        name: gate_effect(observe(validation, its_requests, judge), observe(trained, requests, judge))
-        for name, judge in judges.items()
+        name: gate_effect(observe(validation, its_requests, simulator), observe(trained, requests, simulator))
+        for name, simulator in simulators.items()
     }

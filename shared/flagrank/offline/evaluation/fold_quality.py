@@ -8,7 +8,8 @@ import numpy as np
 from flagrank.model.stage2 import Stage2
 from flagrank.offline.metrics.held_out_users import HeldOutUsers
 from flagrank.offline.training.examples import Examples, joined
-from flagrank.offline.training.two_stage import Progress, TrainingPlan, fit
+from flagrank.offline.training.progress import Progress
+from flagrank.offline.training.two_stage import TrainingPlan, fit
 
 
 def fold_quality(

@@ -12,7 +12,7 @@ from flagrank.domain import RecommendRequest
 from flagrank.model.arrays import NO_ROWS
 from flagrank.offline.evaluation import replay
 from flagrank.offline.evaluation.llm_effect import FLAG
-from flagrank.offline.evaluation.llm_simulators import InProcessLLM, Judge
+from flagrank.offline.evaluation.llm_simulators import LLMSimulator, SimulatedLLM
 from flagrank.offline.evaluation.query_ranking import QueryRequest
 from flagrank.offline.evaluation.stage_report import Trained
 from flagrank.offline.metrics.ranking import bootstrap, ndcg_at_k
@@ -27,7 +27,7 @@ type Mask = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class GateObservations:
     """Requests, all (n,): what the gate looks at, and the change in NDCG@10 where the LLM is asked."""
 
     has_query: Mask
@@ -45,26 +45,26 @@ class Asked:
         return float(1 - is_open.mean()), float(self.gain[is_open].sum()) / total if total > 0 else None
 
 
-def observe(trained: Trained, requests: Sequence[QueryRequest], judge: Judge) -> Asked:
+def observe(trained: Trained, requests: Sequence[QueryRequest], simulator: LLMSimulator) -> GateObservations:
     """Requests with a query, and one without for each user with held-out items, which are what counts there."""
-    asked = [RecommendRequest(request.user_id, replay.LIST_LENGTH, query=request.query) for request in requests]
-    asked += [RecommendRequest(user_id, replay.LIST_LENGTH) for user_id in trained.users.ids]
+    queries = [RecommendRequest(request.user_id, replay.LIST_LENGTH, query=request.query) for request in requests]
+    queries += [RecommendRequest(user_id, replay.LIST_LENGTH) for user_id in trained.users.ids]
     relevant = [set(request.clicked) for request in requests] + trained.users.relevant
-    before, after = replay.baseline(trained.factors), replay.reranking(trained.factors, InProcessLLM(judge), FLAG)
-    served = [before.recommend(query) for query in asked]
+    before, after = replay.baseline(trained.factors), replay.reranking(trained.factors, SimulatedLLM(simulator), FLAG)
+    served = [before.recommend(query) for query in queries]
     plain = ndcg_at_k(replay.item_ids(served), relevant, CUTOFF)
-    reranked = ndcg_at_k(replay.item_ids([after.recommend(query) for query in asked]), relevant, CUTOFF)
-    users = [resolve_user(trained.factors, query.user_id, NO_ROWS) for query in asked]
-    return Asked(
-        has_query=np.array([query.query is not None for query in asked]),
+    reranked = ndcg_at_k(replay.item_ids([after.recommend(query) for query in queries]), relevant, CUTOFF)
+    users = [resolve_user(trained.factors, query.user_id, NO_ROWS) for query in queries]
+    return GateObservations(
+        has_query=np.array([query.query is not None for query in queries]),
         interactions=np.array([len(user.seen) for user in users]),
         margins=np.array([margin_at_cut([entry.candidate for entry in answer.items], CUTOFF) for answer in served]),
         gain=reranked - plain,
     )
 
 
-def gate_effect(validation: Asked, test: Asked) -> dict[str, Any]:
-    """The gate with the thresholds that save most calls on validation and keep 95 % of its gain, judged on the test.
+def gate_effect(validation: GateObservations, test: GateObservations) -> dict[str, Any]:
+    """The gate with the thresholds that save most calls on validation and keep 95 % of its gain, measured on the test.
 
     `curve` has every pair of thresholds that was tried, and what it saves and keeps on the test.
     """
@@ -92,8 +92,8 @@ def gate_effect(validation: Asked, test: Asked) -> dict[str, Any]:
     }
 
 
-def _worth(asked: Asked, thresholds: tuple[int, float]) -> tuple[bool, float]:
-    saved, kept = asked.saved_and_kept(asked.passing(*thresholds))
+def _worth(observed: GateObservations, thresholds: tuple[int, float]) -> tuple[bool, float]:
+    saved, kept = observed.saved_and_kept(observed.passing(*thresholds))
     # where the LLM gains nothing, the gate that asks least is the best
     return kept is None or kept >= KEPT, saved
 

@@ -9,7 +9,7 @@ from flagrank.adapters.in_memory import InMemoryScoreCache, ManualClock
 from flagrank.domain import Mode, Recommendation
 from flagrank.flags.document import FlagDocument
 from flagrank.offline.evaluation import replay
-from flagrank.offline.evaluation.llm_simulators import InProcessLLM, Judge
+from flagrank.offline.evaluation.llm_simulators import LLMSimulator, SimulatedLLM
 from flagrank.offline.evaluation.stage_report import Trained, difference, intervals
 
 ALPHAS = (0.95, 0.9, 0.8, 0.65, 0.5)
@@ -17,11 +17,11 @@ FLAG = FlagDocument(top_m=100, max_input_tokens=200_000)
 BINS = ((0, 20), (20, 40), (40, 60), (60, 80), (80, 101))
 
 
-def llm_effect(trained: Trained, judge: Judge) -> dict[str, Any]:
+def llm_effect(trained: Trained, simulator: LLMSimulator) -> dict[str, Any]:
     """The change over Stage 2 for each `alpha`, the share of fallbacks, the cache's hits, and the scores' calibration.
 
-    The requests have no query: the judge sees what recurs in each user's recent items. The cache's figures are of the
-    first pass; those for further alphas ask for the same scores again.
+    The requests have no query: the LLM sees what recurs in each user's recent items. The cache's figures are those of
+    the first `alpha`; the others ask for the same scores again.
     """
     plain = trained.users.quality(replay.item_ids(trained.stage2))
     cache = InMemoryScoreCache(ManualClock())
@@ -29,7 +29,7 @@ def llm_effect(trained: Trained, judge: Judge) -> dict[str, Any]:
     for alpha in ALPHAS:
         flag = FLAG.model_copy(update={"alpha": alpha})
         by_alpha[alpha] = replay.answers(
-            replay.reranking(trained.factors, InProcessLLM(judge), flag, cache), trained.users.ids
+            replay.reranking(trained.factors, SimulatedLLM(simulator), flag, cache), trained.users.ids
         )
     first = by_alpha[ALPHAS[0]]
     hits = sum(answer.diagnostics.tally.cache_hits for answer in first)

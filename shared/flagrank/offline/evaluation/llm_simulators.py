@@ -1,6 +1,6 @@
-"""Judges that stand in for an LLM, on a laptop and in evaluation. They read the prompt that is really sent.
+"""Simulators of an LLM, for a laptop and for evaluation. They read the prompt that is really sent.
 
-They share no code with the prompt's maker, and know nothing of users, clicks or the catalogue.
+They share no code with the module that builds the prompt, and know nothing of users, clicks or the catalogue.
 """
 
 import hashlib
@@ -18,16 +18,16 @@ CHARS_PER_TOKEN = 4
 
 _FENCE = re.compile(r"<<<DATA (\w+)\n(.*?)\n\1 DATA>>>", re.DOTALL)
 
-type Judge = Callable[[str], list[dict[str, Any]] | None]
+# from a prompt to the answer's entries, one for each item in the prompt's fence; None for a prompt without a fence
+type LLMSimulator = Callable[[str], list[dict[str, Any]] | None]
 
 
-def judge(prompt: str) -> list[dict[str, Any]] | None:
-    """By words: an entry for each item in the prompt's fence, None for a prompt without one.
+def simulate_by_words(prompt: str) -> list[dict[str, Any]] | None:
+    """Relevance is the share of the intent's weight that an item's words cover, plus noise that the texts fix.
 
-    Relevance is the share of the intent's weight that an item's words cover, earlier words weighing more, plus a
-    little noise that is fixed by the texts.
+    Earlier words of the intent weigh more.
     """
-    data = _asked(prompt)
+    data = _fenced(prompt)
     if data is None:
         return None
     words = str(data["intent"]).split()
@@ -42,8 +42,8 @@ def judge(prompt: str) -> list[dict[str, Any]] | None:
     return entries
 
 
-class EmbeddingJudge:
-    """By meaning: the cosine between the intent's embedding and each item's, 0 and below as no fit at all."""
+class EmbeddingSimulator:
+    """Relevance is the cosine between the intent's embedding and each item's; a negative one counts as 0."""
 
     def __init__(self, embedder: Embedder) -> None:
         self._embedder = embedder
@@ -51,7 +51,7 @@ class EmbeddingJudge:
 
     def __call__(self, prompt: str) -> list[dict[str, Any]] | None:
         """An entry for each item in the prompt's fence, None for a prompt without one."""
-        data = _asked(prompt)
+        data = _fenced(prompt)
         if data is None:
             return None
         texts = [str(data["intent"]), *(str(item["text"]) for item in data["items"])]
@@ -64,18 +64,18 @@ class EmbeddingJudge:
         ]
 
 
-class InProcessLLM:
-    """A judge as an LLM without a network; a share of its answers is `malformed`, by seeded dice."""
+class SimulatedLLM:
+    """A simulator as an LLM client without a network; a share of its answers, drawn by `seed`, is `malformed`."""
 
-    def __init__(self, judge: Judge, malformed: float = 0.0, seed: int = 0) -> None:
-        self._judge = judge
+    def __init__(self, simulator: LLMSimulator, malformed: float = 0.0, seed: int = 0) -> None:
+        self._simulator = simulator
         self._malformed = malformed
-        self._dice = random.Random(seed)  # noqa: S311 - a stand-in's dice
+        self._rng = random.Random(seed)  # noqa: S311 - a simulator's draws
 
     def complete(self, prompt: Prompt, *, model_id: str, max_output_tokens: int, timeout_ms: int) -> Completion:
-        """The judge's answer at once, in the form that the answer schema asks for or, now and then, in none."""
-        text = json.dumps(answer_of(self._judge(prompt.user), prompt.system))
-        if self._dice.random() < self._malformed:
+        """The simulator's answer at once, in the form that the prompt demands, or malformed."""
+        text = json.dumps(answer_of(self._simulator(prompt.user), prompt.system))
+        if self._rng.random() < self._malformed:
             text = text.replace('"', "", 1).rstrip("]}")
         tokens = (math.ceil(len(part) / CHARS_PER_TOKEN) for part in (prompt.system + prompt.user, text))
         return Completion(text, "end_turn", *tokens)
@@ -88,6 +88,6 @@ def answer_of(entries: list[dict[str, Any]] | None, system: str) -> dict[str, An
     return {"scores": [entry["relevance"] for entry in sorted(entries or [], key=lambda entry: entry["i"])]}
 
 
-def _asked(prompt: str) -> dict[str, Any] | None:
+def _fenced(prompt: str) -> dict[str, Any] | None:
     found = _FENCE.search(prompt)
     return json.loads(found[2]) if found else None

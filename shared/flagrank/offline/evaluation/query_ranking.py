@@ -1,8 +1,9 @@
 """Queries on a catalogue of texts, where the intent behind each is known: does reranking find what was meant?"""
 
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from flagrank.flags.document import FlagDocument
 from flagrank.model.factors import Factors, Lexicon
 from flagrank.offline.data.interactions import Dataset, Item
 from flagrank.offline.evaluation import replay
-from flagrank.offline.evaluation.llm_simulators import InProcessLLM, Judge
+from flagrank.offline.evaluation.llm_simulators import LLMSimulator, SimulatedLLM
 from flagrank.offline.metrics.ranking import bootstrap, ndcg_at_k
 from flagrank.rerank.intent import tokenise
 
@@ -53,27 +54,28 @@ def make_requests(dataset: Dataset, factors: Factors, count: int = REQUESTS, see
     dice = random.Random(seed)  # noqa: S311 - data, not secrets
     recommender = replay.baseline(factors)
     surfaces = _surfaces(factors.lexicon)
+    words = cache(lambda item_id: _words(dataset.item(item_id), factors.lexicon))
     requests: list[QueryRequest] = []
     users = factors.user_ids.tolist()
     while len(requests) < count:
         user_id = dice.choice(users)
         items = recommender.recommend(RecommendRequest(user_id, CANDIDATES)).items
-        meant = _words(dataset.item(dice.choice(items).candidate.item_id), factors.lexicon)
+        meant = words(dice.choice(items).candidate.item_id)
         intent = dice.sample(sorted(meant), min(INTENT_WORDS, len(meant)))
-        clicked = _clicks(dataset, factors.lexicon, items, set(intent), dice)
+        clicked = _clicks(words, items, set(intent), dice)
         if clicked:
             requests.append(QueryRequest(user_id, _worded(intent, surfaces, dice), clicked))
     return requests
 
 
 def query_effect(
-    factors: Factors, requests: Sequence[QueryRequest], judge: Judge, flag: FlagDocument
+    factors: Factors, requests: Sequence[QueryRequest], simulator: LLMSimulator, flag: FlagDocument
 ) -> dict[str, Any]:
     """NDCG@10 over the same candidates before and after, with the share of requests whose order the LLM had a say in.
 
-    The judge answers malformed now and then, as models do.
+    A share of the answers is malformed, as those of models are.
     """
-    before, after = replay.baseline(factors), replay.reranking(factors, InProcessLLM(judge, MALFORMED), flag)
+    before, after = replay.baseline(factors), replay.reranking(factors, SimulatedLLM(simulator, MALFORMED), flag)
     asked = [RecommendRequest(request.user_id, CANDIDATES, query=request.query) for request in requests]
     clicked = [request.clicked for request in requests]
     plain = ndcg_at_k(replay.item_ids([before.recommend(query) for query in asked]), clicked, CUTOFF)
@@ -90,14 +92,14 @@ def query_effect(
 
 
 def _clicks(
-    dataset: Dataset, lexicon: Lexicon, items: Sequence[Ranked], intent: set[str], dice: random.Random
+    words: Callable[[ItemId], set[str]], items: Sequence[Ranked], intent: set[str], dice: random.Random
 ) -> frozenset[ItemId]:
     scores = np.array([entry.candidate.score for entry in items])
     tastes = (scores - scores.mean()) / max(float(scores.std()), 1e-9)
     clicked = set()
     for entry, taste in zip(items, tastes.tolist(), strict=True):
         item_id = entry.candidate.item_id
-        overlap = len(intent & _words(dataset.item(item_id), lexicon)) / max(1, len(intent))
+        overlap = len(intent & words(item_id)) / max(1, len(intent))
         if dice.random() < 1 / (1 + np.exp(-(CLICK_BIAS + CLICK_OVERLAP * overlap + CLICK_TASTE * taste))):
             clicked.add(item_id)
     return frozenset(clicked)

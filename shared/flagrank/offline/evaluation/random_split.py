@@ -10,7 +10,8 @@ from flagrank.offline.data.split import split_at_random
 from flagrank.offline.evaluation import replay
 from flagrank.offline.evaluation.stage_report import prepare
 from flagrank.offline.training.als import Embeddings
-from flagrank.offline.training.two_stage import Progress, TrainingPlan
+from flagrank.offline.training.progress import Progress
+from flagrank.offline.training.two_stage import TrainingPlan
 
 SEEDS = (1, 2, 3)
 HELD_OUT_SHARE = 0.25

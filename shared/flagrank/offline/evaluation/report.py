@@ -27,18 +27,18 @@ def page(document: Mapping[str, Any]) -> str:
         ("Stage 2's gain in NDCG@10 by user activity", _activity, document["gain_by_activity"]),
         ("Change in NDCG@10 without a group of features", _ablation, document.get("ablation")),
     ]
-    for name, judge in document.get("llm", {}).items():
-        figures.append((f"Change in NDCG@10 by alpha, judged by {name}", _alpha, judge["alpha"]))
-        figures.append((f"Calibration of the relevance by {name}", _calibration, judge["calibration"]))
+    for name, effect in document.get("llm", {}).items():
+        figures.append((f"Change in NDCG@10 by alpha, LLM simulated by {name}", _alpha, effect["alpha"]))
+        figures.append((f"Calibration of the relevance by {name}", _calibration, effect["calibration"]))
     for space, rows in document.get("diversity", {}).items():
         figures.append((f"What diversity of {space} costs (maximal marginal relevance)", _diversity, rows))
     figures.append(("New users: NDCG@10 by known interactions", _fold_in, document.get("fold_in")))
     for name, gate in document.get("gate", {}).items():
-        figures.append((f"What gates save and keep, judged by {name}; the chosen one marked", _gate, gate))
+        figures.append((f"What gates save and keep, LLM simulated by {name}; the chosen one marked", _gate, gate))
     parts = [_quality(document), *(_figure(caption, draw, values) for caption, draw, values in figures if values)]
     parts += [_values(name, document[name]) for name in TABLES if document.get(name)]
-    parts += [_values(f"LLM, judged by {name}", _rates(judge)) for name, judge in document.get("llm", {}).items()]
-    parts += [_values(f"gate, judged by {name}", _rates(gate)) for name, gate in document.get("gate", {}).items()]
+    for part in ("llm", "gate"):
+        parts += [_values(f"{part}, simulated by {name}", _rates(of)) for name, of in document.get(part, {}).items()]
     title = html.escape(f"Flagrank on {document['dataset']}, {document['users']} users")
     head = f'<meta charset="utf-8"><title>{title}</title><style>{STYLE}</style>'
     return f'<!doctype html><html lang="en"><head>{head}</head><body><h1>{title}</h1>{"".join(parts)}</body></html>\n'

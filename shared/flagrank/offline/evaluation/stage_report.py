@@ -17,11 +17,12 @@ from flagrank.offline.data.interactions import Dataset
 from flagrank.offline.data.split import HELD_OUT_PER_USER, held_out_last
 from flagrank.offline.evaluation import replay
 from flagrank.offline.metrics import beyond_accuracy
-from flagrank.offline.metrics.held_out_users import HeldOutUsers, Lists, PerUser
-from flagrank.offline.metrics.ranking import bootstrap
+from flagrank.offline.metrics.held_out_users import HeldOutUsers, Lists
+from flagrank.offline.metrics.ranking import PerUser, bootstrap
 from flagrank.offline.training.als import Embeddings
 from flagrank.offline.training.examples import Examples
-from flagrank.offline.training.two_stage import Progress, TrainingPlan, train_two_stages
+from flagrank.offline.training.progress import Progress, silent
+from flagrank.offline.training.two_stage import TrainingPlan, train_two_stages
 
 CURVE = (1, 2, 5, 10, 20, 50, 100)
 ACTIVITY_GROUPS = 5
@@ -40,14 +41,9 @@ class Trained:
     stage1: list[Recommendation] = field(repr=False)
     stage2: list[Recommendation] = field(repr=False)
 
-    @property
-    def stage1_factors(self) -> Factors:
-        """The set without its Stage 2."""
-        return replace(self.factors, stage2=None)
-
 
 def prepare(
-    dataset: Dataset, plan: TrainingPlan, embeddings: Embeddings | None = None, progress: Progress | None = None
+    dataset: Dataset, plan: TrainingPlan, embeddings: Embeddings | None = None, progress: Progress = silent
 ) -> Trained:
     """Trains on the base and asks for every user with held-out items; nothing is tuned here.
 

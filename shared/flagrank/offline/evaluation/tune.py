@@ -2,7 +2,7 @@
 
 import hashlib
 import math
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from flagrank.offline.evaluation.study_file import open_study
 from flagrank.offline.metrics.held_out_users import HeldOutUsers
 from flagrank.offline.metrics.ranking import ndcg_at_k
 from flagrank.offline.training.als import AlsParameters, train
-from flagrank.offline.training.two_stage import Progress
+from flagrank.offline.training.progress import Progress
 
 CUTOFF = 10
 FOLDS = 2
@@ -43,7 +43,7 @@ class Trial:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class SearchResult:
     """A finished search: its trials, the best parameters, and what other seeds make of those."""
 
     dataset: str
@@ -73,13 +73,13 @@ class Found:
         """The search as the manifest keeps it."""
         return {
             "metric": f"ndcg@{CUTOFF} on {self.folds} folds of the training interactions",
-            "trials": [{**asdict(trial.parameters), "ndcg": round(trial.ndcg, 6)} for trial in self.trials],
-            "best": asdict(self.best.parameters),
+            "trials": [{**trial.parameters.recorded(), "ndcg": round(trial.ndcg, 6)} for trial in self.trials],
+            "best": self.best.parameters.recorded(),
             "seed_spread": round(self.seed_spread, 6),
         }
 
 
-def search(dataset: Dataset, start: AlsParameters, trials: int, study: Path, progress: Progress) -> Found:
+def search(dataset: Dataset, start: AlsParameters, trials: int, study: Path, progress: Progress) -> SearchResult:
     """The best of `trials` parameters: `start`, a few random ones, then those that TPE proposes from the trials before.
 
     TPE: Bergstra, Bardenet, Bengio, Kegl 2011, "Algorithms for Hyper-Parameter Optimization", by Optuna. Each trial is
@@ -107,7 +107,7 @@ def search(dataset: Dataset, start: AlsParameters, trials: int, study: Path, pro
     for number, seed in enumerate(SEEDS, 1):
         seeds.append(_ndcg(cuts, replace(best, seed=seed)))
         progress("trying other seeds", number, len(SEEDS))
-    return Found(dataset.name, len(cuts), tuple(done[:trials]), tuple(seeds))
+    return SearchResult(dataset.name, len(cuts), tuple(done[:trials]), tuple(seeds))
 
 
 def fingerprint(interactions: Interactions) -> str:
@@ -123,7 +123,7 @@ def _identity(dataset: Dataset, start: AlsParameters) -> dict[str, Any]:
     return {
         "interactions": fingerprint(dataset.interactions),
         "random_split": dataset.random_split,
-        "start": asdict(start),
+        "start": start.recorded(),
     }
 
 
@@ -135,19 +135,20 @@ def _proposed(start: AlsParameters, before: list[Trial]) -> AlsParameters:
     study = optuna.create_study(direction="maximize", sampler=optuna.samplers.TPESampler(seed=seed))
     study.add_trials([_recorded(trial) for trial in before])
     proposal: dict[str, Any] = study.ask(dict(SPACE)).params
-    return replace(start, **{name: _rounded(value) for name, value in proposal.items()})
+    return AlsParameters.of(start.recorded() | {name: _rounded(value) for name, value in proposal.items()})
 
 
 def _recorded(trial: Trial) -> optuna.trial.FrozenTrial:
     # what a start has outside of the space is not written down: it is the start's own
-    inside = {name: value for name in SPACE if _allows(SPACE[name], value := getattr(trial.parameters, name))}
-    allowed = {name: SPACE[name] for name in inside}
+    recorded = trial.parameters.recorded()
+    allowed = {name: values for name, values in SPACE.items() if _allows(values, recorded[name])}
+    inside = {name: recorded[name] for name in allowed}
     return optuna.trial.create_trial(params=inside, distributions=dict(allowed), value=trial.ndcg)
 
 
 def _trial(study: Path, start: AlsParameters, recorded: optuna.trial.FrozenTrial) -> Trial:
     try:
-        parameters = TypeAdapter(AlsParameters).validate_python({**asdict(start), **recorded.params})
+        parameters = AlsParameters.of(start.recorded() | recorded.params)
         return Trial(parameters, TypeAdapter(float).validate_python(recorded.value))
     except ValidationError as error:
         # the study's own line comes before its trials

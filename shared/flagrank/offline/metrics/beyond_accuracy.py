@@ -6,16 +6,14 @@ The list of a user who has seen everything is empty, and counts as 0.
 from collections.abc import Sequence
 
 import numpy as np
-import numpy.typing as npt
 
 from flagrank.candidates.user import resolve_user
 from flagrank.domain import Recommendation
 from flagrank.model.arrays import NO_ROWS, Floats, Rows
 from flagrank.model.factors import Factors
+from flagrank.offline.metrics.ranking import PerUser
 
 K = 10
-
-type PerUser = npt.NDArray[np.float64]
 
 
 def rows_at(answered: Sequence[Recommendation], k: int = K) -> list[Rows]:

@@ -3,17 +3,13 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-import numpy.typing as npt
-
 from flagrank.domain import ItemId, UserId
 from flagrank.offline.data.interactions import Interactions
-from flagrank.offline.metrics.ranking import ndcg_at_k, recall_at_k
+from flagrank.offline.metrics.ranking import PerUser, RankedIds, ndcg_at_k, recall_at_k
 
 CUTOFFS = (5, 10, 100)
 
-type PerUser = npt.NDArray[np.float64]
-type Lists = Sequence[Sequence[ItemId]]
+type Lists = Sequence[RankedIds]
 
 
 @dataclass(frozen=True, slots=True)

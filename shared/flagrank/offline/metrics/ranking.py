@@ -7,20 +7,23 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from flagrank.domain import ItemId
+
 # resamples are drawn in parts of at most this many counts, 80 MB
 CHUNK_COUNTS = 10_000_000
 
-type Ids = Sequence[int | str]
+type RankedIds = Sequence[ItemId]
+type PerUser = npt.NDArray[np.float64]
 
 
-def recall_at_k(ranked: Sequence[Ids], relevant: Sequence[Set[int | str]], k: int) -> npt.NDArray[np.float64]:
+def recall_at_k(ranked: Sequence[RankedIds], relevant: Sequence[Set[ItemId]], k: int) -> PerUser:
     """Hits among the first `k` over the number of held-out items, by user."""
     return np.array(
         [len(held_out & set(ids[:k])) / len(held_out) for ids, held_out in zip(ranked, relevant, strict=True)]
     )
 
 
-def ndcg_at_k(ranked: Sequence[Ids], relevant: Sequence[Set[int | str]], k: int) -> npt.NDArray[np.float64]:
+def ndcg_at_k(ranked: Sequence[RankedIds], relevant: Sequence[Set[ItemId]], k: int) -> PerUser:
     """Binary NDCG (Järvelin and Kekäläinen 2002), ideal gain over min(k, number of held-out items), by user."""
     discounts = 1 / np.log2(np.arange(2, k + 2))
     gains = [
@@ -44,7 +47,7 @@ class Interval:
         return {"mean": round(self.mean, 6), "ci95": [round(self.low, 6), round(self.high, 6)]}
 
 
-def bootstrap(values: npt.NDArray[np.float64], resamples: int = 2000, seed: int = 0) -> Interval:
+def bootstrap(values: PerUser, resamples: int = 2000, seed: int = 0) -> Interval:
     """The percentile bootstrap over users (Efron 1979); give it per-user differences and it is the paired one."""
     rng = np.random.default_rng(seed)
     evenly = np.full(len(values), 1 / len(values))

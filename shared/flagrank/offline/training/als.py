@@ -1,33 +1,35 @@
 """Stage 1: ALS on implicit feedback, assembled into the set that serving reads."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Annotated, Any, Self
 
 import numpy as np
 import numpy.typing as npt
-import orjson
 from implicit.als import AlternatingLeastSquares
+from implicit.recommender_base import ModelFitError
+from pydantic import Field, TypeAdapter
 from scipy.sparse import csr_matrix
 from threadpoolctl import threadpool_limits
 
 from flagrank.domain import ItemId
+from flagrank.errors import DataError
 from flagrank.model.arrays import Floats
-from flagrank.model.factors import Catalog, Factors, FoldIn
+from flagrank.model.factors import Catalog, CatalogItem, Factors, FoldIn
 from flagrank.model.lexical import build_lexical_index
 from flagrank.offline.data.interactions import Dataset, Interactions
 from flagrank.offline.training.new_items import MAX_KNOWN, TextFeatures, guess_factors, most_popular
+from flagrank.offline.training.progress import Progress, silent
 from flagrank.rerank.intent import ITEM_TEXT_TOKENS, rewrite_item
 
 UNVERSIONED = "unversioned"
 
-type Progress = Callable[[int], None]
 type Embeddings = Mapping[ItemId, Floats]
 
 
 @dataclass(frozen=True, slots=True)
 class AlsParameters:
-    """ALS and its confidence: `alpha` * (1 + `rating_weight` * (value - 1)).
+    """ALS and the confidence of an interaction: `confidence_scale` * (1 + `rating_weight` * (value - 1)).
 
     The defaults are what `flagrank train --tune` finds best on folds of MovieLens 100K's ua.base: of 40 trials from
     here none was better, and 80 from implicit's own defaults came close.
@@ -35,7 +37,8 @@ class AlsParameters:
 
     factors: int = 64
     regularization: float = 24.0
-    alpha: float = 1.5
+    # `alpha` of Hu, Koren and Volinsky 2008, and recorded under that name; not the flag's weight of the baseline
+    confidence_scale: Annotated[float, Field(alias="alpha")] = 1.5
     rating_weight: float = 0.25
     iterations: int = 15
     seed: int = 42
@@ -43,11 +46,16 @@ class AlsParameters:
 
     def recorded(self) -> dict[str, Any]:
         """The parameters as the manifest keeps them."""
-        return asdict(self)
+        return {"alpha" if name == "confidence_scale" else name: value for name, value in asdict(self).items()}
+
+    @classmethod
+    def of(cls, recorded: Mapping[str, Any]) -> Self:
+        """The parameters that a manifest keeps; raises pydantic's ValidationError."""
+        return TypeAdapter(cls).validate_python(recorded)
 
 
 @dataclass(frozen=True, slots=True)
-class Matrix:
+class ConfidenceMatrix:
     """Confidences (u, n) with the ids of rows and columns, both ascending."""
 
     user_ids: npt.NDArray[Any]
@@ -58,10 +66,10 @@ class Matrix:
 def train(
     dataset: Dataset,
     parameters: AlsParameters,
-    progress: Progress | None = None,
+    progress: Progress = silent,
     embeddings: Embeddings | None = None,
 ) -> Factors:
-    """Trains on the dataset's interactions; `progress` hears of each iteration number done.
+    """Trains on the dataset's interactions; raises DataError where ALS diverges, as it may without regularization.
 
     Items that have texts but no interactions get factors guessed from their texts, and from `embeddings` (e,) by item
     id if there are any: either every item of the dataset has one, or none has.
@@ -78,24 +86,30 @@ def train(
             random_state=parameters.seed,
             use_gpu=False,
         )
-        report = (lambda number, *_: progress(number + 1)) if progress else None
-        model.fit(matrix.confidence, show_progress=False, callback=report)
+        try:
+            model.fit(
+                matrix.confidence,
+                show_progress=False,
+                callback=lambda done, *_: progress("training ALS", done + 1, parameters.iterations),
+            )
+        except ModelFitError as error:
+            raise DataError(dataset.name, None, "leaves ALS without finite factors; raise --regularization") from error
     return assemble(dataset, interactions, matrix, model.item_factors, model.user_factors, parameters, embeddings)
 
 
-def confidence_matrix(interactions: Interactions, parameters: AlsParameters) -> Matrix:
+def confidence_matrix(interactions: Interactions, parameters: AlsParameters) -> ConfidenceMatrix:
     """The confidences that ALS sees (Hu, Koren, Volinsky 2008); `interactions` hold each pair once."""
     user_ids, rows = np.unique(interactions.users, return_inverse=True)
     item_ids, columns = np.unique(interactions.items, return_inverse=True)
-    weights = parameters.alpha * (1 + parameters.rating_weight * (interactions.values - 1))
+    weights = parameters.confidence_scale * (1 + parameters.rating_weight * (interactions.values - 1))
     shape = (len(user_ids), len(item_ids))
-    return Matrix(user_ids, item_ids, csr_matrix((weights.astype(np.float32), (rows, columns)), shape=shape))
+    return ConfidenceMatrix(user_ids, item_ids, csr_matrix((weights.astype(np.float32), (rows, columns)), shape=shape))
 
 
 def assemble(
     dataset: Dataset,
     interactions: Interactions,
-    matrix: Matrix,
+    matrix: ConfidenceMatrix,
     item_factors: Floats,
     user_factors: Floats,
     parameters: AlsParameters,
@@ -131,7 +145,7 @@ def assemble(
         seen_indices=row_of_column[columns[by_user]].astype(np.int32),
         item_gram=trained.T @ trained,
         popularity=popularity[order],
-        catalog=Catalog([_catalog_line(dataset, item_id, texts[item_id]) for item_id in item_ids]),
+        catalog=Catalog([_catalog_item(dataset, item_id, texts).to_line(item_id) for item_id in item_ids]),
         lexicon=dataset.lexicon,
         lexical=build_lexical_index([texts[item_id] for item_id in item_ids]),
         fold_in=FoldIn(parameters.regularization, float(np.median(matrix.confidence.data))),
@@ -178,9 +192,9 @@ def _text(dataset: Dataset, item_id: ItemId, text_tokens: int) -> str:
     return rewrite_item(item.title, item.category, item.description, dataset.lexicon, text_tokens)
 
 
-def _catalog_line(dataset: Dataset, item_id: ItemId, text: str) -> bytes:
+def _catalog_item(dataset: Dataset, item_id: ItemId, texts: Mapping[ItemId, str]) -> CatalogItem:
     item = dataset.item(item_id)
-    return orjson.dumps({"id": item_id, "title": item.title, "category": item.category, "text": text})
+    return CatalogItem(item.title, item.category, texts[item_id])
 
 
 def _rows_of(embeddings: Embeddings, item_ids: Sequence[ItemId]) -> Floats:

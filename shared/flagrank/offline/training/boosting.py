@@ -4,7 +4,6 @@ The loss is XE-NDCG (Bruch 2021, "An Alternative Cross Entropy Loss for Learning
 round costs a sort of each list, where LambdaMART compares pairs (infra/decisions/0031).
 """
 
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -12,6 +11,7 @@ import lightgbm
 
 from flagrank.model.stage2 import ALL_LEAVES, MAX_LEAVES, Tree
 from flagrank.offline.training.examples import Examples
+from flagrank.offline.training.progress import Progress, silent
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,9 +25,9 @@ class BoostingParameters:
 
 
 def boost(
-    examples: Examples, parameters: BoostingParameters, seed: int, progress: Callable[[int], None] | None = None
+    examples: Examples, parameters: BoostingParameters, seed: int, progress: Progress = silent
 ) -> lightgbm.Booster:
-    """The fitted booster, the same for the same examples and seed; `progress` hears of each round done."""
+    """The fitted booster, the same for the same examples and seed."""
     settings: dict[str, Any] = asdict(parameters)
     rounds = settings.pop("rounds")
     settings |= {
@@ -41,7 +41,7 @@ def boost(
         settings,
         lightgbm.Dataset(examples.table, examples.labels, group=examples.sizes),
         rounds,
-        callbacks=[lambda state: progress(state.iteration + 1)] if progress else None,
+        callbacks=[lambda state: progress("growing trees", state.iteration + 1, rounds)],
     )
 
 

@@ -5,7 +5,7 @@ import numpy as np
 from flagrank.domain import ItemId
 from flagrank.offline.data.interactions import Dataset
 from flagrank.offline.training.als import Embeddings
-from flagrank.offline.training.two_stage import Progress
+from flagrank.offline.training.progress import Progress
 from flagrank.ports import Embedder
 
 BATCH = 256

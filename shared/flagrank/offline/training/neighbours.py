@@ -11,8 +11,8 @@ from threadpoolctl import threadpool_limits
 from flagrank.model.arrays import Floats
 from flagrank.model.factors import Neighbours
 from flagrank.offline.data.interactions import Interactions
-from flagrank.offline.training.als import Progress
 from flagrank.offline.training.gram import Block, GramBlocks, gram_matrices, item_scale, pairs_of
+from flagrank.offline.training.progress import Progress, silent
 
 # up to here every item has a weight for every other: 36 MB in memory, half of it published
 WHOLE_ITEMS = 3000
@@ -66,7 +66,7 @@ def learn_neighbours(
     parameters: NeighbourParameters,
     *,
     timed: bool = True,
-    progress: Progress | None = None,
+    progress: Progress = silent,
 ) -> Neighbours:
     """Neighbours of the items `item_ids` (n,), in that order, from interactions that hold each pair once.
 
@@ -92,8 +92,7 @@ def learn_neighbours(
                 # one matrix fills both rows of weights, two fill one each
                 solved = [_ridge(block, parameters.regularization) * scale[nearest] for block in blocks]
                 weights[:, item, : len(nearest)] = solved
-            if progress:
-                progress(item + 1)
+            progress("finding neighbours", item + 1, len(item_ids))
     return Neighbours(rows, *weights)
 
 

@@ -17,7 +17,8 @@ MAX_CATEGORIES = 200
 MAX_KNOWN = 10_000
 RIDGES = tuple(10.0**exponent for exponent in np.arange(-2, 3.5, 0.5))
 
-type Matrix = npt.NDArray[np.float64]
+# a row of features for each item, (n, f)
+type FeatureRows = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +40,7 @@ class TextFeatures:
         kept = _commonest(Counter(categories), MAX_CATEGORIES)
         return cls(tuple(sorted(category for category, _ in kept)), weights)
 
-    def table(self, categories: Sequence[str], texts: Sequence[str], embeddings: Floats | None) -> Matrix:
+    def table(self, categories: Sequence[str], texts: Sequence[str], embeddings: Floats | None) -> FeatureRows:
         """A row (1 + categories + words + e) of each item, the first column constant; `embeddings` (n, e)."""
         place = {word: at for at, word in enumerate(self.weights)}
         words = np.zeros((len(texts), len(place)))
@@ -65,7 +66,7 @@ def most_popular(popularity: Floats) -> Rows:
     return np.sort(np.argsort(-popularity, kind="stable")[:MAX_KNOWN])
 
 
-def guess_factors(known: Matrix, factors: Floats, popularity: Floats, new: Iterable[Matrix]) -> Floats:
+def guess_factors(known: FeatureRows, factors: Floats, popularity: Floats, new: Iterable[FeatureRows]) -> Floats:
     """Factors (k, d) float32 for `new`, by ridge regression from `known` (n, f) to `factors` (n, d).
 
     `new` is k rows (f,) in as many parts as one likes, so that they need not all be in memory at once.

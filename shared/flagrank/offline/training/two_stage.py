@@ -1,6 +1,6 @@
 """Both stages in order: ALS, item-to-item weights, and the model that orders the candidates of both."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, Literal, Self
 
@@ -17,11 +17,9 @@ from flagrank.offline.training.boosting import BoostingParameters, boost, export
 from flagrank.offline.training.examples import Examples, collect, joined
 from flagrank.offline.training.linear import fit_linear
 from flagrank.offline.training.neighbours import NeighbourParameters, learn_item_weights, learn_neighbours
+from flagrank.offline.training.progress import Progress, silent
 
 type Kind = Literal["none", "linear", "trees", "blend"]
-
-# what is being done, how far it is, and how far it goes
-type Progress = Callable[[str, int, int], None]
 
 # groups that mean nothing without times
 TIMED_GROUPS = ("session", "recency")
@@ -46,7 +44,7 @@ class TrainingPlan:
 
     def recorded(self) -> dict[str, Any]:
         """The plan as the manifest keeps it."""
-        return asdict(self)
+        return {**asdict(self), "als": self.als.recorded()}
 
     @classmethod
     def of(cls, recorded: Mapping[str, Any]) -> Self:
@@ -79,38 +77,32 @@ class TwoStages:
 
 
 def train_two_stages(
-    dataset: Dataset, plan: TrainingPlan, embeddings: Embeddings | None = None, progress: Progress | None = None
+    dataset: Dataset, plan: TrainingPlan, embeddings: Embeddings | None = None, progress: Progress = silent
 ) -> TwoStages:
     """Stage 1 on all training interactions, Stage 2 on folds cut from them.
 
     There is no Stage 2 where the plan wants none, or where no user has enough interactions to hold some out.
     """
-    tell = progress or _silent
-    factors = first_stage(dataset, plan, embeddings, tell)
+    factors = first_stage(dataset, plan, embeddings, progress)
     if plan.kind == "none":
         return TwoStages(factors)
-    found = tuple(fold_examples(dataset, plan, embeddings, tell))
+    found = tuple(fold_examples(dataset, plan, embeddings, progress))
     if not any(part.labels.any() for part in found):
         return TwoStages(factors)
     names = plan.features(dataset, embedded=embeddings is not None)
-    return TwoStages(replace(factors, stage2=fit(joined(found).columns(names), plan, tell)), found)
+    return TwoStages(replace(factors, stage2=fit(joined(found).columns(names), plan, progress)), found)
 
 
 def first_stage(dataset: Dataset, plan: TrainingPlan, embeddings: Embeddings | None, progress: Progress) -> Factors:
     """ALS's factors and, if the plan has a Stage 2, the item-to-item weights that its features are made of."""
-    name, iterations = "training ALS", plan.als.iterations
-    factors = train(dataset, plan.als, lambda done: progress(name, done, iterations), embeddings)
+    factors = train(dataset, plan.als, progress, embeddings)
     if plan.kind == "none":
         return factors
-    ids, interactions, items = factors.item_ids, dataset.interactions.latest(), len(factors.item_ids)
-    if plan.neighbours.resolved(items) is None:
+    ids, interactions = factors.item_ids, dataset.interactions.latest()
+    if plan.neighbours.resolved(len(ids)) is None:
         weights = learn_item_weights(ids, interactions, plan.neighbours, timed=dataset.timed)
         return replace(factors, item_weights=weights)
-
-    def tell(done: int) -> None:
-        progress("finding neighbours", done, items)
-
-    neighbours = learn_neighbours(ids, interactions, plan.neighbours, timed=dataset.timed, progress=tell)
+    neighbours = learn_neighbours(ids, interactions, plan.neighbours, timed=dataset.timed, progress=progress)
     return replace(factors, neighbours=neighbours)
 
 
@@ -125,7 +117,7 @@ def fold_examples(
     for number, fold in enumerate(folds(dataset, plan.folds, plan.als.seed), 1):
         assert fold.held_out is not None
         its_plan = replace(plan, als=replace(plan.als, seed=plan.als.seed + number), neighbours=neighbours)
-        yield collect(first_stage(fold, its_plan, embeddings, _silent), fold.held_out, plan.pool, plan.sources)
+        yield collect(first_stage(fold, its_plan, embeddings, silent), fold.held_out, plan.pool, plan.sources)
         progress(name, number, plan.folds)
 
 
@@ -134,9 +126,7 @@ def fit(found: Examples, plan: TrainingPlan, progress: Progress) -> Stage2:
     linear = fit_linear(found) if plan.kind in ("linear", "blend") else None
     trees: tuple[Tree, ...] = ()
     if plan.kind in ("trees", "blend"):
-        rounds = plan.boosting.rounds
-        booster = boost(found, plan.boosting, plan.als.seed, lambda done: progress("growing trees", done, rounds))
-        trees = exported(booster)
+        trees = exported(boost(found, plan.boosting, plan.als.seed, progress))
     fewest = int(found.histories.repeat(found.sizes)[found.labels > 0].min())
     return Stage2(
         Stage2Document(
@@ -148,7 +138,3 @@ def fit(found: Examples, plan: TrainingPlan, progress: Progress) -> Stage2:
             trees=trees,
         )
     )
-
-
-def _silent(*_: object) -> None:
-    pass
