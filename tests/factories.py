@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 
+from flagrank.model.attributes import Attributes, encoded
 from flagrank.model.factors import Catalog, CatalogItem, Factors, FoldIn, Lexicon
 from flagrank.model.lexical import build_lexical_index
 
@@ -37,6 +38,15 @@ def make_factors(items: int = 50, users: int = 10, dimension: int = 8, seed: int
         "fold_in": FoldIn(regularization=1.0, confidence=2.0),
     }
     return Factors(**{**values, **overrides})
+
+
+def make_attributes(items: int = 200) -> Attributes:
+    """A price that rises with the row, a stock of which every tenth item has none left, and five brands."""
+    return {
+        "price": encoded("number", [row + 0.5 for row in range(items)]),
+        "stock": encoded("integer", [row % 10 for row in range(items)]),
+        "brand": encoded("text", [f"brand {row % 5}" for row in range(items)]),
+    }
 
 
 def _line(row: int) -> bytes:

@@ -21,6 +21,7 @@ from flagrank.rerank.listwise import ListwiseJudge
 from flagrank.rerank.reranker import LLMReranker
 from flagrank.serving.api import create_app
 from flagrank.serving.pipeline import Recommender
+from flagrank.serving.resolve_rules import RulesBySet
 from flagrank.serving.service import Service
 from flagrank.serving.telemetry import Telemetry
 from flagrank.settings import Settings
@@ -52,6 +53,7 @@ def build_app(environment: Mapping[str, str]) -> FastAPI:
     )
     table = DynamoDBScoreCache(aws_clients.dynamodb_client(connections), settings.table, clock)
     service = wire(settings, factors, flags, TieredScoreCache(table, clock), llm, EmfMetrics(), clock)
+    factors.prepare_with(service.recommender.rules.over)
     warm_up(factors, flags)
     after_restore(flags)
     return create_app(service)
@@ -70,7 +72,7 @@ def wire(
     executor = ThreadPoolExecutor(2 * settings.parallel_calls, "llm")
     judge = ListwiseJudge(llm, executor, settings.prices, settings.batch_items, settings.parallel_calls)
     reranker = LLMReranker(judge, cache, Breaker(clock), clock, executor, settings.cache_ttl_s)
-    recommender = Recommender(factors, flags, reranker, settings.rules, clock)
+    recommender = Recommender(factors, flags, reranker, RulesBySet(settings.rules), clock)
     return Service(recommender, Telemetry(metrics, factors, flags))
 
 

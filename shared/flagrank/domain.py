@@ -120,7 +120,19 @@ class RecommendRequest:
     history: tuple[ItemId, ...] = ()
     exclude: tuple[ItemId, ...] = ()
     category: str | None = None
+    filter: str | None = None
     explain: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class SimilarRequest:
+    """One validated request for items like one; ids are as the caller wrote them."""
+
+    item_id: ItemId
+    top_k: int = 10
+    exclude: tuple[ItemId, ...] = ()
+    category: str | None = None
+    filter: str | None = None
 
 
 @dataclass(slots=True)
@@ -176,6 +188,15 @@ class Diagnostics:
     flag_stale: bool = False
     shadow: ShadowComparison | None = None
     query: QueryMatch | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SimilarItems:
+    """Items like one, the closest first, and the version of the factors that said so."""
+
+    item_id: ItemId
+    items: tuple[Ranked, ...]
+    factors_version: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 FlagrankError
 ├── InvalidRequest          the caller's fault: 422, names the field
+├── UnknownItem             an item that the set does not hold: 404
 ├── UnsupportedEvent        an event that a function has no answer to: the invocation fails
 ├── FactorsUnavailable      no factors to serve from: 503
 ├── BaselineFailed          a bug in the baseline: 500, counted in the arm that was decided
@@ -44,6 +45,10 @@ class InvalidRequest(FlagrankError):
         super().__init__(f"{field}: {problem}")
         self.field = field
         self.problem = problem
+
+
+class UnknownItem(FlagrankError):
+    """A question about an item that the set does not hold."""
 
 
 class UnsupportedEvent(FlagrankError):

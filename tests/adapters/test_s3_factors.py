@@ -285,3 +285,20 @@ def test_a_bug_in_loading_is_a_reason_and_not_a_crash(
             store.current()
     clock.advance(RETRY_S)
     assert store.current().item_factors.shape == (50, 8)
+
+
+def test_a_set_is_prepared_before_it_serves(s3: Any, bucket: str, clock: ManualClock) -> None:
+    """What is worked out once for a set costs no request."""
+    prepared: list[tuple[str, bool]] = []
+
+    def prepare(loaded: Factors) -> None:
+        prepared.append((loaded.version, "item_norms" in vars(loaded)))
+
+    store = S3FactorStore(s3, bucket, clock, poll_s=POLL_S, executor=InlineExecutor())
+    store.prepare_with(prepare)
+    publish(s3, bucket, make_factors())
+    first = store.current().version
+    publish(s3, bucket, make_factors(seed=1))
+    clock.advance(POLL_S)
+    store.current()
+    assert prepared == [(first, True), (store.current().version, True)]

@@ -6,6 +6,7 @@ import httpx
 import pytest
 
 from flagrank.local.cloud import LocalCloud
+from flagrank.offline.data import synthetic
 
 QUERY = "cordless headset for work calls"
 
@@ -128,6 +129,45 @@ def test_routing_errors_are_problem_details_too(http: httpx.Client, method: str,
     """No error leaves as plain text."""
     response = http.request(method, path)
     assert (response.status_code, response.headers["content-type"]) == (status, "application/problem+json")
+
+
+def test_a_filter_and_the_stock_hold_over_http(http: httpx.Client) -> None:
+    """In both ways to ask: cheap items of two brands, all in stock, for a user with a query and for a stranger."""
+    price, stock, brand = (each.values for each in synthetic.generate().attributes.values())
+    wanted = "price<100, brand=Auralis|Borea"
+    get = http.get("/recommend", params={"user_id": 5, "top_k": 20, "query": "tent", "filter": wanted}).json()
+    post = http.post("/recommend", json={"user_id": 5, "top_k": 20, "query": "tent", "filter": wanted}).json()
+    stranger = http.get("/recommend", params={"user_id": 999_999, "top_k": 20, "filter": wanted}).json()
+    assert get["top_items"] == post["top_items"]
+    for answer in (get, stranger):
+        assert len(answer["top_items"]) == 20
+        assert all(float(price[item]) < 100 and int(stock[item]) > 0 for item in answer["top_items"])
+        assert {brand[item] for item in answer["top_items"]} == {"Auralis", "Borea"}
+
+
+@pytest.mark.parametrize("wanted", ["price<", "colour=red", "brand>5", "stock>1.5", "x" * 513])
+def test_a_bad_filter_is_a_422_that_names_it(http: httpx.Client, wanted: str) -> None:
+    """In a query string, in a body, and for similar items."""
+    responses = [
+        http.get("/recommend", params={"user_id": 1, "filter": wanted}),
+        http.post("/recommend", json={"user_id": 1, "filter": wanted}),
+        http.get("/similar", params={"item_id": 1001, "filter": wanted}),
+    ]
+    for response in responses:
+        assert (response.status_code, response.headers["content-type"]) == (422, "application/problem+json")
+        assert [error["field"] for error in response.json()["errors"]] == ["filter"]
+
+
+def test_similar_items_are_of_the_same_kind(http: httpx.Client) -> None:
+    """More like this, narrowed by a filter; an item that does not exist is a 404."""
+    shop = synthetic.generate()
+    answer = http.get("/similar", params={"item_id": 1001, "top_k": 8, "filter": "price<300"}).json()
+    assert answer["item_id"] == 1001
+    assert len({*answer["similar_items"]} - {1001}) == 8
+    assert [shop.items[item].category for item in answer["similar_items"]].count("audio") >= 6
+    prices = shop.attributes["price"].values
+    assert all(float(prices[item]) < 300 for item in answer["similar_items"])
+    assert http.get("/similar", params={"item_id": 7}).status_code == 404
 
 
 def test_health_names_the_factors_in_force(http: httpx.Client) -> None:

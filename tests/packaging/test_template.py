@@ -9,8 +9,10 @@ import pytest
 
 from flagrank.cli.generate import generated
 from flagrank.flags.document import FlagDocument, json_schema
+from flagrank.serving.api import create_app
 from flagrank.settings import PREFIX, Settings
 from tests.packaging.stack_template import FUNCTIONS, RESOURCES, ROOT, TEMPLATE
+from tests.wiring import Wired
 
 
 def statements() -> list[dict[str, Any]]:
@@ -167,9 +169,16 @@ def test_every_route_reaches_the_live_alias() -> None:
 
 
 def test_the_authorizer_guards_recommendations_and_nothing_else() -> None:
-    """With a JWT issuer given, /recommend takes a token; health and documentation stay open."""
+    """With a JWT issuer given, what tells of users or items takes a token; health and documentation stay open."""
     guarded = {key for key, operation in routes().items() if "security" in operation}
-    assert guarded == {"GET /recommend", "POST /recommend"}
+    assert guarded == {"GET /recommend", "POST /recommend", "GET /similar"}
+
+
+def test_every_route_of_the_application_is_one_of_the_stack() -> None:
+    """What the gateway does not know answers 404 in AWS alone."""
+    documented = create_app(Wired().service).openapi()["paths"]
+    served = {f"{method.upper()} {path}" for path, operations in documented.items() for method in operations}
+    assert routes().keys() == served | {"GET /docs", "GET /openapi.json"}
 
 
 def test_every_parameter_says_what_it_is() -> None:

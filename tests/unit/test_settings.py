@@ -3,6 +3,7 @@
 import pytest
 
 from flagrank.errors import ConfigurationError
+from flagrank.model.filters import parse_filter
 from flagrank.settings import Settings
 
 REQUIRED = {
@@ -26,11 +27,13 @@ def test_documents_in_variables_are_read() -> None:
         {
             **REQUIRED,
             "FLAGRANK_PRICES": '{"*": {"input_usd": 1, "output_usd": 2}}',
-            "FLAGRANK_RULES": '{"block": [42, "x"], "category_cap": 2, "mmr_lambda": 0.7}',
+            "FLAGRANK_RULES": '{"block": [42, "x"], "require": "price<50", "exclude": ["brand=A|B"]}',
         }
     )
     assert settings.prices["*"].output_usd == 2
     assert settings.rules.block == (42, "x")
+    assert settings.rules.require == (parse_filter("price<50"),)
+    assert settings.rules.exclude == (parse_filter("brand=A|B"),)
 
 
 @pytest.mark.parametrize("missing", sorted(REQUIRED))
@@ -48,6 +51,10 @@ def test_a_missing_setting_is_named(missing: str) -> None:
         ("FLAGRANK_PRICES", "{}"),
         ("FLAGRANK_PRICES", "not json"),
         ("FLAGRANK_RULES", '{"mmr_lambda": 2}'),
+        ("FLAGRANK_RULES", '{"exclude": "price<"}'),
+        ("FLAGRANK_RULES", '{"require": ["price<5|6"]}'),
+        ("FLAGRANK_RULES", '{"require": [5]}'),
+        ("FLAGRANK_RULES", '{"exclude": {"clauses": []}}'),
         ("FLAGRANK_UNHEARD_OF", "1"),
     ],
 )
@@ -55,3 +62,9 @@ def test_a_bad_setting_is_named(variable: str, value: str) -> None:
     """Out of range, of the wrong kind or unknown: the error names the variable."""
     with pytest.raises(ConfigurationError, match=variable):
         Settings.from_env({**REQUIRED, variable: value})
+
+
+def test_a_rule_that_cannot_be_parsed_says_where() -> None:
+    """At start, and not when the first user asks."""
+    with pytest.raises(ConfigurationError, match=r"^FLAGRANK_RULES: .*expected a value at character 7, got the end"):
+        Settings.from_env({**REQUIRED, "FLAGRANK_RULES": '{"exclude": "price<"}'})

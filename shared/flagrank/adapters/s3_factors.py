@@ -2,6 +2,7 @@
 
 import logging
 import threading
+from collections.abc import Callable
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
@@ -49,6 +50,11 @@ class S3FactorStore:
         self._due_at = 0.0
         self._checking = False
         self._reloads = ReloadCounts()
+        self._prepare: Callable[[Factors], object] | None = None
+
+    def prepare_with(self, prepare: Callable[[Factors], object]) -> None:
+        """Lets `prepare` see each set once it is warm and before it serves, so that no request waits for that work."""
+        self._prepare = prepare
 
     def current(self) -> Factors:
         """The factors in force; loads the first ones at once, raises FactorsUnavailable while there are none."""
@@ -93,6 +99,8 @@ class S3FactorStore:
             raise ArtifactError(f"the manifest under {pointer.version} is of {manifest.version}")
         loaded = decode(manifest, lambda name: self._file(f"{pointer.version}/{name}", manifest.files[name].size))
         loaded.warm()
+        if self._prepare is not None:
+            self._prepare(loaded)
         with self._lock:
             if self._factors is not None:
                 self._reloads = replace(self._reloads, loaded=self._reloads.loaded + 1)

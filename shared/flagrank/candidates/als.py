@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from flagrank.candidates.selection import best, open_products
 from flagrank.candidates.source import NOTHING, CandidateRequest, Found
 from flagrank.model.arrays import Floats, Mask, Rows
 from flagrank.model.factors import Factors
@@ -37,23 +38,13 @@ def top_k(
         full = len(scores) == k
         if full and user_norm * factors.item_norms[start] <= scores[-1]:
             break
-        block = factors.item_factors[start : start + size] @ user_vector
-        first, last = np.searchsorted(masked, (start, start + len(block)))
-        block[masked[first:last] - start] = -np.inf
-        if eligible is not None:
-            block[~eligible[start : start + len(block)]] = -np.inf
+        stop = min(start + size, len(factors.item_factors))
+        is_open = np.ones(stop - start, bool) if eligible is None else eligible[start:stop].copy()
+        first, last = np.searchsorted(masked, (start, stop))
+        is_open[masked[first:last] - start] = False
+        found, block = open_products(factors.item_factors[start:stop], user_vector, is_open)
         better = np.flatnonzero(block > (scores[-1] if full else -np.inf))
-        rows, scores = best(k, np.concatenate([rows, better + start]), np.concatenate([scores, block[better]]))
-        start += len(block)
-        size *= 2
+        rows = np.concatenate([rows, found[better] + start])
+        rows, scores = best(k, rows, np.concatenate([scores, block[better]]))
+        start, size = stop, 2 * size
     return rows, scores
-
-
-def best(k: int, rows: Rows, scores: Floats) -> tuple[Rows, Floats]:
-    """The k highest of the scores (c,) of item rows (c,), with their rows, best first, ties by row."""
-    if len(scores) > k:
-        # all that tie with the k-th stay until the sort below has decided between them by row
-        keep = scores >= np.partition(scores, -k)[-k]
-        rows, scores = rows[keep], scores[keep]
-    order = np.lexsort((rows, -scores))[:k]
-    return rows[order], scores[order]

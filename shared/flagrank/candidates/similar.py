@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from flagrank.candidates.als import best
+from flagrank.candidates.selection import best
 from flagrank.candidates.source import NOTHING, CandidateRequest, Found
 from flagrank.model.arrays import Mask, Rows
 from flagrank.model.factors import Factors

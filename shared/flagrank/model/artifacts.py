@@ -5,7 +5,6 @@ or was changed since, cannot be served.
 """
 
 import hashlib
-import io
 from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
@@ -15,10 +14,12 @@ import orjson
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from flagrank.errors import ArtifactError
+from flagrank.model.attributes import DOCUMENT, Attributes, document, read_document
 from flagrank.model.consistency import broken_rules
 from flagrank.model.factors import Catalog, Factors, FoldIn, Lexicon, Neighbours
 from flagrank.model.features import FEATURES
 from flagrank.model.lexical import LexicalIndex
+from flagrank.model.npy import from_npy, to_npy
 from flagrank.model.stage2 import Stage2, Stage2Document
 
 FORMAT: Literal[1] = 1
@@ -61,6 +62,9 @@ SETS_OF_ARRAYS = (frozenset(NEIGHBOURS), LEXICAL_ARRAYS.keys())
 STAGE2 = "stage2.json"
 CATALOG = "catalog.jsonl"
 LEXICON = "lexicon.json"
+
+# a file's bytes by name
+type Read = Callable[[str], bytes | bytearray]
 
 
 class FileEntry(BaseModel):
@@ -110,9 +114,11 @@ def encode(
 ) -> dict[str, bytes]:
     """Every file of a set by name, the manifest last; `factors.version` is replaced by one derived from the content."""
     arrays = _arrays_of(factors)
-    files = {name: _npy(array) for name, array in arrays.items()}
+    files = {name: to_npy(array) for name, array in arrays.items()}
     if factors.stage2 is not None:
         files[STAGE2] = factors.stage2.document.model_dump_json().encode()
+    if factors.attributes:
+        files[DOCUMENT] = document(factors.attributes)
     lines = (factors.catalog[row].to_line(factors.item_id(row)) for row in range(len(factors.catalog)))
     files[CATALOG] = b"".join(line + b"\n" for line in lines)
     lexicon = {"synonyms": factors.lexicon.synonyms, "expansions": factors.lexicon.expansions}
@@ -154,7 +160,7 @@ def parse_manifest(data: bytes) -> Manifest:
     return manifest
 
 
-def decode(manifest: Manifest, read: Callable[[str], bytes | bytearray]) -> Factors:
+def decode(manifest: Manifest, read: Read) -> Factors:
     """The verified factors; `read` gives a file's bytes by name. Arrays are views of those bytes, not copies, but
     for the item weights: they are added up by the thousand, which float16 is slow at.
 
@@ -164,12 +170,9 @@ def decode(manifest: Manifest, read: Callable[[str], bytes | bytearray]) -> Fact
     for name, (dtype, ndim) in (ARRAYS | OPTIONAL_ARRAYS).items():
         if name in OPTIONAL_ARRAYS and name not in manifest.files:
             continue
-        entry = manifest.files[name]
-        array = _array(name, verified(name, entry, read(name)))
-        promised = (entry.shape, entry.dtype)
-        if (array.shape, array.dtype.str) != promised or array.ndim != ndim or (dtype and array.dtype != dtype):
-            raise ArtifactError(f"{name}: holds {array.shape} {array.dtype}, promised {promised}")
-        arrays[name] = array
+        array = arrays[name] = _promised_array(manifest, read, name)
+        if array.ndim != ndim or (dtype and array.dtype != dtype):
+            raise ArtifactError(f"{name}: holds {array.shape} {array.dtype}, expected {ndim} dimensions of {dtype}")
     lines = bytes(verified(CATALOG, manifest.files[CATALOG], read(CATALOG))).splitlines()
     lexicon = orjson.loads(verified(LEXICON, manifest.files[LEXICON], read(LEXICON)))
     factors = Factors(
@@ -182,6 +185,7 @@ def decode(manifest: Manifest, read: Callable[[str], bytes | bytearray]) -> Fact
         item_embeddings=arrays.get(EMBEDDINGS),
         lexical=_lexical(arrays),
         stage2=_stage2(verified(STAGE2, manifest.files[STAGE2], read(STAGE2))) if STAGE2 in manifest.files else None,
+        attributes=_attributes(manifest, read),
         **{name.removesuffix(".npy"): arrays[name] for name in ARRAYS},
     )
     broken = broken_rules(factors)
@@ -210,7 +214,18 @@ def _arrays_of(factors: Factors) -> dict[str, npt.NDArray[Any]]:
         arrays |= dict(zip(NEIGHBOURS, found, strict=True))
     if factors.lexical is not None:
         arrays |= {name: getattr(factors.lexical, _field(name)) for name in LEXICAL_ARRAYS}
-    return arrays
+    return arrays | {_attribute_file(name): attribute.values for name, attribute in factors.attributes.items()}
+
+
+def _attribute_file(name: str) -> str:
+    return f"attribute_{name}.npy"
+
+
+def _attributes(manifest: Manifest, read: Read) -> Attributes:
+    if DOCUMENT not in manifest.files:
+        return {}
+    declared = verified(DOCUMENT, manifest.files[DOCUMENT], read(DOCUMENT))
+    return read_document(declared, lambda name: _promised_array(manifest, read, _attribute_file(name)))
 
 
 def _lexical(arrays: Mapping[str, npt.NDArray[Any]]) -> LexicalIndex | None:
@@ -234,19 +249,12 @@ def _stage2(data: bytes | bytearray) -> Stage2:
     return Stage2(document)
 
 
-def _npy(array: npt.NDArray[Any]) -> bytes:
-    buffer = io.BytesIO()
-    np.save(buffer, np.ascontiguousarray(array), allow_pickle=False)
-    return buffer.getvalue()
-
-
-def _array(name: str, data: bytes | bytearray) -> npt.NDArray[Any]:
-    header = io.BytesIO(memoryview(data)[: 1 << 16])
-    try:
-        np.lib.format.read_magic(header)
-        shape, fortran, dtype = np.lib.format.read_array_header_1_0(header)
-        if dtype.hasobject or fortran:
-            raise ValueError("not a plain C-ordered array")
-        return np.frombuffer(data, dtype, offset=header.tell()).reshape(shape)
-    except ValueError as error:
-        raise ArtifactError(f"{name}: {error}") from error
+def _promised_array(manifest: Manifest, read: Read, name: str) -> npt.NDArray[Any]:
+    entry = manifest.files.get(name)
+    if entry is None:
+        raise ArtifactError(f"{MANIFEST}: no entry for {name}")
+    array = from_npy(name, verified(name, entry, read(name)))
+    promised = (entry.shape, entry.dtype)
+    if (array.shape, array.dtype.str) != promised:
+        raise ArtifactError(f"{name}: holds {array.shape} {array.dtype}, promised {promised}")
+    return array

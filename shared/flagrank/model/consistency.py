@@ -55,6 +55,9 @@ def broken_rules(factors: Factors) -> list[str]:
         )
     if embeddings is not None:
         rules["one finite embedding an item"] = len(embeddings) == items and bool(np.isfinite(embeddings).all())
+    for name, attribute in factors.attributes.items():
+        problem = attribute.problem(items)
+        rules[f"{problem} as attribute {name}"] = problem is None
     if factors.stage2 is not None:
         read = set(factors.stage2.document.features)
         rules |= {

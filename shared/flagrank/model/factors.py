@@ -1,8 +1,9 @@
 """One published set of factors, in memory, with the look-ups that serving needs."""
 
 import re
+from bisect import bisect_left
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Self
 
@@ -13,6 +14,7 @@ import orjson
 from flagrank.domain import ItemId, UserId
 from flagrank.errors import InvalidRequest
 from flagrank.model.arrays import Floats, Ids, Mask, Rows
+from flagrank.model.attributes import Attributes
 from flagrank.model.lexical import LexicalIndex
 from flagrank.model.stage2 import Stage2
 from flagrank.model.vocabulary import Vocabulary
@@ -55,21 +57,24 @@ class Catalog:
     def __getitem__(self, row: int) -> CatalogItem:
         return CatalogItem.from_line(self._lines[row])
 
-    @cached_property
-    def categories(self) -> npt.NDArray[np.str_]:
-        """Every row's category, (n,) str."""
-        return np.array([orjson.loads(line)["category"] for line in self._lines], dtype=np.str_)
-
-    @cached_property
+    @property
     def category_codes(self) -> npt.NDArray[np.intp]:
         """Every row's category as a number, (n,): its place among the categories in alphabetical order."""
-        _, codes = np.unique(self.categories, return_inverse=True)
-        return codes
+        return self._categories[1]
 
     def in_category(self, category: str) -> Mask:
         """Which rows are of a category, (n,) bool; none for one that does not exist."""
-        matches: Mask = self.categories == category
+        names, codes = self._categories
+        place = bisect_left(names, category)
+        # numbers are compared a hundred times faster than texts
+        matches: Mask = codes == (place if names[place : place + 1] == [category] else -1)
         return matches
+
+    @cached_property
+    def _categories(self) -> tuple[list[str], npt.NDArray[np.intp]]:
+        categories = np.array([orjson.loads(line)["category"] for line in self._lines], dtype=np.str_)
+        names, codes = np.unique(categories, return_inverse=True)
+        return names.tolist(), codes
 
 
 @dataclass(frozen=True)
@@ -116,7 +121,8 @@ class Factors:
     Y'Y over the items that training met; popularity (n,) float32, interactions per item: 0 marks a new item, whose
     factors are guessed from its text. Optional: `lexical`, the inverted index of the texts; `item_embeddings` (n, e)
     float32, unit rows or zeros where an item has no text; `neighbours`, or in a small set `item_weights` (n, n)
-    float32, what a seen item (row) says of another (column); and `stage2`, which reads all but the index.
+    float32, what a seen item (row) says of another (column); `stage2`, which reads all but the index; `attributes` by
+    name, which filters and rules read.
     """
 
     version: str
@@ -136,6 +142,7 @@ class Factors:
     item_embeddings: Floats | None = None
     lexical: LexicalIndex | None = None
     stage2: Stage2 | None = None
+    attributes: Attributes = field(default_factory=dict)
 
     @cached_property
     def item_norms(self) -> Floats:

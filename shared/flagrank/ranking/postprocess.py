@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from flagrank.domain import Ranked
-from flagrank.model.arrays import Floats, Rows
+from flagrank.model.arrays import Floats, Mask, Rows
 from flagrank.model.factors import Factors
 from flagrank.ranking.diversity import mmr
 from flagrank.ranking.rules import RuleSet, capped, pinned, without
@@ -16,19 +16,27 @@ POOL_SIZE_FOR_RULES = 200
 
 @dataclass(frozen=True, slots=True)
 class PostProcessor:
-    """A request's list-making: item rows that come first, `pins`, and rows that never come."""
+    """A request's list-making: item rows that come first, `pins`, and rows that never come.
+
+    Only `eligible` items (n,) bool come, pins included; None where every item is.
+    """
 
     rules: RuleSet
     factors: Factors
     pins: Rows
     never: frozenset[int]
     top_k: int
+    eligible: Mask | None = None
 
     def apply(self, pool: Sequence[Ranked]) -> list[Ranked]:
         """The list, at most `top_k` long."""
         rules, pins = self.rules, self.pins.tolist()
-        diverse = mmr(without(pool, self.never), self._space(), rules.mmr_lambda, self.top_k)
+        diverse = mmr(self._open(pool), self._space(), rules.mmr_lambda, self.top_k)
         return capped(pinned(diverse, pins), rules.category_cap, self.top_k, pins, rules.new_item_share)[: self.top_k]
+
+    def _open(self, pool: Sequence[Ranked]) -> list[Ranked]:
+        allowed, eligible = without(pool, self.never), self.eligible
+        return allowed if eligible is None else [entry for entry in allowed if eligible[entry.candidate.row]]
 
     def _space(self) -> Floats:
         if self.rules.mmr_space == "embeddings" and self.factors.item_embeddings is not None:

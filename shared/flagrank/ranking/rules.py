@@ -5,24 +5,44 @@ from collections import Counter
 from collections.abc import Collection, Sequence
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from flagrank.domain import Ranked
+from flagrank.errors import InvalidRequest
+from flagrank.model.filters import Filter, parse_filter
+
+MAX_FILTERS = 20
+
+
+def _parsed(rules: object) -> tuple[Filter, ...]:
+    texts = [rules] if isinstance(rules, str) else rules
+    if not isinstance(texts, list | tuple) or not all(isinstance(text, str) for text in texts):
+        raise ValueError("expected a filter such as brand=Auralis, or a list of them")
+    try:
+        return tuple(parse_filter(text) for text in texts)
+    except InvalidRequest as error:
+        raise ValueError(error.problem) from error
+
+
+type Filters = Annotated[tuple[Filter, ...], Field(max_length=MAX_FILTERS), BeforeValidator(_parsed)]
 
 
 class RuleSet(BaseModel):
     """What the business insists on, in every arm.
 
-    `block` and `pin` are item ids; `category_cap` is the most items one category may have in the list, 0 for no cap;
-    `mmr_lambda` is relevance's weight in maximal marginal relevance: 1 leaves the order as it is; `mmr_space` is what
-    items are alike in: their factors, or their texts' embeddings where they were published. `new_item_share` is the
-    largest share of the list for items that nobody has met yet.
+    `block` and `pin` are item ids. `require` and `exclude` are filters, each a text such as `brand=Auralis,price<50` or
+    a list of such texts: what is listed meets all of `require` and none of `exclude`. `category_cap` is the most items
+    one category may have in the list, 0 for no cap; `mmr_lambda` is relevance's weight in maximal marginal relevance: 1
+    leaves the order as it is; `mmr_space` is what items are alike in: their factors, or their texts' embeddings where
+    they were published. `new_item_share` is the largest share of the list for items that nobody has met yet.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     block: tuple[int | str, ...] = ()
     pin: Annotated[tuple[int | str, ...], Field(max_length=20)] = ()
+    require: Filters = ()
+    exclude: Filters = ()
     category_cap: Annotated[int, Field(ge=0)] = 0
     mmr_lambda: Annotated[float, Field(ge=0, le=1)] = 1.0
     mmr_space: Literal["factors", "embeddings"] = "factors"

@@ -1,6 +1,7 @@
 """The HTTP face: request models, routes, and which error is which status."""
 
 import logging
+from collections.abc import Callable
 from typing import Annotated, Any, Protocol
 
 import orjson
@@ -10,8 +11,9 @@ from fastapi.responses import Response
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt, StringConstraints
 from starlette.exceptions import HTTPException
 
-from flagrank.domain import Ranked, Recommendation, RecommendRequest
-from flagrank.errors import FactorsUnavailable, InvalidRequest
+from flagrank.domain import Ranked, Recommendation, RecommendRequest, SimilarItems, SimilarRequest
+from flagrank.errors import FactorsUnavailable, InvalidRequest, UnknownItem
+from flagrank.model import filters
 
 MAX_TOP_K = 100
 MAX_IDS = 500
@@ -21,6 +23,16 @@ IdText = Annotated[str, StringConstraints(pattern=r"^[^\s\x00-\x1f\x7f,]{1,128}$
 Id = StrictInt | IdText
 QueryText = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=256)]
 Category = Annotated[str, StringConstraints(min_length=1, max_length=128)]
+FilterText = Annotated[
+    str,
+    StringConstraints(min_length=1, max_length=filters.MAX_LENGTH),
+    Field(
+        description="comparisons of item attributes that must all hold, such as price<50,brand=Auralis|Borea,stock>0; "
+        "the operators are = != < <= > >=, and | separates the values of = and !="
+    ),
+]
+IdList = Annotated[str, Field(pattern=r"^[^\s]*$", description="item ids, comma-separated")]
+TopK = Annotated[int, Field(ge=1, le=MAX_TOP_K)]
 
 logger = logging.getLogger(__name__)
 
@@ -30,6 +42,9 @@ class RecommendService(Protocol):
 
     def recommend(self, request: RecommendRequest) -> Recommendation:
         """The answer; raises InvalidRequest or FactorsUnavailable."""
+
+    def similar(self, request: SimilarRequest) -> SimilarItems:
+        """Items like one; raises InvalidRequest, UnknownItem or FactorsUnavailable."""
 
     def factors_version(self) -> str:
         """The version in force; raises FactorsUnavailable."""
@@ -46,6 +61,7 @@ class RecommendBody(BaseModel):
     history: Annotated[tuple[Id, ...], Field(max_length=MAX_IDS)] = ()
     exclude: Annotated[tuple[Id, ...], Field(max_length=MAX_IDS)] = ()
     category: Category | None = None
+    filter: FilterText | None = None
     explain: StrictBool = False
 
     def to_request(self) -> RecommendRequest:
@@ -57,19 +73,39 @@ class RecommendParams(BaseModel):
     """The query string of GET /recommend: the same, as text. Unknown parameters are ignored, as is usual in a URL."""
 
     user_id: IdText
-    top_k: Annotated[int, Field(ge=1, le=MAX_TOP_K)] = 10
+    top_k: TopK = 10
     query: QueryText | None = None
-    exclude: Annotated[str, Field(pattern=r"^[^\s]*$", description="item ids, comma-separated")] = ""
+    exclude: IdList = ""
     category: Category | None = None
+    filter: FilterText | None = None
     explain: bool = False
 
     def to_request(self) -> RecommendRequest:
         """The request as the pipeline takes it; raises InvalidRequest for too many ids."""
-        exclude = tuple(item_id for item_id in self.exclude.split(",") if item_id)
-        if len(exclude) > MAX_IDS:
-            raise InvalidRequest("exclude", f"at most {MAX_IDS} ids")
         values = {name: getattr(self, name) for name in type(self).model_fields}
-        return RecommendRequest(**{**values, "exclude": exclude})
+        return RecommendRequest(**{**values, "exclude": _split_ids("exclude", self.exclude)})
+
+
+class SimilarParams(BaseModel):
+    """The query string of GET /similar."""
+
+    item_id: IdText
+    top_k: TopK = 10
+    exclude: IdList = ""
+    category: Category | None = None
+    filter: FilterText | None = None
+
+    def to_request(self) -> SimilarRequest:
+        """The request as the service takes it; raises InvalidRequest for too many ids."""
+        exclude = _split_ids("exclude", self.exclude)
+        return SimilarRequest(self.item_id, self.top_k, exclude, self.category, self.filter)
+
+
+def _split_ids(field: str, text: str) -> tuple[str, ...]:
+    item_ids = tuple(item_id for item_id in text.split(",") if item_id)
+    if len(item_ids) > MAX_IDS:
+        raise InvalidRequest(field, f"at most {MAX_IDS} ids")
+    return item_ids
 
 
 def create_app(service: RecommendService) -> FastAPI:
@@ -81,12 +117,18 @@ def create_app(service: RecommendService) -> FastAPI:
     @app.get("/recommend", response_class=Response)
     async def get_recommend(params: Annotated[RecommendParams, Query()]) -> Response:
         """The user's best items; the LLM reranks them where the flag says so."""
-        return _answered(service, params)
+        return _recommended(service, params.to_request())
 
     @app.post("/recommend", response_class=Response)
     async def post_recommend(body: RecommendBody) -> Response:
         """The same with a history of item ids, for users that training has not met."""
-        return _answered(service, body)
+        return _recommended(service, body.to_request())
+
+    @app.get("/similar", response_class=Response)
+    async def get_similar(params: Annotated[SimilarParams, Query()]) -> Response:
+        """Items like one item: those that go together with it, and those that are described alike."""
+        asked = params.to_request()
+        return _answered(lambda: similar_document(service.similar(asked)), "search", "similar_failed")
 
     @app.get("/health", response_class=Response)
     async def health() -> Response:
@@ -100,6 +142,10 @@ def create_app(service: RecommendService) -> FastAPI:
     @app.exception_handler(InvalidRequest)
     async def invalid_request(_: Request, error: InvalidRequest) -> Response:
         return _unprocessable([(error.field, error.problem)])
+
+    @app.exception_handler(UnknownItem)
+    async def unknown_item(_: Request, error: UnknownItem) -> Response:
+        return _problem(404, "Unknown item", str(error), reason="unknown_item")
 
     @app.exception_handler(FactorsUnavailable)
     async def unavailable(_: Request, error: FactorsUnavailable) -> Response:
@@ -116,15 +162,21 @@ def create_app(service: RecommendService) -> FastAPI:
     return app
 
 
-def _answered(service: RecommendService, request: RecommendParams | RecommendBody) -> Response:
-    asked = request.to_request()
+def _recommended(service: RecommendService, asked: RecommendRequest) -> Response:
+    def answer() -> dict[str, Any]:
+        return answer_document(service.recommend(asked), explain=asked.explain)
+
+    return _answered(answer, "baseline", "baseline_failed")
+
+
+def _answered(answer: Callable[[], dict[str, Any]], part: str, reason: str) -> Response:
     try:
-        return _json(answer_document(service.recommend(asked), explain=asked.explain))
-    except (InvalidRequest, FactorsUnavailable):
+        return _json(answer())
+    except (InvalidRequest, UnknownItem, FactorsUnavailable):
         raise
     except Exception:  # caught here and not above the router: Mangum's own 500 is plain text
-        logger.exception("the baseline failed")
-        return _problem(500, "Internal error", "The baseline failed; the log says why.", reason="baseline_failed")
+        logger.exception("the %s failed", part)
+        return _problem(500, "Internal error", f"The {part} failed; the log says why.", reason=reason)
 
 
 def answer_document(answer: Recommendation, *, explain: bool) -> dict[str, Any]:
@@ -147,6 +199,15 @@ def answer_document(answer: Recommendation, *, explain: bool) -> dict[str, Any]:
         document["items"] = [_explained(entry) for entry in answer.items]
         document["diagnostics"] = _diagnosed(answer)
     return document
+
+
+def similar_document(answer: SimilarItems) -> dict[str, Any]:
+    """The response body of GET /similar."""
+    return {
+        "item_id": answer.item_id,
+        "similar_items": [entry.candidate.item_id for entry in answer.items],
+        "versions": {"factors": answer.factors_version},
+    }
 
 
 def _explained(entry: Ranked) -> dict[str, Any]:

@@ -29,12 +29,12 @@ from flagrank.model.arrays import Rows, Scores
 from flagrank.model.factors import Factors
 from flagrank.ports import Clock, FactorStore, FlagSource, FlagState
 from flagrank.ranking.postprocess import PostProcessor, pool_size
-from flagrank.ranking.rules import RuleSet
 from flagrank.ranking.scoring import baseline_order, learned_order, query_order
 from flagrank.rerank.reranker import Reranker
 from flagrank.rerank.step import Reranked, RerankStep, fallback_after_bug
 from flagrank.serving.resolve import ResolvedRequest, resolve
 from flagrank.serving.resolve_query import ResolvedQuery, resolve_query
+from flagrank.serving.resolve_rules import RulesBySet
 from flagrank.serving.shadow import compare
 from flagrank.timing import StepWatch
 
@@ -48,14 +48,14 @@ class Recommender:
     factors: FactorStore
     flags: FlagSource
     reranker: Reranker
-    rules: RuleSet
+    rules: RulesBySet
     clock: Clock
 
     def recommend(self, request: RecommendRequest) -> Recommendation:
         """The answer to one request. Raises InvalidRequest, FactorsUnavailable, and BaselineFailed for a bug."""
         watch, tally, factors = StepWatch(self.clock), RerankTally(), self.factors.current()
         with watch.step("user"):
-            resolved = resolve(request, factors, self.rules)
+            resolved = resolve(request, factors, self.rules.over(factors))
         with watch.step("flag"):
             flag = self.flags.current(FLAG_WAIT_MS)
             decision = decide(flag.document, resolved.user_id)
@@ -64,12 +64,12 @@ class Recommender:
                 user = resolve_user(factors, resolved.user_id, resolved.history)
                 query = resolve_query(request.query, factors) if request.query is not None else None
             with watch.step("candidates"):
-                wanted = _wanted(factors, user, resolved, query, pool_size(self.rules))
+                wanted = _wanted(factors, user, resolved, query, pool_size(self.rules.given))
                 found = generate(factors, wanted)
             with watch.step("stage2"):
                 rows, scores = _ordered(factors, user, found)
                 # nothing below the pool can be listed but pins
-                kept = (np.arange(len(rows)) < pool_size(self.rules)) | np.isin(rows, resolved.pinned)
+                kept = (np.arange(len(rows)) < pool_size(self.rules.given)) | np.isin(rows, resolved.pinned)
                 pool = as_candidates(factors, rows[kept], scores[kept], found.sources())
             with watch.step("rerank"):
                 if decision.arm is Arm.TREATMENT and flag.document is not None:
@@ -80,7 +80,9 @@ class Recommender:
                     reranked = Reranked(baseline_order(pool), decision.reason)
             with watch.step("rules"):
                 never = frozenset(wanted.masked.tolist())
-                processor = PostProcessor(self.rules, factors, resolved.pinned, never, request.top_k)
+                processor = PostProcessor(
+                    self.rules.given, factors, resolved.pinned, never, request.top_k, resolved.eligible
+                )
                 reranked, items, shadow = _listed(reranked, pool, processor)
             watch.finish()
             return Recommendation(

@@ -2,13 +2,16 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import reduce
+from operator import and_
 
 import numpy as np
 
-from flagrank.domain import ItemId, RecommendRequest, UserId
+from flagrank.domain import ItemId, RecommendRequest, SimilarRequest, UserId
 from flagrank.model.arrays import Mask, Rows
 from flagrank.model.factors import Factors
-from flagrank.ranking.rules import RuleSet
+from flagrank.model.filters import parse_filter
+from flagrank.serving.resolve_rules import ResolvedRules
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,28 +30,36 @@ class ResolvedRequest:
     ignored_ids: int
 
 
-def resolve(request: RecommendRequest, factors: Factors, rules: RuleSet) -> ResolvedRequest:
-    """The request over one set; raises InvalidRequest, naming the field, for an id that the set cannot hold."""
+def resolve(request: RecommendRequest, factors: Factors, rules: ResolvedRules) -> ResolvedRequest:
+    """The request over one set; raises InvalidRequest, naming the field, for what the set cannot hold."""
     user_id = factors.parse_id("user_id", request.user_id)
-    history, unknown_history = _item_rows(factors, "history", request.history)
-    excluded, unknown_excluded = _item_rows(factors, "exclude", request.exclude)
+    history, unknown_history = item_rows(factors, "history", request.history)
+    excluded, unknown_excluded = item_rows(factors, "exclude", request.exclude)
     return ResolvedRequest(
         user_id=user_id,
         history=history,
-        excluded=np.concatenate([excluded, _rule_rows(factors, rules.block)]),
-        pinned=_rule_rows(factors, rules.pin),
-        eligible=factors.catalog.in_category(request.category) if request.category else None,
+        excluded=np.concatenate([excluded, rules.blocked]),
+        pinned=rules.pinned,
+        eligible=eligible_items(request, factors, rules),
         ignored_ids=unknown_history + unknown_excluded,
     )
 
 
-def _item_rows(factors: Factors, field: str, item_ids: Sequence[ItemId]) -> tuple[Rows, int]:
+def item_rows(factors: Factors, field: str, item_ids: Sequence[ItemId]) -> tuple[Rows, int]:
+    """The rows (int64) of the items that the set holds, and how many it does not; raises InvalidRequest."""
     rows = factors.item_rows([factors.parse_id(field, item_id) for item_id in item_ids])
     known = [row for row in rows if row is not None]
     return np.array(known, np.int64), len(rows) - len(known)
 
 
-def _rule_rows(factors: Factors, item_ids: Sequence[ItemId]) -> Rows:
-    # an operator's typo is no caller's error: an id that this set cannot hold is left out
-    possible = [item_id for item_id in item_ids if factors.can_hold(item_id)]
-    return _item_rows(factors, "rules", possible)[0]
+def eligible_items(request: RecommendRequest | SimilarRequest, factors: Factors, rules: ResolvedRules) -> Mask | None:
+    """Which items the rules and the request's category and filter leave, (n,) bool; None for all.
+
+    Raises InvalidRequest for a filter that is none, or that the set's attributes do not know.
+    """
+    masks = [] if rules.eligible is None else [rules.eligible]
+    if request.category:
+        masks.append(factors.catalog.in_category(request.category))
+    if request.filter is not None:
+        masks.append(parse_filter(request.filter).mask(factors.attributes))
+    return reduce(and_, masks) if masks else None

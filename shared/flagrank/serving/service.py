@@ -2,9 +2,10 @@
 
 from dataclasses import dataclass
 
-from flagrank.domain import Recommendation, RecommendRequest
+from flagrank.domain import Recommendation, RecommendRequest, SimilarItems, SimilarRequest
 from flagrank.errors import BaselineFailed
 from flagrank.serving.pipeline import Recommender
+from flagrank.serving.similar import find_similar
 from flagrank.serving.telemetry import Telemetry
 
 
@@ -27,6 +28,14 @@ class Service:
             raise
         self.telemetry.record(answer)
         return answer
+
+    def similar(self, request: SimilarRequest) -> SimilarItems:
+        """Items like one; raises InvalidRequest, UnknownItem and FactorsUnavailable.
+
+        Not recorded: there is no arm, and the rollout's figures are those of its arms.
+        """
+        factors, rules = self.recommender.factors.current(), self.recommender.rules
+        return find_similar(request, factors, rules.given, rules.over(factors))
 
     def factors_version(self) -> str:
         """The version in force; raises FactorsUnavailable."""

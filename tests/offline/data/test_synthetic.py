@@ -16,6 +16,7 @@ from tests.offline.datasets import whole_shop
 INTERACTIONS_SHA256 = "8406806b62a391d8e24ec16f75138b2950d3595fa36dbf013eb7cdd3f233fb3f"
 ITEMS_SHA256 = "b4ee9b5ef79598d0edc7880e876c4a8b49de6163b930afc3d8a91f855ef3f1c0"
 LEXICON_SHA256 = "01352676c504e16ae66865407116e3dadd625e9fdc755fcbb0f5331c306a2705"
+ATTRIBUTES_SHA256 = "4b0b6eca42cc7831346c66113f2d7ecf6dd2a83064da4f963fac6d1aa08de1c5"
 
 
 @pytest.fixture(scope="module")
@@ -42,6 +43,23 @@ def test_the_vocabulary_is_the_same_on_every_machine(shop: Dataset) -> None:
     """Nor does the vocabulary that queries are rewritten with."""
     lexicon = orjson.dumps([shop.lexicon.synonyms, shop.lexicon.expansions], option=orjson.OPT_SORT_KEYS)
     assert hashlib.sha256(lexicon).hexdigest() == LEXICON_SHA256
+
+
+def test_the_attributes_are_the_same_on_every_machine(shop: Dataset) -> None:
+    """Nor do prices, stock and brands."""
+    columns = [[name, each.type, list(each.values.items())] for name, each in shop.attributes.items()]
+    assert hashlib.sha256(orjson.dumps(columns)).hexdigest() == ATTRIBUTES_SHA256
+
+
+def test_every_item_has_a_price_a_stock_and_a_brand(shop: Dataset) -> None:
+    """There is something to filter by: cheap and dear items, 24 brands, and a few items that are out of stock."""
+    price, stock, brand = (shop.attributes[name].values for name in ("price", "stock", "brand"))
+    assert price.keys() == stock.keys() == brand.keys() == shop.items.keys()
+    assert all(shop.items[item_id].title.startswith(f"{name} ") for item_id, name in brand.items())
+    assert len(set(brand.values())) == 24
+    assert 20 <= sum(count == 0 for count in stock.values()) <= 80
+    assert all(isinstance(cost, float) and 3 < cost < 1200 for cost in price.values())
+    assert np.mean([float(cost) < 50 for cost in price.values()]) > 0.1
 
 
 def test_another_seed_is_another_shop(shop: Dataset) -> None:

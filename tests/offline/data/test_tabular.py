@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from flagrank.errors import DataError
 from flagrank.model.factors import Lexicon
-from flagrank.offline.data.interactions import SYNTHETIC, Item, ids_array
+from flagrank.offline.data.interactions import SYNTHETIC, Item, ItemAttribute, ids_array
 from flagrank.offline.data.sources import read_dataset
 from flagrank.offline.data.tabular import read
 
@@ -226,3 +226,68 @@ def test_an_unreadable_vocabulary_is_refused(file: Path) -> None:
     file.with_name("lexicon.json").mkdir()
     with pytest.raises(DataError, match=r"^lexicon\.json: cannot be read: Is a directory"):
         read(file.parent)
+
+
+def test_typed_columns_of_the_items_are_attributes(file: Path) -> None:
+    """The header declares them; an empty field is a missing value, and a column without a type is ignored."""
+    file.write_text("user_id,item_id\n1,10\n1,11\n")
+    rows = "item_id,price:number,title,stock:integer,note,brand:text\n10, 49.90 ,Lamp,0,new,Acme\n11,,Cup,,old,\n"
+    file.with_name("items.csv").write_text(rows)
+    dataset = read_dataset(str(file.parent))
+    assert dataset.attributes == {
+        "price": ItemAttribute("number", {10: 49.9}),
+        "stock": ItemAttribute("integer", {10: 0}),
+        "brand": ItemAttribute("text", {10: "Acme"}),
+    }
+    assert dataset.items == {10: Item("Lamp", "unknown", ""), 11: Item("Cup", "unknown", "")}
+
+
+def test_the_last_row_of_an_item_says_what_it_has(file: Path) -> None:
+    """As with its texts; what is empty there is missing."""
+    file.write_text("user_id,item_id\n1,10\n")
+    file.with_name("items.csv").write_text("item_id,title,price:number,stock:integer\n10,Old,5,7\n10,New,6,\n")
+    attributes = read(file.parent).attributes
+    assert (attributes["price"].values, attributes["stock"].values) == ({10: 6.0}, {})
+
+
+@pytest.mark.parametrize(
+    ("column", "expected"),
+    [
+        ("price:float", "expected the type number, integer, text after the colon in 'price:float'"),
+        ("price:", "expected the type number, integer, text after the colon in 'price:'"),
+        ("Price:number", "expected an attribute's name of a-z, 0-9 and _, a letter first, of at most 32 characters"),
+        (f"{'p' * 33}:number", "expected an attribute's name of a-z"),
+        ("1st:number", "expected an attribute's name of a-z"),
+        (" price:number", "expected an attribute's name of a-z"),
+        ("category:text", "none of category, description, item_id, title, in 'category:text'"),
+        ("brand:text,brand:integer", "expected one column of the attribute 'brand', found 2"),
+        ("brand:text,brand:text", "expected one column of the attribute 'brand', found 2"),
+        (",".join(f"a{number}:text" for number in range(33)), "expected at most 32 attributes, found 33"),
+    ],
+)
+def test_a_header_that_declares_no_attribute_is_refused(file: Path, column: str, expected: str) -> None:
+    """Before any row is read: the error names the header's line and what would do."""
+    file.write_text("user_id,item_id\n1,10\n")
+    file.with_name("items.csv").write_text(f"item_id,title,{column}\n")
+    with pytest.raises(DataError) as raised:
+        read(file.parent)
+    assert (raised.value.file, raised.value.line) == ("items.csv", 1)
+    assert expected in raised.value.expected
+
+
+@pytest.mark.parametrize(
+    ("column", "field", "expected"),
+    [
+        ("price:number", "cheap", "expected as price a number such as 49.90, got 'cheap'"),
+        ("price:number", "nan", "expected as price a number such as 49.90, got 'nan'"),
+        ("stock:integer", "1.5", "expected as stock an integer of up to 18 digits, got '1.5'"),
+        ("brand:text", "x" * 129, "expected as brand a text of 1 to 128 characters, got 129"),
+    ],
+)
+def test_a_value_of_another_type_is_refused(file: Path, column: str, field: str, expected: str) -> None:
+    """The error names file, line, attribute and what came."""
+    file.write_text("user_id,item_id\n1,10\n")
+    file.with_name("items.csv").write_text(f"item_id,title,{column}\n10,Lamp,\n11,Cup,{field}\n")
+    with pytest.raises(DataError) as raised:
+        read(file.parent)
+    assert (raised.value.file, raised.value.line, raised.value.expected) == ("items.csv", 3, expected)

@@ -15,8 +15,9 @@ from flagrank.domain import UserKind
 from flagrank.errors import DataError
 from flagrank.model.arrays import NO_ROWS
 from flagrank.model.artifacts import MANIFEST, decode, encode, parse_manifest
+from flagrank.model.attributes import MISSING_INTEGER
 from flagrank.model.factors import Factors
-from flagrank.offline.data.interactions import Dataset, Item
+from flagrank.offline.data.interactions import Dataset, Item, ItemAttribute
 from flagrank.offline.training.als import AlsParameters, confidence_matrix, train
 from tests.offline.datasets import BOARD, QUICK, as_dataset, checkerboard, whole_shop
 
@@ -112,6 +113,21 @@ def test_texts_are_rewritten_and_capped() -> None:
     lines = {factors.item_id(row): factors.catalog[row] for row in range(3)}
     assert (lines[10].title, lines[10].category, lines[10].text) == ("The Cordless Lamp", "home", "cordless lamp home")
     assert (lines[11].title, lines[11].category) == ("Item 11", "unknown")
+
+
+def test_attributes_lie_in_the_order_of_the_items() -> None:
+    """Each item keeps its own, whatever its place; an item without a value, or without a row, has none."""
+    dataset = replace(
+        as_dataset([(1, 10, 1), (1, 11, 2), (2, 10, 3)]),
+        items={item: Item("Lamp", "home", "") for item in (10, 12, 13)},
+        attributes={"stock": ItemAttribute("integer", {12: 7, 10: 0}), "brand": ItemAttribute("text", {13: "Acme"})},
+    )
+    factors = train(dataset, replace(QUICK, factors=2))
+    stock, brand = factors.attributes["stock"], factors.attributes["brand"]
+    values = dict(zip(factors.item_ids.tolist(), stock.values.tolist(), strict=True))
+    codes = dict(zip(factors.item_ids.tolist(), brand.values.tolist(), strict=True))
+    assert values == {10: 0, 12: 7, 11: MISSING_INTEGER, 13: MISSING_INTEGER}
+    assert (codes, brand.texts) == ({10: -1, 11: -1, 12: -1, 13: 0}, ("Acme",))
 
 
 def test_an_item_that_nobody_met_is_recommendable_from_its_text() -> None:

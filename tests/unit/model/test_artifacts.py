@@ -20,6 +20,8 @@ from flagrank.model.artifacts import (
     encode,
     parse_manifest,
 )
+from flagrank.model.attributes import Attribute, Attributes
+from flagrank.model.attributes import encoded as encoded_attribute
 from flagrank.model.consistency import EMBEDDING_GROUPS, ITEM_GROUPS, NEIGHBOUR_GROUPS
 from flagrank.model.factors import Factors, Neighbours
 from flagrank.model.features import FEATURES, GROUPS
@@ -77,7 +79,7 @@ def test_equal_content_has_an_equal_version() -> None:
 @given(data=st.data())
 def test_a_flipped_byte_anywhere_is_noticed(data: st.DataObject) -> None:
     """No file of a set can change unseen."""
-    files = encoded(make_factors(items=5, users=2))
+    files = encoded(make_factors(items=5, users=2, attributes=attributes(5)))
     name = data.draw(st.sampled_from(sorted(files.keys() - {MANIFEST})))
     position = data.draw(st.integers(0, len(files[name]) - 1))
     changed = bytearray(files[name])
@@ -222,3 +224,48 @@ def test_a_manifest_without_a_needed_file_is_refused() -> None:
     del manifest["files"]["item_gram.npy"]
     with pytest.raises(ArtifactError, match="item_gram"):
         parse_manifest(orjson.dumps(manifest))
+
+
+def attributes(items: int = 50) -> Attributes:
+    """A price, a stock and a brand, each of them missing in places."""
+    return {
+        "price": encoded_attribute("number", [None if row % 7 == 0 else row / 2 for row in range(items)]),
+        "stock": encoded_attribute("integer", [None if row % 5 == 0 else row for row in range(items)]),
+        "brand": encoded_attribute("text", [None if row % 3 == 0 else f"brand {row % 4}" for row in range(items)]),
+    }
+
+
+def test_attributes_survive() -> None:
+    """A document of names and types, and one array each, which are of the version too."""
+    written = make_factors(attributes=attributes())
+    files = encoded(written)
+    assert {"attributes.json", "attribute_price.npy", "attribute_stock.npy", "attribute_brand.npy"} <= files.keys()
+    read = decoded(files)
+    assert list(read.attributes) == ["price", "stock", "brand"]
+    for name, attribute in read.attributes.items():
+        assert (attribute.type, attribute.texts) == (written.attributes[name].type, written.attributes[name].texts)
+        assert np.array_equal(attribute.values, written.attributes[name].values, equal_nan=attribute.type == "number")
+    assert read.version != decoded(encoded()).version
+
+
+def test_a_set_without_attributes_is_what_it_was() -> None:
+    """Nothing is added to its files, and it reads as one that has none."""
+    files = encoded()
+    assert not [name for name in files if name.startswith("attribute")]
+    assert decoded(files).attributes == {}
+
+
+def test_an_attribute_without_its_array_is_refused() -> None:
+    """The error names the file."""
+    files = encoded(make_factors(attributes=attributes()))
+    manifest = orjson.loads(files[MANIFEST])
+    del manifest["files"]["attribute_stock.npy"]
+    with pytest.raises(ArtifactError, match=r"no entry for attribute_stock\.npy"):
+        decoded({**files, MANIFEST: orjson.dumps(manifest)})
+
+
+def test_an_attribute_of_another_length_is_refused() -> None:
+    """The error names the attribute and what was expected of it."""
+    short = {"price": Attribute("number", np.zeros(49))}
+    with pytest.raises(ArtifactError, match=r"not consistent: expected one value an item as attribute price$"):
+        decoded(encoded(make_factors(attributes=short)))

@@ -3,12 +3,13 @@
 from functools import cached_property
 
 import numpy as np
+import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from flagrank.errors import InvalidRequest
-from flagrank.model.factors import Factors
+from flagrank.model.factors import Catalog, Factors
 from tests.factories import make_factors
 
 
@@ -59,3 +60,13 @@ def test_a_warm_set_leaves_nothing_to_the_first_request(users: int) -> None:
     lazy = {name for name, value in vars(Factors).items() if isinstance(value, cached_property)}
     assert lazy
     assert lazy <= vars(factors).keys()
+
+
+@given(st.lists(st.sampled_from(["audio", "Audio", "", "ünder", "z"]), min_size=1, max_size=20), st.text(max_size=6))
+def test_a_category_is_that_of_the_catalogue_s_lines(categories: list[str], other: str) -> None:
+    """Exactly the rows of that name, capitals and all; none for a name that no item has."""
+    lines = [orjson.dumps({"id": 1, "title": "", "category": category, "text": ""}) for category in categories]
+    catalog = Catalog(lines)
+    for wanted in {*categories, other}:
+        assert catalog.in_category(wanted).tolist() == [category == wanted for category in categories]
+    assert [sorted(set(categories))[code] for code in catalog.category_codes] == categories

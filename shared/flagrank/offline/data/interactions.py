@@ -1,5 +1,6 @@
 """Who interacted with what, as read from any source."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
@@ -7,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from flagrank.domain import ItemId
+from flagrank.model.attributes import AttributeType, AttributeValue
 from flagrank.model.factors import Lexicon
 
 SYNTHETIC = "synthetic"
@@ -19,6 +21,14 @@ class Item:
     title: str
     category: str
     description: str
+
+
+@dataclass(frozen=True, slots=True)
+class ItemAttribute:
+    """One attribute of the items: its type, and the value of each item that has one."""
+
+    type: AttributeType
+    values: Mapping[ItemId, AttributeValue]
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +70,8 @@ class Interactions:
 class Dataset:
     """What a source holds: training interactions, held-out ones if the source splits itself, item texts, vocabulary.
 
-    `random_split`: the held-out ones were drawn at random, not taken from the end. `timed`: the timestamps are times.
+    `attributes` are the items' own, by name. `random_split`: the held-out ones were drawn at random, not taken from the
+    end. `timed`: the timestamps are times.
     """
 
     name: str
@@ -70,6 +81,7 @@ class Dataset:
     held_out: Interactions | None = None
     random_split: bool = False
     timed: bool = True
+    attributes: Mapping[str, ItemAttribute] = field(default_factory=dict)
 
     @property
     def item_count(self) -> int:

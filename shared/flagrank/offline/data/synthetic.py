@@ -14,7 +14,7 @@ import numpy as np
 
 from flagrank.domain import ItemId
 from flagrank.model.factors import Lexicon
-from flagrank.offline.data.interactions import SYNTHETIC, Dataset, Interactions, Item
+from flagrank.offline.data.interactions import SYNTHETIC, Dataset, Interactions, Item, ItemAttribute
 
 SEED = 20_260_101
 ITEMS_PER_TOPIC = 180
@@ -25,6 +25,9 @@ FAVOURITE_TOPICS = 4
 START_S = 1_735_689_600
 SESSION_GAP_S = 86_400
 
+# an item in so many is out of stock
+OUT_OF_STOCK = 60
+
 
 @dataclass(frozen=True, slots=True)
 class Product:
@@ -33,6 +36,7 @@ class Product:
     item_id: int
     topic: str
     brand: str
+    kind: str
     traits: frozenset[str]
     item: Item
     fame: int
@@ -44,7 +48,10 @@ def generate(seed: int = SEED) -> Dataset:
     rng = random.Random(seed)  # noqa: S311 - data, not secrets
     products = _products(vocabulary, rng)
     items: dict[ItemId, Item] = {product.item_id: product.item for product in products}
-    return Dataset(SYNTHETIC, _interactions(vocabulary, products, rng), items, _lexicon(vocabulary))
+    interactions = _interactions(vocabulary, products, rng)
+    # drawn last: whatever is added here changes nothing above
+    attributes = _attributes(products, rng)
+    return Dataset(SYNTHETIC, interactions, items, _lexicon(vocabulary), attributes=attributes)
 
 
 def _products(vocabulary: dict[str, Any], rng: random.Random) -> list[Product]:
@@ -62,7 +69,7 @@ def _products(vocabulary: dict[str, Any], rng: random.Random) -> list[Product]:
             description = f"{words[1]} {words[2]} {kind} for {uses[0]} and {uses[1]}"
             traits = frozenset((brand, kind, *attributes))
             fame = 4000 // (number + 8)
-            products.append(Product(item_id, topic, brand, traits, Item(title, topic, description), fame))
+            products.append(Product(item_id, topic, brand, kind, traits, Item(title, topic, description), fame))
             item_id += ITEM_ID_STEP
     return products
 
@@ -95,6 +102,23 @@ def _interactions(vocabulary: dict[str, Any], products: list[Product], rng: rand
 def _cumulative(shelf: list[Product], liked: set[str]) -> list[int]:
     # each shared trait triples the weight: tastes matter beside fame, and ALS has something true to learn
     return list(itertools.accumulate(product.fame * 3 ** len(product.traits & liked) for product in shelf))
+
+
+def _attributes(products: list[Product], rng: random.Random) -> dict[str, ItemAttribute]:
+    usual_cents = {kind: rng.randint(8, 300) * 100 for kind in sorted({product.kind for product in products})}
+    prices: dict[ItemId, float] = {}
+    stock: dict[ItemId, int] = {}
+    for product in products:
+        cents = usual_cents[product.kind] * rng.randint(60, 160) // 100
+        cents = cents * 2 if "premium" in product.traits else cents
+        cents = cents // 2 if "budget" in product.traits else cents
+        prices[product.item_id] = (cents // 100 * 100 + 90) / 100
+        stock[product.item_id] = rng.randint(1, 250) if rng.randrange(OUT_OF_STOCK) else 0
+    return {
+        "price": ItemAttribute("number", prices),
+        "stock": ItemAttribute("integer", stock),
+        "brand": ItemAttribute("text", {product.item_id: product.brand for product in products}),
+    }
 
 
 def _lexicon(vocabulary: dict[str, Any]) -> Lexicon:

@@ -1,9 +1,14 @@
-"""Plain CSV: `user_id,item_id[,rating][,timestamp]`, with optional item texts and vocabulary beside it."""
+"""Plain CSV: `user_id,item_id[,rating][,timestamp]`, with optional item texts and vocabulary beside it.
+
+`items.csv` is `item_id,title[,category][,description]`, and further columns of the form `name:type` declare attributes
+that requests and rules filter by: `price:number`, `stock:integer`, `brand:text`. A name is of a-z, 0-9 and _, begins
+with a letter and has at most 32 characters. An empty field is a missing value. Columns without a type are ignored.
+"""
 
 import csv
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +17,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from flagrank.domain import ItemId
 from flagrank.errors import DataError
 from flagrank.model.factors import Lexicon
-from flagrank.offline.data.interactions import Dataset, Interactions, Item, ids_array
+from flagrank.offline.data.attribute_columns import AttributeColumns
+from flagrank.offline.data.interactions import Dataset, Interactions, Item, ItemAttribute, ids_array
 
 INTERACTIONS = "interactions.csv"
 ITEMS = "items.csv"
@@ -22,6 +28,8 @@ MAX_ID_LENGTH = 128
 MAX_RATING = 1e15
 # the year 5138 in seconds, 1973 in milliseconds
 MAX_TIMESTAMP = 1e11
+
+type CheckHeader = Callable[[Sequence[str]], None]
 
 _INTEGER = re.compile(r"-?[0-9]{1,18}")
 
@@ -41,9 +49,9 @@ def read(path: Path) -> Dataset:
     interactions, timed = _interactions(file)
     integer_ids = bool(np.issubdtype(interactions.items.dtype, np.integer))
     folder = file.parent if path.is_dir() else None
-    items = _items(folder / ITEMS, integer_ids) if folder and (folder / ITEMS).exists() else {}
+    items, attributes = _items(folder / ITEMS, integer_ids) if folder and (folder / ITEMS).exists() else ({}, {})
     lexicon = _lexicon(folder / LEXICON) if folder and (folder / LEXICON).exists() else Lexicon({}, {})
-    return Dataset(path.name, interactions, items, lexicon, timed=timed)
+    return Dataset(path.name, interactions, items, lexicon, timed=timed, attributes=attributes)
 
 
 def _interactions(path: Path) -> tuple[Interactions, bool]:
@@ -70,15 +78,18 @@ def _interactions(path: Path) -> tuple[Interactions, bool]:
     return interactions, timed
 
 
-def _items(path: Path, integer_ids: bool) -> dict[ItemId, Item]:
+def _items(path: Path, integer_ids: bool) -> tuple[dict[ItemId, Item], dict[str, ItemAttribute]]:
     items: dict[ItemId, Item] = {}
-    for line, row in _rows(path, required=("item_id", "title"), optional=("category", "description")):
+    columns = AttributeColumns(path.name)
+    texts = ("item_id", "title"), ("category", "description")
+    for line, row in _rows(path, *texts, columns.declare):
         text = _id(path, line, row, "item_id")
         if integer_ids and not _INTEGER.fullmatch(text):
             raise DataError(path.name, line, f"expected an integer item_id as in {INTERACTIONS}, got {text!r}")
         item_id: ItemId = int(text) if integer_ids else text
         items[item_id] = Item(row["title"], row.get("category") or "unknown", row.get("description") or "")
-    return items
+        columns.read(line, item_id, row)
+    return items, columns.attributes()
 
 
 def _lexicon(path: Path) -> Lexicon:
@@ -91,12 +102,19 @@ def _lexicon(path: Path) -> Lexicon:
     return Lexicon(found.synonyms, found.expansions)
 
 
-def _rows(path: Path, required: tuple[str, ...], optional: tuple[str, ...]) -> Iterator[tuple[int, dict[str, str]]]:
+def _rows(
+    path: Path, required: tuple[str, ...], optional: tuple[str, ...], check_header: CheckHeader | None = None
+) -> Iterator[tuple[int, dict[str, str]]]:
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             reader = csv.DictReader(file, strict=True)
             try:
-                yield from _fields(path, reader, required, optional)
+                header = reader.fieldnames or ()
+                if any(name not in header for name in required):
+                    raise DataError(path.name, 1, f"expected the columns {','.join(required)}[,{'][,'.join(optional)}]")
+                if check_header:
+                    check_header(header)
+                yield from _fields(path, reader)
             except csv.Error as error:
                 # the inner reader's number: DictReader's own stays behind when a row fails
                 raise DataError(path.name, reader.reader.line_num, f"expected valid CSV: {error}") from error
@@ -106,15 +124,10 @@ def _rows(path: Path, required: tuple[str, ...], optional: tuple[str, ...]) -> I
         raise DataError(path.name, None, f"expected UTF-8: {error.reason}") from error
 
 
-def _fields(
-    path: Path, reader: "csv.DictReader[str]", required: tuple[str, ...], optional: tuple[str, ...]
-) -> Iterator[tuple[int, dict[str, str]]]:
-    header = reader.fieldnames or ()
-    if any(name not in header for name in required):
-        raise DataError(path.name, 1, f"expected the columns {','.join(required)}[,{'][,'.join(optional)}]")
+def _fields(path: Path, reader: "csv.DictReader[str]") -> Iterator[tuple[int, dict[str, str]]]:
     for row in reader:
         if None in row or None in row.values():
-            raise DataError(path.name, reader.line_num, f"expected {len(header)} fields")
+            raise DataError(path.name, reader.line_num, f"expected {len(reader.fieldnames or ())} fields")
         yield reader.line_num, row
 
 

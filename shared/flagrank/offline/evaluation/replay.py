@@ -1,6 +1,7 @@
 """Requests through the serving pipeline, in one process and with time at a stand: evaluation measures what serves."""
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 from flagrank.adapters.in_memory import (
     InlineExecutor,
@@ -19,6 +20,7 @@ from flagrank.rerank.listwise import ListwiseJudge
 from flagrank.rerank.pricing import ANY_MODEL, Price
 from flagrank.rerank.reranker import IdentityReranker, LLMReranker
 from flagrank.serving.pipeline import Recommender
+from flagrank.serving.resolve_rules import RulesBySet
 
 BATCH_ITEMS = 10
 CACHE_TTL_S = 24 * 3600
@@ -30,8 +32,8 @@ LIST_LENGTH = 100
 
 def baseline(factors: Factors, rules: RuleSet | None = None) -> Recommender:
     """The pipeline with the flag off."""
-    store, flags = InMemoryFactorStore(factors), InMemoryFlagSource(None)
-    return Recommender(store, flags, IdentityReranker(), rules or RuleSet(), ManualClock())
+    store, flags = _store(factors), InMemoryFlagSource(None)
+    return Recommender(store, flags, IdentityReranker(), RulesBySet(rules or RuleSet()), ManualClock())
 
 
 def reranking(factors: Factors, llm: LLMClient, flag: FlagDocument, cache: ScoreCache | None = None) -> Recommender:
@@ -40,7 +42,12 @@ def reranking(factors: Factors, llm: LLMClient, flag: FlagDocument, cache: Score
     judge = ListwiseJudge(llm, executor, FREE, BATCH_ITEMS, BATCH_ITEMS)
     reranker = LLMReranker(judge, cache or InMemoryScoreCache(clock), Breaker(clock), clock, executor, CACHE_TTL_S)
     treated = flag.model_copy(update={"enabled": True, "percent": 100.0})
-    return Recommender(InMemoryFactorStore(factors), InMemoryFlagSource(treated), reranker, RuleSet(), clock)
+    return Recommender(_store(factors), InMemoryFlagSource(treated), reranker, RulesBySet(RuleSet()), clock)
+
+
+def _store(factors: Factors) -> InMemoryFactorStore:
+    # what is out of stock today was bought when it was there: the past is judged without attributes
+    return InMemoryFactorStore(replace(factors, attributes={}) if factors.attributes else factors)
 
 
 def answers(recommender: Recommender, users: Iterable[UserId], length: int = LIST_LENGTH) -> list[Recommendation]:

@@ -15,6 +15,7 @@ from threadpoolctl import threadpool_limits
 from flagrank.domain import ItemId
 from flagrank.errors import DataError
 from flagrank.model.arrays import Floats
+from flagrank.model.attributes import encoded
 from flagrank.model.factors import Catalog, CatalogItem, Factors, FoldIn
 from flagrank.model.lexical import build_lexical_index
 from flagrank.offline.data.interactions import Dataset, Interactions
@@ -150,6 +151,10 @@ def assemble(
         lexical=build_lexical_index([texts[item_id] for item_id in item_ids]),
         fold_in=FoldIn(parameters.regularization, float(np.median(matrix.confidence.data))),
         item_embeddings=None if embeddings is None else _rows_of(embeddings, item_ids),
+        attributes={
+            name: encoded(attribute.type, [attribute.values.get(item_id) for item_id in item_ids])
+            for name, attribute in dataset.attributes.items()
+        },
     )
 
 
