@@ -1,6 +1,5 @@
 """Fixtures for this folder."""
 
-from tests.adapters.control.guard_account import account
 from tests.adapters.fixtures import bucket, clock, cloud_url, dynamodb, s3, table, wire
 
-__all__ = ["account", "bucket", "clock", "cloud_url", "dynamodb", "s3", "table", "wire"]
+__all__ = ["bucket", "clock", "cloud_url", "dynamodb", "s3", "table", "wire"]

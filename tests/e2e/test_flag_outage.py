@@ -19,9 +19,11 @@ from flagrank.adapters.in_memory import (
 from flagrank.bootstrap import wire
 from flagrank.delivery.analysis.counts import ArmCounts, Arms
 from flagrank.delivery.analysis.measures import SLOWER
+from flagrank.delivery.change_record import ChangeRecord
 from flagrank.delivery.observation import Observation
 from flagrank.delivery.plan import RampPlan
-from flagrank.delivery.ramp import Ending, Ramp
+from flagrank.delivery.ramp import Ramp
+from flagrank.delivery.ramp_report import Ending
 from flagrank.domain import Arm, Reason, Recommendation, RecommendRequest
 from flagrank.flags.assignment import decide
 from flagrank.flags.document import FLAG_POLL_S, FlagDocument
@@ -55,7 +57,7 @@ class Account:
         self.url = self.stack.enter_context(served(self.app))
         appconfig = client("appconfig", self.url)
         create_flag_profile(appconfig, "flagrank", "test", "rerank")
-        self.control = AppConfigRolloutControl(appconfig, "flagrank", "test", "rerank")
+        self.control = AppConfigRolloutControl.named(appconfig, "flagrank", "test", "rerank")
 
     def take_down(self) -> None:
         """From now on connections are refused."""
@@ -101,7 +103,7 @@ def account() -> Iterator[Account]:
 
 def test_ten_minutes_without_appconfig_change_nobody_s_arm(account: Account) -> None:
     """Every environment keeps its last-known-good arms and counts that they are stale; a fresh one is off."""
-    account.control.deploy(RAMPING, actor="test", reason="percent 25")
+    account.control.deploy(RAMPING, ChangeRecord("test", "percent 25"))
     environments = [account.environment() for _ in range(ENVIRONMENTS)]
     before, *others = (environment.arms() for environment in environments)
     assert {*before} == {Arm.TREATMENT, Arm.CONTROL}
@@ -127,7 +129,7 @@ def test_a_fresh_environment_without_any_document_is_off(account: Account) -> No
     """Nothing was ever deployed: everybody is in control, until the first document arrives."""
     environment = account.environment()
     assert {*environment.arms()} == {Arm.CONTROL}
-    account.control.deploy(RAMPING, actor="test", reason="first document")
+    account.control.deploy(RAMPING, ChangeRecord("test", "first document"))
     account.clock.advance(FLAG_POLL_S + 1)
     assert {*environment.arms()} == {Arm.TREATMENT, Arm.CONTROL}
 
@@ -176,24 +178,24 @@ def healthy(requests: int) -> ArmCounts:
 
 
 def test_a_ramp_in_progress_outlives_the_outage(account: Account) -> None:
-    """It has climbed to 25 percent when AppConfig goes, moves nobody meanwhile, and goes on by itself afterwards."""
-    account.control.deploy(RAMPING.model_copy(update={"enabled": False}), actor="test", reason="first document")
+    """It is at 25 percent when AppConfig goes away, moves nobody meanwhile, and goes on by itself afterwards."""
+    account.control.deploy(RAMPING.model_copy(update={"enabled": False}), ChangeRecord("test", "first document"))
     day = Day(account)
-    told: list[Observation | str] = []
+    events: list[Observation | str] = []
 
-    def tell(heard: Observation | str) -> None:
-        told.append(heard)
-        if isinstance(heard, str) and heard.startswith("25 %: "):
+    def on_event(event: Observation | str) -> None:
+        events.append(event)
+        if isinstance(event, str) and event.startswith("25 %: "):
             begins_s = account.clock.now() + 2 * FLAG_POLL_S
             day.outage_s = (begins_s, begins_s + OUTAGE_S)
 
-    plan = RampPlan((10, 25, 50), bake_s=120, look_every_s=30, patience_s=3600, shadow=False)
-    report = Ramp(plan, account.control, day, account.clock, day.wait, "test", "outage", tell).run()
+    plan = RampPlan((10, 25, 50), bake_s=120, observe_every_s=30, patience_s=3600, shadow=False)
+    report = Ramp(plan, account.control, day, account.clock, day.wait, "test", "outage", on_event).run()
     assert report.ending is Ending.DONE, report.sentence
     changes = [account.control.document(entry.version) for entry in account.control.history(9)]
     assert [document.percent for document in changes if document.enabled] == [50, 25, 10]
-    unknown = [line for line in told if isinstance(line, str) and "nobody knows how 25 % does" in line]
-    assert len(unknown) >= OUTAGE_S / plan.look_every_s - 1
+    unknown = [event for event in events if isinstance(event, str) and "25 % cannot be observed now" in event]
+    assert len(unknown) >= OUTAGE_S / plan.observe_every_s - 1
     meanwhile = [answer for at_s, answer in day.answers if day.outage_s[0] <= at_s < day.outage_s[1]]
     assert len(meanwhile) >= ENVIRONMENTS * (OUTAGE_S / 10 - 1)
     assert all(answer.arm is decide(RAMPING, answer.user_id).arm for answer in meanwhile)

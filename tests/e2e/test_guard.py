@@ -11,6 +11,7 @@ from typing import Any
 import httpx
 import pytest
 
+from flagrank.delivery.change_record import ChangeRecord
 from flagrank.local.cloud import APPLICATION, ENVIRONMENT, LOCAL_FLAG, PROFILE, LocalCloud
 from tests.e2e.conftest import StartCloud
 
@@ -92,7 +93,7 @@ def test_an_alarm_takes_the_treatment_away(start_cloud: StartCloud, monkeypatch:
     deployed = cloud.flag_control().deployed()
     assert deployed.document == ALL_TREATED.model_copy(update={"enabled": False})
     assert deployed.deployment is not None
-    assert deployed.deployment.description.startswith("guard: flagrank-RerankUnhealthy in ALARM since")
+    assert deployed.deployment.record.render().startswith("guard: flagrank-RerankUnhealthy in ALARM since")
 
 
 @pytest.mark.rollout
@@ -142,9 +143,9 @@ def test_a_rise_is_rolled_back_while_it_bakes(start_cloud: StartCloud) -> None:
         assert state(first) == "ROLLED_BACK"
         assert await_arms(client, {"control"}, PATIENCE_S) == {"control"}
         assert state(rise()) == "ROLLED_BACK"
-        cloud.flag_control().deploy(off, actor="test", reason="off", urgent=True)
+        cloud.flag_control().deploy(off, ChangeRecord("test", "off"), urgent=True)
         deployed = cloud.flag_control().deployed()
         assert deployed.deployment is not None
-        assert (deployed.document, deployed.deployment.description) == (off, "test: off")
+        assert (deployed.document, deployed.deployment.record) == (off, ChangeRecord("test", "off"))
         time.sleep(POLL_S + 1)
         assert arms(client) == {"control"}

@@ -18,6 +18,7 @@ from typing import Any
 import httpx
 import pytest
 
+from flagrank.delivery.change_record import ChangeRecord
 from flagrank.delivery.deployments import Deployment
 from flagrank.flags.assignment import bucket, decide
 from flagrank.flags.document import FLAG_POLL_S, FlagDocument
@@ -174,7 +175,7 @@ def climb(account: LocalCloud) -> Climb:
         control = account.flag_control()
         for percent in (25.0, 5.0, 1.0):
             document = SHORT_HEAD.model_copy(update={"enabled": True, "percent": percent})
-            control.deploy(document, actor="test", reason=f"percent {percent:g}")
+            control.deploy(document, ChangeRecord("test", f"percent {percent:g}"))
             time.sleep(FLIPPED_S + 0.5)
     deployments = [(entry, control.document(entry.version)) for entry in reversed(control.history(99))]
     return Climb(load, interrupted[:2], done[:2], (gone_s, back_s), deployments)
@@ -237,7 +238,7 @@ def test_a_fault_rolls_back_by_itself(account: LocalCloud, fault: str) -> None:
     usual_ms, bad = FAULTS[fault]
     behave(account, {**WELL, "latency_ms": usual_ms})
     faulty_until_s = account.flag_control().history(1)[0].started_at_s
-    account.flag_control().deploy(OFF, actor="test", reason="off")
+    account.flag_control().deploy(OFF, ChangeRecord("test", "off"))
     with begin(account, "ramp", "25,50,100", "--no-shadow", *PACE, *LIMITS) as climbing:
         await_step(account, 25.0)
         # breakers that the fault before opened are to find the LLM well at once

@@ -11,6 +11,7 @@ from botocore.exceptions import ClientError
 
 from flagrank.adapters.control.appconfig_rollout import AppConfigRolloutControl
 from flagrank.adapters.in_memory import ManualClock
+from flagrank.delivery.change_record import ChangeRecord
 from flagrank.errors import ConfigurationError, RolloutRefused
 from flagrank.flags.document import FlagDocument, json_schema
 from flagrank.local.appconfig import create_app
@@ -37,7 +38,7 @@ class Account:
     profile: str
 
     def flag(self) -> AppConfigRolloutControl:
-        return AppConfigRolloutControl(self.control, "flagrank", "test", "rerank")
+        return AppConfigRolloutControl.named(self.control, "flagrank", "test", "rerank")
 
     def token(self) -> str:
         session = self.data.start_configuration_session(
@@ -124,7 +125,7 @@ def code(call: Callable[[], object]) -> str:
 
 def test_a_deployed_document_is_polled_once_and_then_unchanged(account: Account) -> None:
     """The first poll has the body, its label and the next token; the next one is empty."""
-    account.flag().deploy(ON, actor="me", reason="test")
+    account.flag().deploy(ON, ChangeRecord("me", "test"))
     first = account.data.get_latest_configuration(ConfigurationToken=account.token())
     assert FlagDocument.model_validate_json(first["Configuration"].read()) == ON
     assert (first["VersionLabel"], first["NextPollIntervalInSeconds"]) == ("v1", 15)
@@ -134,7 +135,7 @@ def test_a_deployed_document_is_polled_once_and_then_unchanged(account: Account)
 
 def test_a_token_is_good_for_one_poll_and_one_day(account: Account) -> None:
     """A used token and an old one are BadRequestException."""
-    account.flag().deploy(ON, actor="me", reason="test")
+    account.flag().deploy(ON, ChangeRecord("me", "test"))
     token, old = account.token(), account.token()
     account.data.get_latest_configuration(ConfigurationToken=token)
     assert code(lambda: account.data.get_latest_configuration(ConfigurationToken=token)) == "BadRequestException"
@@ -185,14 +186,14 @@ def test_a_deployment_deploys_bakes_and_completes_with_the_clock(account: Accoun
 
 def test_a_deployment_of_nought_minutes_is_served_while_it_bakes(account: Account) -> None:
     """Everyone has it from the start."""
-    account.flag().deploy(ON, actor="me", reason="first")
+    account.flag().deploy(ON, ChangeRecord("me", "first"))
     number = account.start(account.version(MORE), account.strategy(0, 5))["DeploymentNumber"]
     assert (account.state(number), account.served().percent) == ("BAKING", 50)
 
 
 def test_stopping_in_flight_rolls_back_to_the_version_before(account: Account) -> None:
     """Pollers get the earlier document again at once; the environment is busy until the rollback is over."""
-    account.flag().deploy(ON, actor="me", reason="first")
+    account.flag().deploy(ON, ChangeRecord("me", "first"))
     number = account.start(account.version(MORE), account.strategy(1, 0))["DeploymentNumber"]
     assert account.stop(number)["State"] == "ROLLING_BACK"
     assert account.served() == ON
@@ -205,7 +206,7 @@ def test_stopping_in_flight_rolls_back_to_the_version_before(account: Account) -
 
 def test_what_bakes_is_stopped_only_when_a_revert_is_allowed(account: Account) -> None:
     """StopDeployment alone works on DEPLOYING; with AllowRevert what is in progress ends as ROLLED_BACK."""
-    account.flag().deploy(ON, actor="me", reason="first")
+    account.flag().deploy(ON, ChangeRecord("me", "first"))
     number = account.start(account.version(MORE), account.strategy(0, 5))["DeploymentNumber"]
     assert code(lambda: account.stop(number)) == "BadRequestException"
     assert account.stop(number, AllowRevert=True)["State"] == "ROLLING_BACK"
@@ -213,8 +214,8 @@ def test_what_bakes_is_stopped_only_when_a_revert_is_allowed(account: Account) -
 
 def test_a_completed_deployment_is_reverted_only_when_asked_and_for_three_days(account: Account) -> None:
     """AllowRevert within 72 hours of its completion; BadRequestException without or after."""
-    account.flag().deploy(ON, actor="me", reason="first")
-    second = account.flag().deploy(ON.model_copy(update={"percent": 1.0}), actor="me", reason="second")
+    account.flag().deploy(ON, ChangeRecord("me", "first"))
+    second = account.flag().deploy(ON.model_copy(update={"percent": 1.0}), ChangeRecord("me", "second"))
     assert code(lambda: account.stop(second.number)) == "BadRequestException"
     assert account.stop(second.number, AllowRevert=True)["State"] == "REVERTED"
     assert account.flag().deployed().document == ON
@@ -224,7 +225,7 @@ def test_a_completed_deployment_is_reverted_only_when_asked_and_for_three_days(a
 
 def test_a_ringing_monitor_rolls_back_what_bakes(account: Account) -> None:
     """And what begins while it rings; ROLLED_BACK is when the environment is free again."""
-    account.flag().deploy(ON, actor="me", reason="first")
+    account.flag().deploy(ON, ChangeRecord("me", "first"))
     version, strategy = account.version(MORE), account.strategy(0, 5)
     first = account.start(version, strategy)["DeploymentNumber"]
     account.monitor(ringing=True)
@@ -239,7 +240,7 @@ def test_a_ringing_monitor_rolls_back_what_bakes(account: Account) -> None:
 
 def test_a_monitor_without_its_actions_is_not_heeded(account: Account) -> None:
     """As while CloudWatch's DisableAlarmActions holds; a deployment that is complete is out of its reach anyway."""
-    account.flag().deploy(ON, actor="me", reason="first")
+    account.flag().deploy(ON, ChangeRecord("me", "first"))
     account.monitor(ringing=True, actions=False)
     number = account.start(account.version(MORE), account.strategy(0, 5))["DeploymentNumber"]
     assert account.state(number) == "BAKING"
@@ -250,13 +251,13 @@ def test_a_monitor_without_its_actions_is_not_heeded(account: Account) -> None:
 
 def test_off_goes_through_while_the_monitor_rings(account: Account) -> None:
     """A deployment without any minutes has nothing that a monitor could roll back."""
-    account.flag().deploy(ON, actor="me", reason="first")
+    account.flag().deploy(ON, ChangeRecord("me", "first"))
     account.monitor(ringing=True)
     account.start(account.version(MORE), account.strategy(0, 5))
     account.flag().deployed()
     account.clock.advance(ROLLBACK_S)
     off = ON.model_copy(update={"enabled": False})
-    account.flag().deploy(off, actor="me", reason="off", urgent=True)
+    account.flag().deploy(off, ChangeRecord("me", "off"), urgent=True)
     assert account.served() == off
 
 
@@ -297,18 +298,18 @@ def test_what_does_not_exist_is_not_found(account: Account, kind: str) -> None:
 
 def test_the_control_refuses_while_another_deployment_is_in_flight(account: Account) -> None:
     """The second operator hears what the first is doing."""
-    account.flag().deploy(ON, actor="me", reason="first")
+    account.flag().deploy(ON, ChangeRecord("me", "first"))
     account.start(account.version(MORE), "AppConfig.AllAtOnce")
     with pytest.raises(RolloutRefused, match="deployment 2 is BAKING"):
-        account.flag().deploy(ON.model_copy(update={"percent": 100.0}), actor="other", reason="percent 100")
+        account.flag().deploy(ON.model_copy(update={"percent": 100.0}), ChangeRecord("other", "percent 100"))
 
 
 def test_the_kill_switch_stops_what_is_in_flight(serve: Serve) -> None:
     """It waits for the rollback, and is in force after it."""
     control = client("appconfig", serve(create_app(rollback_s=0.1)))
     create_flag_profile(control, "flagrank", "test", "rerank")
-    flag = AppConfigRolloutControl(control, "flagrank", "test", "rerank")
-    first = flag.deploy(ON, actor="me", reason="first")
+    flag = AppConfigRolloutControl.named(control, "flagrank", "test", "rerank")
+    first = flag.deploy(ON, ChangeRecord("me", "first"))
     scope = {"ApplicationId": control.list_applications()["Items"][0]["Id"]}
     environment = control.list_environments(**scope)["Items"][0]["Id"]
     profile = control.list_configuration_profiles(**scope)["Items"][0]["Id"]
@@ -320,14 +321,14 @@ def test_the_kill_switch_stops_what_is_in_flight(serve: Serve) -> None:
         ConfigurationVersion=first.version,
     )
     off = ON.model_copy(update={"enabled": False})
-    flag.deploy(off, actor="other", reason="off", urgent=True)
+    flag.deploy(off, ChangeRecord("other", "off"), urgent=True)
     assert flag.deployed().document == off
 
 
 def test_the_control_says_what_it_does_not_find(account: Account) -> None:
     """A wrong name is a configuration error that names it."""
     with pytest.raises(ConfigurationError, match="environment 'prod'"):
-        AppConfigRolloutControl(account.control, "flagrank", "prod", "rerank")
+        AppConfigRolloutControl.named(account.control, "flagrank", "prod", "rerank")
 
 
 def test_nothing_deployed_is_nothing(account: Account) -> None:

@@ -9,14 +9,15 @@ import numpy as np
 import pytest
 
 from flagrank.adapters.control import guard_emf
-from flagrank.adapters.control.appconfig_guard import PATIENCE_S
+from flagrank.adapters.control.appconfig_deployments import GUARD_PATIENCE
 from flagrank.adapters.emf_metrics import EmfMetrics
-from flagrank.delivery.guard import SETTLED_S, AlarmResponse
+from flagrank.delivery.alarm import SETTLED_S
+from flagrank.delivery.guard import AlarmResponse
 from flagrank.domain import Arm
 from flagrank.flags.document import FLAG_POLL_S, FlagDocument
 from flagrank.metric_names import NAMESPACE, MetricName
 from tests.packaging.stack_template import RESOURCES, ROOT, TEMPLATE
-from tests.unit.delivery.guarded_flag import alarm
+from tests.unit.delivery.guard_story import alarm
 
 ALARMS = {name: entry["Properties"] for name, entry in RESOURCES.items() if entry["Type"] == "AWS::CloudWatch::Alarm"}
 JUDGED = {name: entry for name, entry in ALARMS.items() if "Metrics" in entry}
@@ -240,7 +241,7 @@ def test_what_appconfig_watches_never_lacks_data() -> None:
 
 def test_the_guard_ends_before_its_function_does() -> None:
     """Its function's timeout leaves time after its patience for a slow call to AWS and for arming the monitor."""
-    assert RESOURCES["GuardFunction"]["Properties"]["Timeout"] >= PATIENCE_S + 100
+    assert RESOURCES["GuardFunction"]["Properties"]["Timeout"] >= GUARD_PATIENCE.total_s + 100
 
 
 def test_a_healthy_rerank_has_room_for_its_budget() -> None:

@@ -1,4 +1,4 @@
-"""What every command that changes the flag shares: who, why, a plan first, and one way to do it."""
+"""What every command that changes the flag shares: its options, a plan, and what it prints."""
 
 import getpass
 import os
@@ -8,144 +8,129 @@ from dataclasses import dataclass
 from typing import Annotated, Any
 
 import typer
-from pydantic import ValidationError
 
-from flagrank.cli.output import emit_json, stdout
+from flagrank.cli.output import JsonFlag, emit_json, stdout
 from flagrank.cli.target import Target
+from flagrank.delivery.change_record import GUARD, ChangeRecord
 from flagrank.delivery.deployments import DeployedFlag, Deployment, in_force
-from flagrank.delivery.guard import ACTOR
 from flagrank.errors import ConfigurationError, RolloutRefused
-from flagrank.flags.document import FlagDocument, problem
-from flagrank.flags.exposure import lowers_exposure, treated_percent
-
-ActorOption = Annotated[str | None, typer.Option(help="Who changes it, for the record. [default: the user's name]")]
-ReasonOption = Annotated[str, typer.Option(help="Why, for the record.")]
-DryRunFlag = Annotated[bool, typer.Option("--dry-run", help="Say what would change, and change nothing.")]
+from flagrank.flags.document import FlagDocument, changed
+from flagrank.flags.exposure import exposure_in_words, lowers_exposure, treated_percent
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """How a change is asked for: where, by whom, why, and whether as a plan alone."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChangeRequest:
+    """How somebody asks for a change; each field is an option of every such command (see `with_option_groups`)."""
 
+    actor: Annotated[
+        str | None, typer.Option(help="Who changes the flag, for the record; the user's name if none is given.")
+    ] = None
+    reason: Annotated[str | None, typer.Option(help="Why, for the record.")] = None
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would change, and change nothing.")] = False
+    json: JsonFlag = False
     target: Target
-    actor: str | None
-    reason: str
-    dry_run: bool
-    json: bool
 
-    def apply(self, change: Mapping[str, Any], what: str) -> None:
-        """Changes fields of the document in force; where that lowers exposure, whatever else is in flight."""
+    def record(self, change: str, default_reason: str = "none given") -> ChangeRecord:
+        """The record of a change; raises ConfigurationError if the actor is nobody, or the guard."""
+        return ChangeRecord(actor_name(self.actor), change, self.reason or default_reason)
+
+    def apply(self, fields: Mapping[str, Any], change: str) -> None:
+        """Changes fields of the document in force. If that lowers exposure, it stops what else is in flight."""
         control = self.target.control()
         deployed = control.deployed()
         before, _ = in_force(deployed)
-        after = changed(before, change)
+        after = changed(before, fields)
         if after == before:
-            self.unchanged(deployed, what)
+            self.show_unchanged(deployed, change)
         elif self.dry_run:
-            self.plan(deployed, after, what, urgent=lowers_exposure(before, after))
+            self.show_plan(deployed, after, change, urgent=lowers_exposure(before, after))
         else:
-            reason = f"{what} ({self.reason})"
-            made = control.deploy(after, actor=who(self.actor), reason=reason, since=deployed)
-            self.done(made, what, before, after)
+            self.show_done(control.deploy(after, self.record(change), since=deployed), change, before, after)
 
-    def plan(self, deployed: DeployedFlag, after: FlagDocument, what: str, *, urgent: bool) -> None:
-        """Says what would change; raises RolloutRefused where it would be refused."""
-        busy = deployed.in_flight
+    def show_plan(self, deployed: DeployedFlag, after: FlagDocument, change: str, *, urgent: bool) -> None:
+        """Says what would change; raises RolloutRefused if the change would be refused."""
+        busy, propagation_s = deployed.in_flight, self.target.propagation_s
         if busy and not urgent:
-            raise RolloutRefused(busy.doing(time.time()))
-        before = deployed.document
-        differing = differences(before, after)
-        lines = [f"{name}: {old} -> {new}" for name, (old, new) in differing.items()]
+            raise RolloutRefused(busy.progress(time.time()))
+        differing = differences(deployed.document, after)
+        effect = exposure_change(deployed.document, after)
+        lines = [f"{change}, {effect}, would change {version_name(deployed)}, within {propagation_s:g} s:"]
+        lines += difference_lines(differing)
         if busy:
             fate = "waited for" if deployed.must_end else "stopped"
-            lines.append(f"deployment {busy.number} would be {fate}: {busy.description}")
+            lines.append(f"deployment {busy.number} would be {fate}: {busy.record.render()}")
         plan = {
             "changed": False,
-            "version": label(deployed),
+            "version": version_name(deployed),
             "plan": differing,
             "stops": busy.number if busy and not deployed.must_end else None,
-            "worst_case_flip_s": self.target.propagation_s,
+            "worst_case_flip_s": propagation_s,
         }
-        told = (
-            f"{what}, {moved(before, after)}, would change {label(deployed)}, within {self.target.propagation_s:g} s:"
-        )
-        self.say(plan, "\n".join([told, *lines]))
+        self.show(plan, "\n".join(lines))
 
-    def unchanged(self, deployed: DeployedFlag, what: str) -> None:
+    def show_unchanged(self, deployed: DeployedFlag, change: str) -> None:
         """Says that there is nothing to do."""
-        self.say({"changed": False, "version": label(deployed)}, f"already so: {what}")
+        self.show({"changed": False, "version": version_name(deployed)}, f"already so: {change}")
 
-    def done(self, deployment: Deployment, what: str, before: FlagDocument | None, after: FlagDocument) -> None:
-        """Says what was deployed, and when everybody has it."""
+    def show_done(self, made: Deployment, change: str, before: FlagDocument | None, after: FlagDocument) -> None:
+        """Says what was deployed, and when every environment has it."""
         propagation_s = self.target.propagation_s
-        told = {
+        document = {
             "changed": True,
-            "version": deployment.name,
-            "deployment": deployment.number,
-            "state": deployment.state,
+            "version": made.name,
+            "deployment": made.number,
+            "state": made.state,
             "before": treated_percent(before) if before else None,
             "after": treated_percent(after),
             "worst_case_flip_s": propagation_s,
         }
-        arrives = f"is deployed; every environment has it within {propagation_s:g} s"
-        if deployment.arriving:
-            arrives = f"was started and is not confirmed yet ({deployment.state}); see `flagrank rollout status`"
-        elif deployment.in_flight:
-            left_s = max(0.0, deployment.ends_at_s - time.time())
-            arrives += f", and AppConfig's monitors watch it for up to {left_s:.0f} s"
-        self.say(told, f"{what}, {moved(before, after)}: {deployment.name} {arrives}")
+        state = f"is deployed; every environment has it within {propagation_s:g} s"
+        if made.is_arriving:
+            state = f"was started and is not confirmed yet ({made.state}); see `flagrank rollout status`"
+        elif made.in_flight:
+            state += f", and AppConfig's monitors watch it for up to {made.remaining_s(time.time()):.0f} s"
+        self.show(document, f"{change}, {exposure_change(before, after)}: {made.name} {state}")
 
-    def say(self, document: dict[str, Any], line: str) -> None:
-        """The outcome, for a program or for a person."""
+    def show(self, document: dict[str, Any], line: str) -> None:
+        """Prints the outcome, for a program or for a person."""
         if self.json:
             emit_json(document)
         else:
             stdout.print(line, markup=False)
 
 
-def who(actor: str | None) -> str:
-    """The name for the record, without the colon that ends it; raises ConfigurationError for the guard's."""
+def actor_name(actor: str | None) -> str:
+    """The name for the record, by default the user's, without colons; raises ConfigurationError for the guard's."""
     name = " ".join((actor or _user()).replace(":", "").split())
-    if not name or name.casefold() == ACTOR:
+    if not name or name.casefold() == GUARD:
         raise ConfigurationError(f"--actor {name or repr(actor)}: say who you are, for the record")
     return name
 
 
-def label(deployed: DeployedFlag) -> str:
-    """The version in force."""
+def version_name(deployed: DeployedFlag) -> str:
+    """The version in force, empty if there is none."""
     return deployed.deployment.name if deployed.deployment else ""
 
 
-def changed(before: FlagDocument, change: Mapping[str, Any]) -> FlagDocument:
-    """The document with fields changed; raises ConfigurationError naming the field that would be invalid."""
-    try:
-        return FlagDocument.model_validate({**before.model_dump(by_alias=True), **change})
-    except ValidationError as error:
-        raise ConfigurationError(problem(error)) from error
-
-
 def differences(before: FlagDocument | None, after: FlagDocument) -> dict[str, tuple[Any, Any]]:
-    """Field by field, what it was and what it is; every field where nobody knows what was."""
+    """Field by field, the value before and after; every field if the document before cannot be read."""
     new = after.model_dump(mode="json", by_alias=True)
     old = before.model_dump(mode="json", by_alias=True) if before else dict.fromkeys(new)
     return {name: (old[name], new[name]) for name in new if old[name] != new[name]}
 
 
-def moved(before: FlagDocument | None, after: FlagDocument) -> str:
-    """Who is treated, before and after, as people say it."""
-    if before is not None and not before.enabled and not after.enabled:
+def difference_lines(differing: Mapping[str, tuple[Any, Any]]) -> list[str]:
+    """The differences for people, one a line."""
+    return [f"{name}: {old} -> {new}" for name, (old, new) in differing.items()]
+
+
+def exposure_change(before: FlagDocument | None, after: FlagDocument) -> str:
+    """Who is treated before and after, in words."""
+    was_off = before is not None and not before.enabled
+    if was_off and not after.enabled:
         return f"still off, {after.percent:g} % once it is on"
-    told = f"{shown(before) if before else 'unreadable'} -> {shown(after)}"
-    if before is not None and not before.enabled and treated_percent(after) > 0:
-        told += " of the users at once"
-    return told
-
-
-def shown(document: FlagDocument) -> str:
-    """Who is treated, as people say it."""
-    if not document.enabled:
-        return "off"
-    return f"{document.percent:g} %" + (" in shadow" if document.mode == "shadow" else "")
+    change = f"{exposure_in_words(before)} -> {exposure_in_words(after)}"
+    return f"{change} of the users at once" if was_off and treated_percent(after) > 0 else change
 
 
 def _user() -> str:

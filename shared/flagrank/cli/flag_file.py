@@ -9,7 +9,7 @@ from flagrank.flags.document import FlagDocument, problem
 
 
 def read_flag(path: Path) -> FlagDocument:
-    """The document; raises DataError naming the file and the field."""
+    """The document in a file; raises DataError that names the file, and the field that is invalid."""
     try:
         return FlagDocument.model_validate_json(path.read_bytes())
     except OSError as error:

@@ -11,8 +11,6 @@ import typer
 
 from flagrank.delivery.analysis.limits import Limits
 from flagrank.delivery.analysis.measures import MEASURES, Harm, Limit, LimitOption, Measure, Metric
-from flagrank.delivery.plan import RampPlan
-from flagrank.errors import ConfigurationError
 
 UNITS_S = {"s": 1.0, "m": 60.0, "h": 3600.0}
 
@@ -31,14 +29,6 @@ def interval(text: str) -> float:
     if found_s <= 0:
         raise typer.BadParameter(f"{text!r} is no time at all")
     return found_s
-
-
-def percentages(text: str) -> tuple[float, ...]:
-    """`1,5,25` as numbers; raises BadParameter for anything that is no ramp."""
-    try:
-        return RampPlan(tuple(float(part) for part in text.split(","))).percents
-    except (ValueError, ConfigurationError) as error:
-        raise typer.BadParameter(f"{text!r} is not like 1,5,25,50,100: {error}") from error
 
 
 EveryOption = Annotated[Any, typer.Option(parser=interval, metavar="TIME", help="How often to look.")]

@@ -1,10 +1,8 @@
-"""`flagrank rollout ramp` and `watch`: the judge at work, step by step or just looking."""
+"""`flagrank rollout ramp` and `watch`: the flag, judged step by step, or only observed."""
 
-import signal
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Annotated, Any
 
 import typer
@@ -12,101 +10,86 @@ from rich.live import Live
 
 from flagrank.adapters.system_clock import SystemClock
 from flagrank.cli.arms import arms_document, arms_shown
-from flagrank.cli.change import ActorOption, Asked, DryRunFlag, ReasonOption, label, who
-from flagrank.cli.limits import EveryOption, limited, limits_document, limits_summary, percentages, seconds
+from flagrank.cli.change import ChangeRequest, version_name
+from flagrank.cli.interrupts import Interrupts
+from flagrank.cli.limits import EveryOption, limited, limits_document, limits_summary, seconds
+from flagrank.cli.option_groups import with_option_groups
 from flagrank.cli.output import JsonFlag, emit_json, stderr, stdout
-from flagrank.cli.target import Target, targeted
+from flagrank.cli.target import Target
 from flagrank.delivery.analysis.limits import Limits
 from flagrank.delivery.deployments import DeployedFlag, RolloutControl, in_force
-from flagrank.delivery.observation import Observation, ObservedStep, observe, start_observation
-from flagrank.delivery.plan import RampPlan, named
-from flagrank.delivery.ramp import Ending, Ramp, RampReport
+from flagrank.delivery.observation import Observation, observe, start_observation
+from flagrank.delivery.plan import RampPlan
+from flagrank.delivery.ramp import Ramp
+from flagrank.delivery.ramp_report import Ending, RampReport
 from flagrank.errors import CloudError
 from flagrank.flags.document import FlagDocument
+from flagrank.flags.exposure import exposure_in_words
 
-# how far back `watch` begins to judge: what lies further back would dilute what is happening now
+# how far back the figures of `watch` begin: older ones would dilute what is happening now
 WATCHED_S = 900.0
 
 
-@dataclass(slots=True)
-class Interrupts:
-    """Ctrl-C, heard while a ramp waits and not while it acts; the second one at once.
-
-    Raised anywhere, it could leave a version without its deployment, or a lock that the last call to AWS waits for.
-    """
-
-    _asked: bool = False
-    _waiting: bool = False
-
-    @contextmanager
-    def heeded(self) -> Iterator[None]:
-        """Has the block interrupted like this."""
-        before = signal.signal(signal.SIGINT, self._heed)
-        try:
-            yield
-        finally:
-            signal.signal(signal.SIGINT, before)
-
-    def wait(self, seconds: float) -> None:
-        """Sleeps; raises KeyboardInterrupt if it came meanwhile or since the last time."""
-        self._waiting = True
-        try:
-            if self._asked:
-                raise KeyboardInterrupt
-            time.sleep(seconds)
-        finally:
-            self._waiting = False
-
-    def _heed(self, *_: object) -> None:
-        if self._waiting or self._asked:
-            raise KeyboardInterrupt
-        self._asked = True
+def percentages(text: str) -> tuple[float, ...]:
+    """`1,5,25` as numbers; raises BadParameter if a part is no number. What a ramp may be is for RampPlan to say."""
+    try:
+        return tuple(float(part) for part in text.split(","))
+    except ValueError as error:
+        raise typer.BadParameter(f"{text!r} is not like 1,5,25,50,100: {error}") from error
 
 
-@targeted
+@with_option_groups
 @limited
 def ramp(
-    target: Target,
+    request: ChangeRequest,
     percents: Annotated[str, typer.Argument(metavar="PERCENTS", help="Like 1,5,25,50,100.")],
     *,
-    bake: Annotated[Any, typer.Option(parser=seconds, metavar="TIME", help="How long a step stands at least.")] = "10m",
+    bake: Annotated[
+        Any, typer.Option(parser=seconds, metavar="TIME", help="How long each step is in force at least.")
+    ] = "10m",
     every: EveryOption = "60s",
     patience: Annotated[
-        Any, typer.Option(parser=seconds, metavar="TIME", help="After which a step that cannot be told is left.")
+        Any, typer.Option(parser=seconds, metavar="TIME", help="After how long a step without a verdict is left.")
     ] = "2h",
     shadow: Annotated[bool, typer.Option(help="Begin with a step that asks the LLM and serves the baseline.")] = True,
     limits: Limits,
-    actor: ActorOption = None,
-    reason: ReasonOption = "none given",
-    dry_run: DryRunFlag = False,
-    json: JsonFlag = False,
 ) -> None:
-    """Raise the share step by step, and judge each step before the next; switch off at the first that fails.
+    """Raise the percentage step by step, and judge each step before the next; switch off at the first that fails.
 
     Ctrl-C leaves the flag where it is, and the same command goes on from there.
     """
-    steps_percent, asked = percentages(percents), Asked(target, actor, reason, dry_run, json)
-    limits = replace(limits, steps=len(steps_percent) + shadow)
-    plan = RampPlan(steps_percent, bake, every, patience, target.propagation_s, shadow, limits)
+    steps = percentages(percents)
+    plan = RampPlan(steps, bake, every, patience, shadow, replace(limits, steps=len(steps) + shadow))
+    target, record, interrupts = request.target, request.record("ramp"), Interrupts()
     control = target.control()
-    if dry_run:
+    if request.dry_run:
         deployed = control.deployed()
-        asked.say(*_planned(plan, deployed, plan.begun(deployed)))
+        request.show(*_plan(plan, deployed, plan.remaining_steps(deployed)))
         return
-    figures, interrupts = target.figures(), Interrupts()
-    climbing = Ramp(plan, control, figures, SystemClock(), interrupts.wait, who(actor), reason, _tell, target.ringing)
+    running = Ramp(
+        plan,
+        control,
+        target.figures(),
+        SystemClock(),
+        interrupts.wait,
+        record.actor,
+        record.reason,
+        _print_event,
+        target.firing_alarm,
+        target.propagation_s,
+    )
     try:
-        with interrupts.heeded():
-            report = climbing.run()
+        with interrupts.handled():
+            report = running.run()
     except KeyboardInterrupt:
-        asked.say(*_interrupted(control))
+        request.show(*_interrupted(control))
         raise typer.Exit(1) from None
-    asked.say(_document(report), f"{report.ending}: {report.sentence}")
+    request.show(_report(report), f"{report.ending}: {report.sentence}")
     if report.ending is not Ending.DONE:
         raise typer.Exit(1)
 
 
-@targeted
+@with_option_groups
 @limited
 def watch(
     target: Target,
@@ -115,54 +98,50 @@ def watch(
     limits: Limits,
     json: JsonFlag = False,
 ) -> None:
-    """Show both arms and the verdicts on the step in force, live; with --json, once."""
-    control, figures, begun_s = target.control(), target.figures(), time.time()
+    """Show both arms and the verdicts on what is in force, live; with --json, once."""
+    control, figures, began_s = target.control(), target.figures(), time.time()
 
-    def seen() -> Observation:
-        standing = _found(control.deployed(), target.propagation_s, begun_s)
-        alarm = target.ringing()
-        return observe(standing, limits, figures, time.time(), alarm and f"the alarm {alarm} is on")
+    def observe_now() -> Observation:
+        document, deployment = in_force(control.deployed())
+        step = start_observation(document, deployment, target.propagation_s, began_s, WATCHED_S)
+        alarm = target.firing_alarm()
+        return observe(step, limits, figures, time.time(), alarm and f"the alarm {alarm} fires")
 
     if json:
-        now = seen()
-        emit_json({"stood_s": now.stood_s, "blocked": now.blocked, **arms_document(now.arms, now.verdict)})
+        seen = observe_now()
+        emit_json({"stood_s": seen.in_force_s, "blocked": seen.blocked, **arms_document(seen.arms, seen.verdict)})
         return
     with Live(console=stdout, auto_refresh=False) as live:
         while True:
             try:
-                now = seen()
+                seen = observe_now()
             except CloudError as error:
-                live.console.print(f"looking again: {error}", markup=False)
+                live.console.print(f"trying again: {error}", markup=False)
             else:
-                state = named(now.document) if now.document.enabled else "off"
-                title = f"{state}, for {now.stood_s:.0f} s: {now.verdict.outcome}" + (
-                    f" ({now.blocked})" if now.blocked else ""
-                )
-                live.update(arms_shown(now.arms, now.verdict, title), refresh=True)
+                blocked = f" ({seen.blocked})" if seen.blocked else ""
+                words = exposure_in_words(seen.document)
+                title = f"{words}, for {seen.in_force_s:.0f} s: {seen.verdict.outcome}{blocked}"
+                live.update(arms_shown(seen.arms, seen.verdict, title), refresh=True)
             try:
                 time.sleep(every)
             except KeyboardInterrupt:
                 return
 
 
-def _found(deployed: DeployedFlag, propagation_s: float, begun_s: float) -> ObservedStep:
-    document, deployment = in_force(deployed)
-    return start_observation(document, deployment, propagation_s, begun_s, WATCHED_S)
-
-
-def _planned(plan: RampPlan, deployed: DeployedFlag, steps: Sequence[FlagDocument]) -> tuple[dict[str, Any], str]:
-    names = [named(step) for step in steps]
-    told = {
+def _plan(plan: RampPlan, deployed: DeployedFlag, steps: Sequence[FlagDocument]) -> tuple[dict[str, Any], str]:
+    names = [exposure_in_words(step) for step in steps]
+    document = {
         "changed": False,
-        "version": label(deployed),
+        "version": version_name(deployed),
         "plan": names,
         "bake_s": plan.bake_s,
-        "every_s": plan.look_every_s,
+        "every_s": plan.observe_every_s,
         "patience_s": plan.patience_s,
         "limits": limits_document(plan.limits),
     }
-    pace = f"{plan.bake_s:g} s each at least, a look every {plan.look_every_s:g} s, {plan.patience_s:g} s of patience"
-    return told, f"{', '.join(names)}; {pace}\nlimits: {limits_summary(plan.limits)}"
+    bake = f"{plan.bake_s:g} s each at least"
+    pace = f"{bake}, observed every {plan.observe_every_s:g} s, left without a verdict after {plan.patience_s:g} s"
+    return document, f"{', '.join(names)}; {pace}\nlimits: {limits_summary(plan.limits)}"
 
 
 def _interrupted(control: RolloutControl) -> tuple[dict[str, Any], str]:
@@ -171,29 +150,29 @@ def _interrupted(control: RolloutControl) -> tuple[dict[str, Any], str]:
     except CloudError as error:
         return {"ending": "interrupted"}, f"interrupted: the flag stays as it is, and cannot be read now: {error}"
     document, _ = in_force(deployed)
-    left = named(document) if document.enabled else "off"
-    told = {"ending": "interrupted", "version": label(deployed), "document": document.model_dump(by_alias=True)}
-    line = f"interrupted: the flag stays as it is, {left} ({label(deployed)}); the same command goes on from there"
-    return told, line
+    version = version_name(deployed)
+    left = f"the flag stays as it is, {exposure_in_words(document)} ({version}); the same command goes on from there"
+    ended = {"ending": "interrupted", "version": version, "document": document.model_dump(by_alias=True)}
+    return ended, f"interrupted: {left}"
 
 
-def _tell(told: Observation | str) -> None:
-    if isinstance(told, str):
-        stderr.print(told, markup=False)
+def _print_event(event: Observation | str) -> None:
+    if isinstance(event, str):
+        stderr.print(event, markup=False)
         return
-    verdict, requests = told.verdict, told.arms.treatment.requests
-    why = told.blocked or (verdict.summary if verdict.outcome != "pass" else "all within limits")
-    line = f"{named(told.document)}, {told.stood_s:.0f} s, {requests} treated requests: {verdict.outcome}, {why}"
-    stderr.print(line, markup=False)
+    verdict, requests = event.verdict, event.arms.treatment.requests
+    why = event.blocked or (verdict.summary if verdict.outcome != "pass" else "all within limits")
+    step = f"{exposure_in_words(event.document)}, {event.in_force_s:.0f} s"
+    stderr.print(f"{step}, {requests} treated requests: {verdict.outcome}, {why}", markup=False)
 
 
-def _document(report: RampReport) -> dict[str, Any]:
-    seen = report.look
+def _report(report: RampReport) -> dict[str, Any]:
+    seen = report.observation
     return {
         "ending": report.ending,
         "sentence": report.sentence,
         "document": report.document.model_dump(mode="json", by_alias=True),
         "exposed": report.exposed,
         "exposed_by_ramp": report.exposed_by_ramp,
-        "look": {"stood_s": seen.stood_s, **arms_document(seen.arms, seen.verdict)} if seen else None,
+        "look": {"stood_s": seen.in_force_s, **arms_document(seen.arms, seen.verdict)} if seen else None,
     }

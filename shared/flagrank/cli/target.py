@@ -1,10 +1,9 @@
 """Which flag a command is about: in AWS, or in a local cloud."""
 
 import functools
-import inspect
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any
 
@@ -20,7 +19,7 @@ from flagrank.flags.document import FLAG_POLL_S
 ALARMS = ("RerankUnhealthy", "ServiceFailing")
 DEFAULT_PORT = 8080
 PORTS = range(1024, 65536)
-# what may stand behind a bare `--local`
+# commands whose own argument may follow a bare `--local`
 TAKING_NUMBERS = frozenset({"percent", "ramp", "diff", "activate"})
 
 
@@ -36,7 +35,7 @@ LocalOption = Annotated[
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Which flag a command is about: each field is an option of every command (see `targeted`)."""
+    """Which flag a command is about: each field is an option (see `with_option_groups`)."""
 
     stack: Annotated[str, typer.Option(envvar="FLAGRANK_STACK", help="CloudFormation stack: its alarms and logs.")] = (
         "flagrank"
@@ -45,7 +44,7 @@ class Target:
         str | None,
         typer.Option(
             envvar="FLAGRANK_APPCONFIG_APPLICATION",
-            help="AppConfig application, by name or id. [default: the stack's name]",
+            help="AppConfig application, by name or id; the stack's name if none is given.",
         ),
     ] = None
     environment: Annotated[
@@ -58,7 +57,7 @@ class Target:
 
     @property
     def propagation_s(self) -> float:
-        """The longest that a change takes to reach an environment that is asked."""
+        """The longest that a change takes to reach an environment that serves requests."""
         return _stack_poll_s(self.stack) if self.local is None else float(local_cloud(self.local)["flag_poll_s"])
 
     def control(self) -> RolloutControl:
@@ -68,12 +67,12 @@ class Target:
         from flagrank.adapters.control.cloudwatch_alarms import AlarmActions
 
         if self.local is None:
-            monitor = AlarmActions(operator_client("cloudwatch"), f"{self.stack}-FlagMonitor")
+            monitor = AlarmActions(operator_client("cloudwatch"), f"{self.stack}-FlagMonitor", tolerant=True)
             names = (self.application or self.stack, self.environment, self.profile)
-            return AppConfigRolloutControl(operator_client("appconfig", attempts=2), *names, monitor)
+            return AppConfigRolloutControl.named(operator_client("appconfig", attempts=2), *names, monitor)
         variables = local_cloud(self.local)["environment"]
         names = tuple(variables[f"FLAGRANK_APPCONFIG_{name}"] for name in ("APPLICATION", "ENVIRONMENT", "PROFILE"))
-        return AppConfigRolloutControl(local_client("appconfig", variables), *names)
+        return AppConfigRolloutControl.named(local_client("appconfig", variables), *names)
 
     def figures(self) -> CountsSource:
         """Both arms' figures."""
@@ -91,32 +90,17 @@ class Target:
             cloudwatch, queries = (operator_client(service, attempts=2) for service in ("cloudwatch", "logs"))
             return CloudWatchCounts(cloudwatch, queries, logs)
 
-    def ringing(self) -> str | None:
-        """The alarm that is on, during which nobody should go up: the reranker's own, or that callers get errors."""
+    def firing_alarm(self) -> str | None:
+        """The name of an alarm that fires now, during which exposure should not rise; None if none fires."""
         from flagrank.adapters.aws_clients import operator_client
         from flagrank.adapters.aws_errors import aws_errors
-        from flagrank.adapters.control.cloudwatch_alarms import ringing
+        from flagrank.adapters.control.cloudwatch_alarms import firing_alarm
 
         if self.local is not None:
             return None
         with aws_errors():
-            return ringing(operator_client("cloudwatch", attempts=2), [f"{self.stack}-{name}" for name in ALARMS])
-
-
-def targeted(command: Callable[..., None]) -> Callable[..., None]:
-    """Gives a command Target's fields as options, in place of its parameter `target`."""
-    fields = inspect.signature(Target).parameters
-    own = [entry for name, entry in inspect.signature(command).parameters.items() if name != "target"]
-    shown = [entry.replace(kind=inspect.Parameter.KEYWORD_ONLY) for entry in (*own, *fields.values())]
-
-    @functools.wraps(command)
-    def run(**values: Any) -> None:
-        target = Target(**{name: values.pop(name) for name in fields})
-        command(target=target, **values)
-
-    run.__signature__ = inspect.Signature(shown)  # type: ignore[attr-defined]
-    run.__annotations__ = {entry.name: entry.annotation for entry in shown}
-    return run
+            names = [f"{self.stack}-{name}" for name in ALARMS]
+            return firing_alarm(operator_client("cloudwatch", attempts=2), names)
 
 
 @functools.cache
@@ -128,23 +112,23 @@ def _stack_poll_s(stack: str) -> float:
         with aws_errors():
             (described,) = operator_client("cloudformation").describe_stacks(StackName=stack)["Stacks"]
     except CloudError as error:
-        stderr.print(f"taking the default for FlagPollSeconds, which nobody can tell: {error}", markup=False)
+        stderr.print(f"the stack does not tell FlagPollSeconds, so its default is assumed: {error}", markup=False)
         return FLAG_POLL_S
     parameters = {entry["ParameterKey"]: entry["ParameterValue"] for entry in described.get("Parameters", ())}
     return float(parameters.get("FlagPollSeconds", FLAG_POLL_S))
 
 
 def local_cloud(port: int) -> dict[str, Any]:
-    """What the local cloud that serves a port says of itself.
+    """How the local cloud that serves a port describes itself.
 
-    Raises CloudError if none does, and ConfigurationError if none can.
+    Raises CloudError if no local cloud serves it, and ConfigurationError if the number cannot be a port.
     """
     if port not in PORTS:
         raise ConfigurationError(f"--local {port}: ports are {PORTS[0]} to {PORTS[-1]}")
     try:
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/_local", timeout=5) as answer:
-            told: dict[str, Any] = orjson.loads(answer.read())
-            return told
+            description: dict[str, Any] = orjson.loads(answer.read())
+            return description
     except (urllib.error.URLError, TimeoutError, ValueError) as error:
         raise CloudError(f"no local cloud serves port {port}; start one with `flagrank local --port {port}`") from error
 
@@ -157,9 +141,9 @@ def local_client(service: str, variables: Mapping[str, str]) -> Any:
 
 
 def with_default_port(arguments: list[str]) -> list[str]:
-    """The arguments with a bare `--local` given its default port: a number that is for the command is not one.
+    """The arguments with the default port added to a bare `--local`. A number that is meant for the command is no port.
 
-    Typer knows no options whose value may be left out.
+    Typer has no options whose value may be left out.
     """
     takes_numbers = TAKING_NUMBERS.intersection(arguments)
     filled = []

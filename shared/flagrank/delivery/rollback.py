@@ -1,10 +1,11 @@
-"""The ways down: off, whatever stands in the way, and back to a version that was good (infra/decisions/0051)."""
+"""The ways to lower exposure at once: off, and back to a version that was good (infra/decisions/0051)."""
 
 import functools
 from collections.abc import Callable, Iterable
 
-from flagrank.delivery.deployments import UNDONE, DeployedFlag, Deployment, RolloutControl
-from flagrank.errors import ConfigurationError, RolloutRefused
+from flagrank.delivery.change_record import ChangeRecord
+from flagrank.delivery.deployments import DeployedFlag, Deployment, RolloutControl, readable
+from flagrank.errors import RolloutRefused
 from flagrank.flags.document import FlagDocument
 from flagrank.flags.exposure import exposure, raises_exposure
 
@@ -12,13 +13,13 @@ ATTEMPTS = 5
 
 
 def switch_off(
-    control: RolloutControl, *, actor: str, reason: str, since: DeployedFlag | None = None
+    control: RolloutControl, record: ChangeRecord, *, since: DeployedFlag | None = None
 ) -> Deployment | None:
-    """Has everyone get the baseline, whatever else is in flight; None if they did already.
+    """Gives everyone the baseline, whatever else is in flight; None if everyone has it already.
 
-    `since` is what the caller saw (None: look now). Looks again whenever somebody was faster. Raises RolloutRefused if
-    others keep changing the flag meanwhile or nothing was ever deployed, and CloudError where AWS does not answer, with
-    the flag perhaps off: to repeat it is safe.
+    `since` is what the caller has read, by default what is in force now. Reads again whenever somebody else was faster.
+    Raises RolloutRefused if others keep changing the flag, or if nothing was ever deployed, and CloudError if AWS does
+    not answer. After a CloudError the flag may be off, and repeating the call is safe.
     """
     refused = RolloutRefused("never tried")
     for _ in range(ATTEMPTS):
@@ -27,20 +28,21 @@ def switch_off(
             return None
         off = switched_off(control, deployed)
         try:
-            return control.deploy(off, actor=actor, reason=reason, urgent=True, since=deployed)
+            return control.deploy(off, record, urgent=True, since=deployed)
         except RolloutRefused as error:
             refused = error
     raise refused
 
 
 def is_off(deployed: DeployedFlag) -> bool:
-    """Whether nobody is treated, and nothing in flight is still about to change who is."""
-    moving = deployed.in_flight is not None and deployed.in_flight.state != "BAKING"
-    return deployed.document is not None and not deployed.document.enabled and not moving
+    """Whether nobody is treated, and nothing in flight is about to change that."""
+    busy = deployed.in_flight
+    is_moving = busy is not None and busy.state != "BAKING"
+    return deployed.document is not None and not deployed.document.enabled and not is_moving
 
 
 def switched_off(control: RolloutControl, deployed: DeployedFlag) -> FlagDocument:
-    """The document in force, switched off: the newest one that is readable where that one is not.
+    """The document in force, switched off. If that cannot be read, the newest document that can be.
 
     Raises RolloutRefused if nothing was ever deployed.
     """
@@ -48,7 +50,7 @@ def switched_off(control: RolloutControl, deployed: DeployedFlag) -> FlagDocumen
         raise RolloutRefused("nothing is deployed yet, so everyone gets the baseline")
     document = deployed.document
     if document is None:
-        read = (_readable(control.document, entry.version) for entry in control.deployments())
+        read = (readable(control.document, entry.version) for entry in control.deployments())
         document = next((document for document in read if document is not None), FlagDocument())
     return document.model_copy(update={"enabled": False})
 
@@ -56,50 +58,44 @@ def switched_off(control: RolloutControl, deployed: DeployedFlag) -> FlagDocumen
 def rollback_target(
     newest_first: Iterable[Deployment], document_of: Callable[[str], FlagDocument]
 ) -> tuple[Deployment, FlagDocument] | None:
-    """The newest deployment before the one in force that nobody ever retreated from, and that raises no exposure.
+    """The newest deployment before the one in force that was never rolled back from, and that raises no exposure.
 
-    A retreat lowers exposure or puts an earlier version back. What it left stays bad, even if the retreat was undone,
-    and so does a version that was undone itself: so going back twice goes back twice. `document_of` is asked for one
-    version after the other, and may raise ConfigurationError for any that cannot be read.
+    To roll back is to lower exposure, or to put an earlier version into force. A version that was rolled back from
+    stays bad, even if that rollback was undone, and so does a version that was undone itself. Two rollbacks in a row
+    therefore go back twice. `document_of` reads one version at a time, and raises ConfigurationError for a version that
+    cannot be read.
     """
-    document = functools.cache(functools.partial(_readable, document_of))
+    document = functools.cache(functools.partial(readable, document_of))
     bad: set[str] = set()
     current: Deployment | None = None
     served: FlagDocument | None = None
     followers: list[Deployment] = []
     for entry in newest_first:
-        if entry.state in UNDONE:
+        if entry.is_undone:
             bad.add(entry.version)
             followers.append(entry)
             continue
-        found = document(entry.version)
-        # environments that cannot read the document in force keep the newest that they can
-        served = served or found
+        read = document(entry.version)
+        # environments that cannot read the document in force keep the newest document that they can
+        served = served or read
         if current is None:
             current = entry
             bad.add(entry.version)
-            if found is not None and exposure(found) == 0:
+            if read is not None and exposure(read) == 0:
                 return None
-        if any(_retreats(entry, follower, document) for follower in followers):
+        if any(_is_rollback(entry, follower, document) for follower in followers):
             bad.add(entry.version)
         followers = [entry]
-        if found is None or served is None or entry.version in bad:
+        if read is None or served is None or entry.version in bad:
             continue
-        if found != document(current.version) and not raises_exposure(served, found):
-            return entry, found
+        if read != document(current.version) and not raises_exposure(served, read):
+            return entry, read
     return None
 
 
-def _retreats(left: Deployment, follower: Deployment, document: Callable[[str], FlagDocument | None]) -> bool:
-    before, after = document(left.version), document(follower.version)
-    versions = int(follower.version), int(left.version)
-    if before is None or after is None:
-        return versions[0] < versions[1]
-    return (exposure(after), versions[0]) < (exposure(before), versions[1])
-
-
-def _readable(document_of: Callable[[str], FlagDocument], version: str) -> FlagDocument | None:
-    try:
-        return document_of(version)
-    except ConfigurationError:
-        return None
+def _is_rollback(before: Deployment, after: Deployment, document: Callable[[str], FlagDocument | None]) -> bool:
+    was, became = document(before.version), document(after.version)
+    is_earlier_version = int(after.version) < int(before.version)
+    if was is None or became is None or exposure(was) == exposure(became):
+        return is_earlier_version
+    return exposure(became) < exposure(was)

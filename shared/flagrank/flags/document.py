@@ -1,5 +1,6 @@
 """The flag document: the one JSON document that operators change."""
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
@@ -95,6 +96,14 @@ def read_document(content: bytes, version: str) -> FlagDocument:
         return FlagDocument.model_validate_json(content)
     except ValidationError as error:
         raise ConfigurationError(f"version {version} is not readable: {problem(error)}") from error
+
+
+def changed(document: FlagDocument, change: Mapping[str, object]) -> FlagDocument:
+    """The document with fields changed; raises ConfigurationError that names a field which would be invalid."""
+    try:
+        return FlagDocument.model_validate({**document.model_dump(by_alias=True), **change})
+    except ValidationError as error:
+        raise ConfigurationError(problem(error)) from error
 
 
 def problem(error: ValidationError) -> str:

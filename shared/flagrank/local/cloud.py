@@ -17,6 +17,7 @@ import uvicorn
 
 import flagrank
 from flagrank.adapters.control.appconfig_rollout import AppConfigRolloutControl
+from flagrank.delivery.change_record import ChangeRecord
 from flagrank.errors import CloudError
 from flagrank.flags.document import FLAG_POLL_S, FlagDocument
 from flagrank.local import clients, seed
@@ -121,7 +122,7 @@ class LocalCloud:
 
     def flag_control(self) -> AppConfigRolloutControl:
         """The flag's control plane."""
-        return AppConfigRolloutControl(self.client("appconfig"), APPLICATION, ENVIRONMENT, PROFILE)
+        return AppConfigRolloutControl.named(self.client("appconfig"), APPLICATION, ENVIRONMENT, PROFILE)
 
     def stop(self) -> None:
         """Ends everything that was started."""
@@ -172,7 +173,7 @@ class LocalCloud:
             self.publish()
         seed.create_table(self.client("dynamodb"), TABLE)
         seed.create_flag_profile(self.client("appconfig"), APPLICATION, ENVIRONMENT, PROFILE)
-        self.flag_control().deploy(self.flag, actor="flagrank local", reason="first document")
+        self.flag_control().deploy(self.flag, ChangeRecord("flagrank local", "first document"))
 
     def _serve(self, listener: socket.socket) -> None:
         started = threading.Event()

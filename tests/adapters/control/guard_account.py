@@ -1,71 +1,78 @@
-"""One flag with the guard's hand on it: boto3 to the stand-in, and to a CloudWatch that only listens."""
+"""A flag as the guard has it, by id: boto3 to the AppConfig stand-in, and to a CloudWatch that records its calls."""
 
 import json
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from types import SimpleNamespace
 from typing import Any
 
 import httpx
 import pytest
 
-from flagrank.adapters.control import appconfig_guard as guard_appconfig
-from flagrank.adapters.control.appconfig_guard import GuardedAppConfig
+from flagrank.adapters.control.appconfig_deployments import Patience
+from flagrank.adapters.control.appconfig_rollout import AppConfigRolloutControl
+from flagrank.adapters.control.appconfig_versions import FlagIds
+from flagrank.adapters.control.cloudwatch_alarms import AlarmActions
+from flagrank.adapters.in_memory import ManualClock
 from flagrank.flags.document import FlagDocument
 from flagrank.local.appconfig import create_app
 from tests.adapters.loopback import Answer, Call, Loopback, client
 from tests.local.conftest import served
-from tests.unit.delivery.guarded_flag import at, on
+from tests.unit.delivery.guard_story import BEGAN, at, on
 
 MONITOR = "flagrank-FlagMonitor"
 ROLLBACK_S = 2.0
-BLIND, ARMED = ("DisableAlarmActions", MONITOR), ("EnableAlarmActions", MONITOR)
-
-
-class StoryClock:
-    """A clock that stands at a minute of the story, and moves while somebody sleeps."""
-
-    def __init__(self) -> None:
-        self.minutes = 0.0
-
-    def now(self) -> float:
-        return at(self.minutes).timestamp()
-
-    def monotonic(self) -> float:
-        return self.now()
-
-    def sleep(self, seconds: float) -> None:
-        self.minutes += seconds / 60
+WAIT_S = 40.0
+DISABLED, ENABLED = ("DisableAlarmActions", MONITOR), ("EnableAlarmActions", MONITOR)
 
 
 @dataclass
 class Account:
-    """One flag with the guard's hand on it."""
+    """One flag, its control as the guard has it, and the calls that CloudWatch got. Waiting moves the clock."""
 
-    clock: StoryClock
+    clock: ManualClock
     appconfig: Any
-    ids: dict[str, str]
+    ids: FlagIds
+    strategy: str
     addresses: dict[str, str]
-    guarded: GuardedAppConfig
-    alarms: Any
+    cloudwatch: Any
     alarm_actions: list[tuple[str, str]]
     composite: dict[str, Any]
+
+    @property
+    def control(self) -> AppConfigRolloutControl:
+        """The guard's control of one event, whose time begins now."""
+        return self.guarded(self.strategy)
+
+    def guarded(self, strategy: str, total_s: float = 180.0) -> AppConfigRolloutControl:
+        """The guard's control, with a deployment strategy of its own and patience for `total_s`."""
+        patience = Patience(WAIT_S, total_s, self.clock, self.clock.advance)
+        monitor = AlarmActions(self.cloudwatch, MONITOR)
+        return AppConfigRolloutControl(self.appconfig, self.ids, patience, strategy=strategy, monitor=monitor)
+
+    def new_strategy(self, minutes: int, bake_minutes: int) -> str:
+        """The id of a new strategy, which gives everyone the document at once."""
+        strategy: str = self.appconfig.create_deployment_strategy(
+            Name=f"{minutes}-{bake_minutes}",
+            DeploymentDurationInMinutes=minutes,
+            FinalBakeTimeInMinutes=bake_minutes,
+            GrowthFactor=100.0,
+            ReplicateTo="NONE",
+        )["Id"]
+        return strategy
 
     def deploy(
         self, document: FlagDocument | bytes, minutes: float, strategy: str = "", description: str = "me: a step"
     ) -> int:
-        """An operator's deployment, through the console where it is bytes; gives its number."""
-        self.clock.minutes = minutes
-        profile = {"ApplicationId": self.ids["application"], "ConfigurationProfileId": self.ids["profile"]}
+        """A deployment by somebody else, through the console if it is bytes; gives its number."""
+        self.move_to(minutes)
         content = document if isinstance(document, bytes) else document.model_dump_json(by_alias=True).encode()
         version = self.appconfig.create_hosted_configuration_version(
-            **profile, Content=content, ContentType="application/json"
+            **self.ids.of_profile, Content=content, ContentType="application/json"
         )["VersionNumber"]
         started = self.appconfig.start_deployment(
-            **profile,
-            EnvironmentId=self.ids["environment"],
-            DeploymentStrategyId=strategy or self.ids["strategy"],
+            **self.ids.of_environment,
+            ConfigurationProfileId=self.ids.profile,
+            DeploymentStrategyId=strategy or self.strategy,
             ConfigurationVersion=str(version),
             Description=description,
         )
@@ -74,44 +81,47 @@ class Account:
 
     def undo(self, minutes: float) -> None:
         """The newest deployment is rolled back, and that is over at this minute."""
-        self.clock.minutes = minutes - ROLLBACK_S / 60
-        scope = {"ApplicationId": self.ids["application"], "EnvironmentId": self.ids["environment"]}
-        number = self.guarded.steps().latest_deployment
-        self.appconfig.stop_deployment(**scope, DeploymentNumber=number, AllowRevert=True)
-        self.clock.minutes = minutes
+        self.move_to(minutes - ROLLBACK_S / 60)
+        number = self.control.deployed().latest_number
+        self.appconfig.stop_deployment(**self.ids.of_environment, DeploymentNumber=number, AllowRevert=True)
+        self.move_to(minutes)
 
-    def is_armed(self) -> bool:
+    def move_to(self, minutes: float) -> None:
+        """Moves the clock to a minute of the story."""
+        self.clock.advance(at(minutes).timestamp() - self.clock.now())
+
+    def is_watched(self) -> bool:
         """Whether AppConfig heeds its monitor."""
-        armed: bool = httpx.get(self.addresses["appconfig"] + "/_monitor").json()["actions"]
-        return armed
+        actions: bool = httpx.get(self.addresses["appconfig"] + "/_monitor").json()["actions"]
+        return actions
 
-    def ring(self) -> None:
-        """AppConfig's monitor goes off."""
+    def fire(self) -> None:
+        """AppConfig's monitor fires."""
         httpx.put(self.addresses["appconfig"] + "/_monitor", json={"ringing": True}).raise_for_status()
 
     def ramp(self, *percents: float) -> None:
+        """A step every twenty minutes, the first at minute 0."""
         for place, percent in enumerate(percents):
             self.deploy(on(percent), 20 * place)
 
     def in_force(self) -> FlagDocument | None:
-        return self.guarded.steps().newest_first[0].document
+        return self.control.deployed().document
 
 
 @pytest.fixture
-def account(monkeypatch: pytest.MonkeyPatch) -> Iterator[Account]:
-    clock = StoryClock()
-    monkeypatch.setattr(guard_appconfig, "time", SimpleNamespace(sleep=clock.sleep, monotonic=time.monotonic))
-    told: list[tuple[str, str]] = []
+def account() -> Iterator[Account]:
+    clock = ManualClock(BEGAN.timestamp())
+    alarm_actions: list[tuple[str, str]] = []
     composite = {"StateValue": "OK", "StateTransitionedTimestamp": at(0).timestamp()}
 
-    def cloudwatch_says(_: Call) -> Answer:
+    def cloudwatch_answers(_: Call) -> Answer:
         return Answer(body=json.dumps({"CompositeAlarms": [composite]}).encode())
 
-    with served(create_app(clock, rollback_s=ROLLBACK_S)) as url, Loopback(cloudwatch_says) as cloudwatch:
+    with served(create_app(clock, rollback_s=ROLLBACK_S)) as url, Loopback(cloudwatch_answers) as cloudwatch:
 
-        def tell(params: dict[str, Any], model: Any, **_: Any) -> None:
-            told.append((model.name, *params["AlarmNames"]))
-            httpx.put(url + "/_monitor", json={"actions": model.name == ARMED[0]}).raise_for_status()
+        def record(params: dict[str, Any], model: Any, **_: Any) -> None:
+            alarm_actions.append((model.name, *params["AlarmNames"]))
+            httpx.put(url + "/_monitor", json={"actions": model.name == ENABLED[0]}).raise_for_status()
 
         appconfig = client("appconfig", url)
         application = appconfig.create_application(Name="flagrank")["Id"]
@@ -128,11 +138,9 @@ def account(monkeypatch: pytest.MonkeyPatch) -> Iterator[Account]:
             GrowthFactor=100.0,
             ReplicateTo="NONE",
         )["Id"]
-        ids = {"application": application, "environment": environment, "profile": profile, "strategy": strategy}
+        ids = FlagIds(application, environment, profile)
         addresses = {"appconfig": url, "cloudwatch": cloudwatch.url}
         alarms = client("cloudwatch", cloudwatch.url)
-        for operation in (BLIND[0], ARMED[0]):
-            alarms.meta.events.register(f"provide-client-params.cloudwatch.{operation}", tell)
-        yield Account(
-            clock, appconfig, ids, addresses, GuardedAppConfig(appconfig, alarms, ids, MONITOR), alarms, told, composite
-        )
+        for operation in (DISABLED[0], ENABLED[0]):
+            alarms.meta.events.register(f"provide-client-params.cloudwatch.{operation}", record)
+        yield Account(clock, appconfig, ids, strategy, addresses, alarms, alarm_actions, composite)

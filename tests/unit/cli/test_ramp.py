@@ -1,4 +1,4 @@
-"""`flagrank rollout ramp`, `watch` and the figures of `status` at their edge: arguments, words and what is read."""
+"""`flagrank rollout ramp`, `watch` and the figures of `status`: arguments, output, and which figures they read."""
 
 import io
 import json
@@ -13,11 +13,12 @@ from rich.console import Console
 from flagrank.adapters.control.in_memory import InMemoryControl
 from flagrank.adapters.in_memory import ManualClock
 from flagrank.cli.arms import arms_shown
-from flagrank.cli.ramp import Interrupts
+from flagrank.cli.interrupts import Interrupts
 from flagrank.cli.target import Target
 from flagrank.delivery.analysis.counts import ArmCounts, Arms
 from flagrank.delivery.analysis.limits import Limits
 from flagrank.delivery.analysis.verdict import judge
+from flagrank.delivery.change_record import ChangeRecord
 from flagrank.errors import CloudError
 from flagrank.flags.document import FLAG_POLL_S, FlagDocument
 from tests.ramps import HEALTHY, Traffic, arm_counts
@@ -28,7 +29,7 @@ AGE_S = 60.0
 
 @dataclass
 class Figures:
-    """Figures that remember for which time they were asked."""
+    """Figures that remember which times they were read for."""
 
     arms: Arms = field(default_factory=Arms)
     asked: list[tuple[float, float]] = field(default_factory=list)
@@ -50,7 +51,7 @@ def control(monkeypatch: pytest.MonkeyPatch) -> InMemoryControl:
     """A flag at 5 percent for a minute, and before that at 50."""
     clock = ManualClock(time.time() - AGE_S)
     made = InMemoryControl(clock, FlagDocument(enabled=True, percent=50))
-    made.deploy(FlagDocument(enabled=True, percent=5), actor="me", reason="percent 5")
+    made.deploy(FlagDocument(enabled=True, percent=5), ChangeRecord("me", "percent 5"))
     use(monkeypatch, made)
     return made
 
@@ -62,10 +63,10 @@ def arms(traffic: Traffic = HEALTHY, treated: int = 6000) -> Arms:
 
 
 @pytest.mark.parametrize("dry_run", [[], ["--dry-run"]])
-def test_a_share_with_three_decimals_is_bad_usage(
+def test_a_percentage_with_three_decimals_is_bad_usage(
     control: InMemoryControl, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], dry_run: list[str]
 ) -> None:
-    """The line says what is wrong with it, as a plan as well."""
+    """The error says what is wrong with it, as a plan as well."""
     assert flagrank(monkeypatch, "ramp", "1.234,5", *dry_run) == 2
     assert "two decimals" in capsys.readouterr().err
     assert len(control.history(9)) == 2
@@ -75,13 +76,13 @@ def test_a_share_with_three_decimals_is_bad_usage(
 def test_an_option_that_makes_no_sense_is_named(
     control: InMemoryControl, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], option: str
 ) -> None:
-    """Bad usage, and nothing is sent."""
+    """Bad usage, and nothing is deployed."""
     assert flagrank(monkeypatch, "ramp", "25,50", option) == 2
     assert option.partition("=")[0] in capsys.readouterr().err
     assert len(control.history(9)) == 2
 
 
-def test_a_plan_says_all_that_the_ramp_would_go_by(
+def test_a_plan_shows_everything_that_the_ramp_would_use(
     control: InMemoryControl, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Steps, pace, patience and limits, for people and for programs."""
@@ -108,7 +109,7 @@ def test_a_plan_is_refused_where_the_ramp_would_be(
 def test_status_counts_from_the_flip_on(
     control: InMemoryControl, figures: Figures, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Before everybody had the share that is in force another was treated, and the split would look wrong."""
+    """Before every environment had the document in force, another percentage was treated."""
     assert flagrank(monkeypatch, "status", "--json") == 0
     told = json.loads(capsys.readouterr().out)
     ((since_s, until_s),) = figures.asked
@@ -119,7 +120,7 @@ def test_status_counts_from_the_flip_on(
 def test_status_right_after_a_flip_has_no_data_yet(
     control: InMemoryControl, figures: Figures, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Nobody is asked for the figures of no time, and one line says so."""
+    """No figures are read for no time, and one line says so."""
     now_s = control.history(1)[0].started_at_s + FLAG_POLL_S - 1
     monkeypatch.setattr("flagrank.cli.rollout.time.time", lambda: now_s)
     assert flagrank(monkeypatch, "status") == 0
@@ -131,8 +132,8 @@ def test_status_right_after_a_flip_has_no_data_yet(
 def test_a_flag_that_is_off_is_not_blamed_for_its_split(
     control: InMemoryControl, figures: Figures, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Nobody is treated, as was asked for, whatever share the document keeps for the way back."""
-    control.deploy(FlagDocument(enabled=False, percent=25), actor="me", reason="off")
+    """Nobody is treated, whatever percentage the document keeps."""
+    control.deploy(FlagDocument(enabled=False, percent=25), ChangeRecord("me", "off"))
     figures.arms = Arms(ArmCounts(), ArmCounts(requests=900, users=300))
     for command in ("watch", "status"):
         assert flagrank(monkeypatch, command, "--json") == 0
@@ -144,7 +145,7 @@ def test_a_flag_that_is_off_is_not_blamed_for_its_split(
 def test_watch_begins_a_quarter_of_an_hour_ago(
     control: InMemoryControl, figures: Figures, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A flag that stood for days is judged by what happens now."""
+    """A flag that has been in force for days is judged by what happens now."""
     now_s = time.time() + 3 * 86_400
     monkeypatch.setattr("flagrank.cli.ramp.time.time", lambda: now_s)
     assert flagrank(monkeypatch, "watch", "--json") == 0
@@ -154,12 +155,12 @@ def test_watch_begins_a_quarter_of_an_hour_ago(
 def test_ctrl_c_says_where_the_flag_is_left(
     control: InMemoryControl, figures: Figures, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """And if nobody knows, that."""
+    """If it cannot be read, the output says so."""
 
     def interrupt(seconds: float) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("flagrank.cli.ramp.time.sleep", interrupt)
+    monkeypatch.setattr("flagrank.cli.interrupts.time.sleep", interrupt)
     assert flagrank(monkeypatch, "ramp", "5,25") == 1
     assert "the flag stays as it is, 5 % (v2)" in capsys.readouterr().out
 
@@ -170,26 +171,36 @@ def test_ctrl_c_says_where_the_flag_is_left(
         monkeypatch.setattr(control, "deployed", no_answer)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("flagrank.cli.ramp.time.sleep", gone)
+    monkeypatch.setattr("flagrank.cli.interrupts.time.sleep", gone)
     assert flagrank(monkeypatch, "ramp", "5,25") == 1
     assert "cannot be read now: no answer" in capsys.readouterr().out
 
 
-def test_ctrl_c_is_heard_when_the_ramp_waits() -> None:
-    """What it was doing is done first, such as switching off; whoever waits is interrupted at once."""
-    interrupts, done = Interrupts(), False
-    with interrupts.heeded():
+def test_ctrl_c_takes_effect_when_the_ramp_waits() -> None:
+    """What it was doing, such as switching off, is done first."""
+    interrupts, is_done = Interrupts(), False
+    # a shell that starts the tests in the background has SIGINT ignored
+    before = signal.getsignal(signal.SIGINT)
+    with interrupts.handled():
         signal.raise_signal(signal.SIGINT)
-        done = True
+        is_done = True
         with pytest.raises(KeyboardInterrupt):
             interrupts.wait(60)
-    assert done
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert is_done
+    assert signal.getsignal(signal.SIGINT) is before
 
 
-def test_a_second_ctrl_c_is_heard_at_once() -> None:
-    """Somebody does not want to wait for a call that is slow."""
-    with Interrupts().heeded():
+def test_ctrl_c_takes_effect_during_a_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The ramp does not wait to the end."""
+    monkeypatch.setattr("flagrank.cli.interrupts.time.sleep", lambda seconds: signal.raise_signal(signal.SIGINT))
+    interrupts = Interrupts()
+    with interrupts.handled(), pytest.raises(KeyboardInterrupt):
+        interrupts.wait(60)
+
+
+def test_a_second_ctrl_c_takes_effect_at_once() -> None:
+    """The operator does not want to wait for a slow call."""
+    with Interrupts().handled():
         signal.raise_signal(signal.SIGINT)
         with pytest.raises(KeyboardInterrupt):
             signal.raise_signal(signal.SIGINT)

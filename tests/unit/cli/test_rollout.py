@@ -1,4 +1,4 @@
-"""`flagrank rollout` at its edge: arguments, words and exit codes, over a control plane in memory."""
+"""`flagrank rollout` from its arguments to its output and exit codes, over a control plane in memory."""
 
 import json
 import os
@@ -17,6 +17,7 @@ from flagrank.adapters.in_memory import ManualClock
 from flagrank.adapters.system_clock import SystemClock
 from flagrank.cli.app import main
 from flagrank.cli.target import Target, with_default_port
+from flagrank.delivery.change_record import ChangeRecord
 from flagrank.delivery.deployments import Deployment
 from flagrank.flags.document import FlagDocument
 from flagrank.local.observed import Observed
@@ -30,10 +31,10 @@ def control(monkeypatch: pytest.MonkeyPatch) -> InMemoryControl:
 
 
 def use(monkeypatch: pytest.MonkeyPatch, control: InMemoryControl) -> None:
-    """Has every command work on this flag, with a quiet quarter of an hour behind it."""
+    """Has every command work on this flag, which has had no traffic."""
     monkeypatch.setattr(Target, "control", lambda self: control)
     monkeypatch.setattr(Target, "figures", lambda self: Observed())
-    monkeypatch.setattr(Target, "ringing", lambda self: None)
+    monkeypatch.setattr(Target, "firing_alarm", lambda self: None)
     monkeypatch.setattr(Target, "propagation_s", 15.0)
     monkeypatch.setenv("USER", "night-shift")
 
@@ -47,30 +48,30 @@ def flagrank(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
 
 
 def in_force(control: InMemoryControl) -> FlagDocument:
-    """The document, of which there is one."""
+    """The document in force, which can be read."""
     document = control.deployed().document
     assert document is not None
     return document
 
 
-def said(control: InMemoryControl) -> str:
-    """The record of the newest change."""
-    return control.history(1)[0].description
+def record(control: InMemoryControl) -> str:
+    """The record of the newest change, as a line."""
+    return control.history(1)[0].record.render()
 
 
 def test_percent_changes_the_share_and_nothing_else(control: InMemoryControl, monkeypatch: pytest.MonkeyPatch) -> None:
     """Who and why are recorded with the change."""
     assert flagrank(monkeypatch, "percent", "12.5", "--reason", "looks good") == 0
     assert in_force(control) == FlagDocument(enabled=True, percent=12.5)
-    assert said(control) == "night-shift: percent 12.5 (looks good)"
+    assert record(control) == "night-shift: percent 12.5 (looks good)"
 
 
 @pytest.mark.parametrize(("command", "enabled"), [("off", False), ("on", True)])
 def test_on_and_off_flip_the_switch(
     control: InMemoryControl, monkeypatch: pytest.MonkeyPatch, command: str, enabled: bool
 ) -> None:
-    """The share stays as it is for the way back."""
-    control.deploy(FlagDocument(enabled=not enabled, percent=5), actor="me", reason="test")
+    """The percentage stays as it is."""
+    control.deploy(FlagDocument(enabled=not enabled, percent=5), ChangeRecord("me", "test"))
     assert flagrank(monkeypatch, command, "--actor", "me") == 0
     assert in_force(control) == FlagDocument(enabled=enabled, percent=5)
 
@@ -78,7 +79,7 @@ def test_on_and_off_flip_the_switch(
 def test_off_works_while_another_deployment_is_in_flight(
     control: InMemoryControl, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A percentage has to wait, and says for what; the kill switch has not."""
+    """A percentage is refused with what it has to wait for; the kill switch is not."""
     assert flagrank(monkeypatch, "percent", "25") == 0
     control.become("BAKING")
     assert flagrank(monkeypatch, "percent", "50") == 1
@@ -88,7 +89,7 @@ def test_off_works_while_another_deployment_is_in_flight(
     assert control.history(2)[1].state == "ROLLED_BACK"
 
 
-def test_status_tells_people_and_programs_the_same(
+def test_status_shows_people_and_programs_the_same(
     control: InMemoryControl, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """What is in force, what is in flight, and how long a change takes at most."""
@@ -97,14 +98,14 @@ def test_status_tells_people_and_programs_the_same(
     words = capsys.readouterr().out
     assert all(part in words for part in ("5 % treated", "DEPLOYING", "15 s"))
     assert flagrank(monkeypatch, "status", "--json") == 0
-    told: dict[str, Any] = json.loads(capsys.readouterr().out)
-    assert (told["document"]["percent"], told["version"], told["worst_case_flip_s"]) == (5.0, "v1", 15)
+    shown: dict[str, Any] = json.loads(capsys.readouterr().out)
+    assert (shown["document"]["percent"], shown["version"], shown["worst_case_flip_s"]) == (5.0, "v1", 15)
 
 
-def test_an_empty_environment_is_told_how_to_begin(
+def test_in_an_empty_environment_commands_say_how_to_begin(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Without a document nothing can be changed; `init` makes the first one, once."""
+    """Without a document nothing can be changed. `init` deploys the first one, once."""
     control = InMemoryControl(ManualClock())
     use(monkeypatch, control)
     assert flagrank(monkeypatch, "status") == 0
@@ -119,7 +120,7 @@ def test_an_empty_environment_is_told_how_to_begin(
 def test_init_reads_a_document(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A valid file is deployed; a missing or invalid one is exit code 2, and nothing is sent."""
+    """A valid file is deployed. A missing or invalid one is exit code 2, and nothing is deployed."""
     control = InMemoryControl(ManualClock())
     use(monkeypatch, control)
     file = tmp_path / "flag.json"
@@ -140,25 +141,25 @@ def test_a_plan_changes_nothing(
     capsys: pytest.CaptureFixture[str],
     command: list[str],
 ) -> None:
-    """--dry-run says what would be done, for people and for programs, and leaves the flag as it is."""
-    control.deploy(FlagDocument(enabled=True, percent=8), actor="me", reason="percent 8")
+    """--dry-run shows what would be done, to people and to programs, and leaves the flag as it is."""
+    control.deploy(FlagDocument(enabled=True, percent=8), ChangeRecord("me", "percent 8"))
     assert flagrank(monkeypatch, *command, "--dry-run") == 0
     assert capsys.readouterr().out.strip() != ""
     assert flagrank(monkeypatch, *command, "--dry-run", "--json") == 0
     told = json.loads(capsys.readouterr().out)
     assert (told["changed"], bool(told["plan"])) == (False, True)
-    assert said(control) == "me: percent 8"
+    assert record(control) == "me: percent 8"
 
 
 def test_a_rollback_goes_back_and_says_why(
     control: InMemoryControl, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """To the version before, even while the newest is in flight; at the beginning it is refused and says what helps."""
-    control.deploy(FlagDocument(enabled=True, percent=25), actor="me", reason="percent 25")
+    """To the version before, even while the newest is in flight. At the beginning the refusal says what helps."""
+    control.deploy(FlagDocument(enabled=True, percent=25), ChangeRecord("me", "percent 25"))
     control.become("BAKING")
     assert flagrank(monkeypatch, "rollback", "--reason", "slow") == 0
     assert in_force(control).percent == 5
-    assert said(control) == "night-shift: rollback to v1 (slow)"
+    assert record(control) == "night-shift: rollback to v1 (slow)"
     assert flagrank(monkeypatch, "rollback") == 1
     assert "rollout off" in capsys.readouterr().err
 
@@ -166,7 +167,7 @@ def test_a_rollback_goes_back_and_says_why(
 def test_every_change_says_who_is_treated_before_and_after(
     control: InMemoryControl, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """In percent of the users; switching on says how many that are at once."""
+    """In percent of the users. Switching on says how many are treated at once."""
     for arguments, told in (
         (["percent", "50"], "percent 50, 5 % -> 50 %: v2 is deployed"),
         (["rollback"], "rollback to v1, 50 % -> 5 %: v1 is deployed"),
@@ -185,7 +186,7 @@ def test_every_change_says_who_is_treated_before_and_after(
 def test_what_lowers_exposure_goes_through_while_a_rise_bakes(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A rise says for how long it is watched, and another one for how long it has to wait."""
+    """A rise says for how long it is watched, and the refusal of another one how long it has to wait."""
     control = InMemoryControl(SystemClock(), FlagDocument(enabled=True, percent=5), bake_s=300)
     use(monkeypatch, control)
     assert flagrank(monkeypatch, "percent", "50") == 0
@@ -197,10 +198,10 @@ def test_what_lowers_exposure_goes_through_while_a_rise_bakes(
     assert [entry.state for entry in control.history(2)] == ["COMPLETE", "ROLLED_BACK"]
 
 
-def test_after_off_a_rollback_is_refused_and_says_what_there_is(
+def test_after_off_a_rollback_is_refused_with_what_helps(
     control: InMemoryControl, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Too slow at 50 %, then 5 %, then off: nothing that a rollback could do lowers exposure."""
+    """After 50 %, 5 % and off no rollback could lower exposure."""
     for arguments in (["percent", "50"], ["percent", "5"], ["off"]):
         assert flagrank(monkeypatch, *arguments) == 0
     capsys.readouterr()
@@ -209,10 +210,10 @@ def test_after_off_a_rollback_is_refused_and_says_what_there_is(
     assert not in_force(control).enabled
 
 
-def test_a_start_that_is_not_confirmed_is_told_as_one(
+def test_a_start_that_is_not_confirmed_is_reported_as_such(
     control: InMemoryControl, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """It is no failure, and no promise."""
+    """It is neither a failure nor a success."""
     real_deploy = control.deploy
 
     def slow(*arguments: Any, **options: Any) -> Deployment:
@@ -224,20 +225,20 @@ def test_a_start_that_is_not_confirmed_is_told_as_one(
 
 
 def unreadable(control: InMemoryControl) -> None:
-    """A share that AppConfig's schema lets through and no environment takes is put there by the console."""
+    """Puts a percentage there by the console that AppConfig's schema lets through, and no environment takes."""
     version = str(control.create_version(b'{"enabled": true, "percent": 12.345}'))
-    control.redeploy(version, actor="console", reason="", since=control.deployed())
+    control.redeploy(version, ChangeRecord("console", ""), since=control.deployed())
 
 
 @pytest.mark.parametrize(("command", "left"), [("off", False), ("rollback", True)])
-def test_what_cannot_be_read_is_told_and_can_be_left(
+def test_what_cannot_be_read_is_reported_and_can_be_replaced(
     control: InMemoryControl,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
     command: str,
     left: bool,
 ) -> None:
-    """By the kill switch and by a rollback, each as a plan as well; what would change it says so, exit code 2."""
+    """By the kill switch and by a rollback, each as a plan as well. A change of it is refused with exit code 2."""
     unreadable(control)
     assert flagrank(monkeypatch, "status") == 0
     words = capsys.readouterr().out
@@ -255,10 +256,10 @@ def test_what_cannot_be_read_is_told_and_can_be_left(
 
 
 @pytest.mark.parametrize("actor", ["guard", " Guard:", ":"])
-def test_nobody_passes_for_the_guard_or_for_nobody(
+def test_an_actor_has_a_name_and_is_not_the_guard(
     control: InMemoryControl, monkeypatch: pytest.MonkeyPatch, actor: str
 ) -> None:
-    """The record is what operators and the guard go by."""
+    """Operators and the guard rely on the record."""
     assert flagrank(monkeypatch, "off", "--actor", actor) == 2
     assert len(control.history(9)) == 1
 
@@ -266,7 +267,7 @@ def test_nobody_passes_for_the_guard_or_for_nobody(
 def test_a_failure_is_one_object_for_programs(
     control: InMemoryControl, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Its words and its exit code; people have the same line as ever."""
+    """The message and the exit code. People get the message as one line."""
     assert flagrank(monkeypatch, "percent", "0.001", "--json") == 2
     told = capsys.readouterr()
     assert json.loads(told.out) == {"error": "percent: percent has at most two decimals", "exit": 2}
@@ -274,7 +275,7 @@ def test_a_failure_is_one_object_for_programs(
 
 
 @pytest.mark.parametrize(("variable", "value"), [("AWS_REGION", ""), ("AWS_PROFILE", "no-such-profile")])
-def test_what_aws_s_clients_lack_is_one_line(
+def test_what_aws_s_clients_lack_is_reported_in_one_line(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], variable: str, value: str
 ) -> None:
     """No region, or an unknown profile."""
@@ -290,7 +291,7 @@ def test_what_aws_s_clients_lack_is_one_line(
 def test_the_worst_case_is_what_the_stack_says(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Asked once; where CloudFormation does not answer it is the template's default, with a note."""
+    """It is asked once. If CloudFormation does not answer, the template's default is assumed, with a note."""
     answers = iter([[{"ParameterKey": "FlagPollSeconds", "ParameterValue": "120"}], None])
 
     class CloudFormation:
@@ -306,10 +307,10 @@ def test_the_worst_case_is_what_the_stack_says(
     assert capsys.readouterr().err.count("FlagPollSeconds") == 1
 
 
-def test_history_tells_who_when_what_and_why(
+def test_history_shows_who_when_what_and_why(
     control: InMemoryControl, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The newest first, with what did not complete marked; a colon in a name cannot forge another."""
+    """The newest first, and what did not complete is marked. A colon in a name is left out, and forges nothing."""
     assert flagrank(monkeypatch, "percent", "25", "--actor", "a:b", "--reason", "first: look") == 0
     control.become("ROLLED_BACK")
     capsys.readouterr()
@@ -327,8 +328,8 @@ def test_history_tells_who_when_what_and_why(
 def test_diff_shows_the_fields_that_differ(
     control: InMemoryControl, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """And nothing else; a version that there is not is bad input."""
-    control.deploy(FlagDocument(enabled=False, percent=25), actor="me", reason="test")
+    """Other fields are not shown. A version that does not exist is bad input."""
+    control.deploy(FlagDocument(enabled=False, percent=25), ChangeRecord("me", "test"))
     assert flagrank(monkeypatch, "diff", "v1", "v2") == 0
     assert set(capsys.readouterr().out.splitlines()) == {"enabled: True -> False", "percent: 5.0 -> 25.0"}
     assert flagrank(monkeypatch, "diff", "1", "2", "--json") == 0
@@ -336,7 +337,7 @@ def test_diff_shows_the_fields_that_differ(
     assert flagrank(monkeypatch, "diff", "v1", "v9") == 2
 
 
-def test_watch_tells_programs_once(
+def test_watch_reports_to_programs_once(
     control: InMemoryControl, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Both arms and the verdict on the step in force."""
@@ -349,10 +350,10 @@ def test_watch_tells_programs_once(
     "arguments",
     [["ramp", "5,1"], ["ramp", "a"], ["ramp", "1,5", "--bake", "10"], ["ramp", "1,101"], ["watch", "--every", "x"]],
 )
-def test_a_ramp_that_is_none_is_bad_usage(
+def test_an_impossible_ramp_is_bad_usage(
     control: InMemoryControl, monkeypatch: pytest.MonkeyPatch, arguments: list[str]
 ) -> None:
-    """Nothing is sent."""
+    """Nothing is deployed."""
     assert flagrank(monkeypatch, *arguments) == 2
     assert len(control.history(9)) == 1
 
@@ -369,14 +370,14 @@ def test_a_ramp_that_is_none_is_bad_usage(
     ],
 )
 def test_local_needs_no_port(arguments: list[str], filled: list[str]) -> None:
-    """A bare `--local` means 8080, and a number that can be no port is left to the command."""
+    """A bare `--local` means 8080. A number that cannot be a port is left to the command."""
     assert with_default_port(arguments) == filled
 
 
 @pytest.mark.parametrize("arguments", [["status", "--local", "9"], ["percent", "5", "--local=70000"]])
-def test_a_number_that_can_be_no_port_is_told_so(
+def test_a_number_that_cannot_be_a_port_is_refused(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], arguments: list[str]
 ) -> None:
-    """With those that can be."""
+    """The refusal says which numbers can be."""
     assert flagrank(monkeypatch, *arguments) == 2
     assert "ports are 1024 to 65535" in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""A ramp over an in-memory flag, a manual clock, and arms that do as they are told."""
+"""A ramp over an in-memory flag and a manual clock, with counts of both arms that the test chooses."""
 
 import itertools
 from collections.abc import Callable
@@ -14,21 +14,23 @@ from flagrank.adapters.control.in_memory import InMemoryControl
 from flagrank.adapters.in_memory import ManualClock
 from flagrank.delivery.analysis.counts import ArmCounts, Arms
 from flagrank.delivery.analysis.measures import SLOWER
+from flagrank.delivery.change_record import ChangeRecord
 from flagrank.delivery.deployments import UNDONE, DeployedFlag, Deployment
 from flagrank.delivery.observation import Observation
 from flagrank.delivery.plan import RampPlan
-from flagrank.delivery.ramp import Ending, Ramp, RampReport
+from flagrank.delivery.ramp import Ramp
+from flagrank.delivery.ramp_report import Ending, RampReport
 from flagrank.errors import CloudError, ConfigurationError, RolloutRefused
 from flagrank.flags.document import FlagDocument
 from flagrank.flags.exposure import treated_percent
 
-PLAN = RampPlan((1, 5, 25, 50, 100), bake_s=600, look_every_s=150, patience_s=1800, shadow=False)
+PLAN = RampPlan((1, 5, 25, 50, 100), bake_s=600, observe_every_s=150, patience_s=1800, shadow=False)
 REQUESTS_A_SECOND = 500
 OFF = FlagDocument(percent=25)
 
 
 def arm(requests: float, *, fallbacks: float = 0.0, attempted: bool = True) -> ArmCounts:
-    """An arm in which everything else is well."""
+    """The counts of an arm in which everything else is well."""
     count = int(requests)
     return ArmCounts(
         requests=count,
@@ -42,7 +44,7 @@ def arm(requests: float, *, fallbacks: float = 0.0, attempted: bool = True) -> A
 
 @dataclass
 class Traffic:
-    """Steady traffic on the flag as it was at each moment; `fallbacks` by share of users treated."""
+    """Steady traffic on the flag as it was at each moment; `fallbacks` by percentage of users treated."""
 
     control: InMemoryControl
     clock: ManualClock
@@ -75,7 +77,7 @@ class Traffic:
 
 @dataclass
 class World:
-    """A flag with its traffic, and what the ramp said."""
+    """A flag with its traffic, and the events of its ramps."""
 
     document: FlagDocument | None = field(default_factory=FlagDocument)
 
@@ -83,7 +85,8 @@ class World:
         self.clock = ManualClock()
         self.control = InMemoryControl(self.clock, self.document)
         self.traffic = Traffic(self.control, self.clock)
-        self.told: list[Observation | str] = []
+        self.events: list[Observation | str] = []
+        self.propagation_s = 15.0
         self.alarm: str | None = None
         self.meanwhile: Callable[[], None] = lambda: None
 
@@ -92,18 +95,17 @@ class World:
             self.clock.advance(seconds)
             self.meanwhile()
 
-        return Ramp(
-            plan, self.control, self.traffic, self.clock, wait, "me", "test", self.told.append, lambda: self.alarm
-        ).run()
+        ports = self.control, self.traffic, self.clock, wait
+        return Ramp(plan, *ports, "me", "test", self.events.append, lambda: self.alarm, self.propagation_s).run()
 
     def percents(self) -> list[float]:
-        """The share of every deployment, the first document left out."""
+        """The percentage of every deployment but the first document's."""
         documents = [self.control.document(entry.version) for entry in reversed(self.control.history(99))]
         return [document.percent if document.enabled else 0.0 for document in documents[1:]]
 
-    def said(self, words: str) -> int:
-        """How often the ramp said these words."""
-        return sum(words in told for told in self.told if isinstance(told, str))
+    def messages(self, words: str) -> int:
+        """How many messages contained these words."""
+        return sum(words in event for event in self.events if isinstance(event, str))
 
     def in_force(self) -> FlagDocument:
         document = self.control.deployed().document
@@ -112,7 +114,7 @@ class World:
 
 
 def test_a_healthy_ramp_reaches_the_top_by_itself() -> None:
-    """Step by step, each baked, and everything else in the document stays."""
+    """It bakes each step, and leaves everything else in the document as it is."""
     world = World(FlagDocument(alpha=0.25))
     start_s = world.clock.now()
     report = world.ramp()
@@ -123,19 +125,19 @@ def test_a_healthy_ramp_reaches_the_top_by_itself() -> None:
 
 
 def test_a_ramp_begins_in_shadow() -> None:
-    """The first step asks the LLM and serves the baseline; a flag that serves already needs none."""
+    """The first step asks the LLM and serves the baseline. A flag that serves already needs no such step."""
     world = World()
     assert world.ramp(replace(PLAN, shadow=True)).ending is Ending.DONE
     documents = [world.control.document(entry.version) for entry in reversed(world.control.history(99))]
     assert [(entry.mode, entry.percent) for entry in documents[1:4]] == [("shadow", 1), ("serve", 1), ("serve", 5)]
     serving = World(FlagDocument(enabled=True, percent=5))
     serving.ramp(replace(PLAN, shadow=True))
-    assert {entry.change.split()[2] for entry in serving.control.history(3)} == {"%"}
+    assert {entry.record.change for entry in serving.control.history(3)} == {"ramp 25 %", "ramp 50 %", "ramp 100 %"}
 
 
 @pytest.mark.parametrize("percent", PLAN.percents)
 def test_a_fault_switches_the_flag_off_at_its_step(percent: float) -> None:
-    """Whichever step it is; the report names the figure and how many were exposed, and the record does too."""
+    """Whichever step it is. Report and record name the figure, and the report how many requests were exposed."""
     world = World()
     world.traffic.fallbacks = lambda treated: 0.6 if treated >= percent else 0.01
     report = world.ramp()
@@ -145,24 +147,24 @@ def test_a_fault_switches_the_flag_off_at_its_step(percent: float) -> None:
     assert str(report.exposed) in report.sentence
     assert not world.in_force().enabled
     newest = world.control.history(1)[0]
-    assert newest.change.startswith(f"off, ramp {percent:g} %: fallbacks")
+    assert newest.record.summary.startswith(f"off, ramp {percent:g} % (fallbacks")
 
 
 def kill_at(world: World, percent: float) -> None:
-    """A ramp that is killed at its first look at a share."""
+    """A ramp that is killed when it first observes a percentage."""
 
-    def killed() -> None:
+    def killing() -> None:
         if world.in_force().percent == percent:
             raise KeyboardInterrupt
 
-    world.meanwhile = killed
+    world.meanwhile = killing
     with pytest.raises(KeyboardInterrupt):
         world.ramp()
     world.meanwhile = lambda: None
 
 
 def test_a_ramp_that_was_killed_goes_on_where_it_was() -> None:
-    """The same command finds the step in force, and bakes it once more however long it stood."""
+    """The same command finds the step in force, and bakes it once more however long it has been in force."""
     world = World()
     kill_at(world, 25)
     world.clock.advance(3 * PLAN.bake_s)
@@ -170,11 +172,11 @@ def test_a_ramp_that_was_killed_goes_on_where_it_was() -> None:
     assert world.ramp().ending is Ending.DONE
     assert world.percents() == [1, 5, 25, 50, 100]
     at_50 = world.control.history(2)[1].started_at_s
-    assert PLAN.bake_s <= at_50 - resumed_s <= PLAN.bake_s + PLAN.look_every_s
+    assert PLAN.bake_s <= at_50 - resumed_s <= PLAN.bake_s + PLAN.observe_every_s
 
 
 def test_a_resumed_ramp_is_judged_by_what_happens_now() -> None:
-    """Three good days do not outweigh the last twenty minutes."""
+    """Three good days do not outweigh twenty bad minutes."""
     world = World()
     kill_at(world, 25)
     world.clock.advance(3 * 86_400)
@@ -192,8 +194,8 @@ def test_a_resumed_ramp_is_judged_by_what_happens_now() -> None:
     assert world.percents() == [1, 5, 25, 0]
 
 
-def test_patience_begins_with_the_ramp_that_has_it() -> None:
-    """One that is resumed late is not at the end of it when nobody answers for a moment."""
+def test_patience_begins_when_the_ramp_begins() -> None:
+    """A ramp that is resumed late still has patience for a short outage."""
     world = World()
     kill_at(world, 25)
     world.clock.advance(2 * PLAN.patience_s)
@@ -202,8 +204,8 @@ def test_patience_begins_with_the_ramp_that_has_it() -> None:
     assert world.ramp().ending is Ending.DONE
 
 
-def test_a_ramp_joins_a_share_between_its_steps() -> None:
-    """From 8 percent the next step is 25; above the last step there is nothing to do, and it says so."""
+def test_a_ramp_begins_at_a_percentage_between_its_steps() -> None:
+    """From 8 percent the next step is 25. Above the last step the ramp is refused."""
     world = World(FlagDocument(enabled=True, percent=8))
     world.ramp()
     assert world.percents() == [25, 50, 100]
@@ -212,21 +214,21 @@ def test_a_ramp_joins_a_share_between_its_steps() -> None:
 
 
 def test_an_operator_is_never_overwritten() -> None:
-    """Whoever changes the flag meanwhile ends the ramp, which says who and what."""
+    """A change by somebody else ends the ramp, and the report says who changed what."""
     world = World()
 
-    def meddle() -> None:
+    def overtake() -> None:
         if world.in_force().percent == 5:
-            world.control.deploy(FlagDocument(enabled=True, percent=2), actor="night-shift", reason="percent 2 (slow)")
+            world.control.deploy(FlagDocument(enabled=True, percent=2), ChangeRecord("night-shift", "percent 2 (slow)"))
 
-    world.meanwhile = meddle
+    world.meanwhile = overtake
     report = world.ramp()
     assert report.ending is Ending.OVERTAKEN
     assert "night-shift changed the flag: percent 2 (slow)" in report.sentence
     assert world.in_force().percent == 2
 
 
-def test_an_operator_between_a_look_and_the_next_step_is_not_overwritten() -> None:
+def test_an_operator_between_an_observation_and_the_next_step_is_not_overwritten() -> None:
     """AppConfig's own check refuses the step."""
     world = World()
     reads = iter(range(99))
@@ -235,17 +237,18 @@ def test_an_operator_between_a_look_and_the_next_step_is_not_overwritten() -> No
     def stale() -> DeployedFlag:
         deployed = seen()
         if next(reads) == 1:
-            world.control.deploy(FlagDocument(), actor="night-shift", reason="off")
+            world.control.deploy(FlagDocument(), ChangeRecord("night-shift", "off"))
         return deployed
 
     world.control.deployed = stale  # type: ignore[method-assign]
-    report = world.ramp(replace(PLAN, bake_s=0, propagation_s=0))
+    world.propagation_s = 0.0
+    report = world.ramp(replace(PLAN, bake_s=0))
     assert report.ending is Ending.OVERTAKEN
     assert not world.in_force().enabled
 
 
-def test_a_step_that_cannot_be_told_is_left_as_it_is() -> None:
-    """Without data there is no verdict: neither up nor down, and the report says what is missing."""
+def test_a_step_without_a_verdict_is_left_as_it_is() -> None:
+    """Without data the ramp goes neither up nor down, and the report says what is missing."""
     world = World()
     world.traffic.silent = True
     report = world.ramp()
@@ -254,8 +257,8 @@ def test_a_step_that_cannot_be_told_is_left_as_it_is() -> None:
     assert world.in_force() == FlagDocument(enabled=True, percent=1)
 
 
-def test_nobody_goes_up_while_the_alarm_rings() -> None:
-    """The verdict may pass: the alarm holds the ramp."""
+def test_no_step_passes_while_an_alarm_fires() -> None:
+    """Even with a verdict that passes."""
     world = World()
     world.alarm = "RerankUnhealthy"
     report = world.ramp()
@@ -265,16 +268,16 @@ def test_nobody_goes_up_while_the_alarm_rings() -> None:
 
 
 def test_an_outage_of_the_figures_is_no_verdict() -> None:
-    """The ramp looks again, and goes on when the figures are back."""
+    """The ramp tries again, and goes on when the figures are back."""
     world = World()
     start_s = world.clock.now()
     world.traffic.down = lambda: 100 <= world.clock.now() - start_s < 1000
     assert world.ramp().ending is Ending.DONE
-    assert any(isinstance(told, str) and "looking again: no answer" in told for told in world.told)
+    assert world.messages("cannot be observed now, trying again: no answer") > 0
 
 
-def test_an_outage_for_ever_ends_with_the_patience() -> None:
-    """Nobody waits for a cloud that does not come back."""
+def test_an_outage_that_outlasts_the_patience_ends_the_ramp() -> None:
+    """The step stays in force."""
     world = World()
     world.traffic.down = lambda: True
     assert world.ramp().ending is Ending.HELD
@@ -283,7 +286,7 @@ def test_an_outage_for_ever_ends_with_the_patience() -> None:
 
 @dataclass
 class Hindrance:
-    """Comes between the ramp and its deployments: the first tries raise, `lost` ones after the deployment was made."""
+    """Makes the ramp's first attempts to deploy raise an error; with `lost` the deployment is made all the same."""
 
     world: World
     error: Exception
@@ -298,7 +301,9 @@ class Hindrance:
         control.deploy = partial(self.hinder, deploy)  # type: ignore[method-assign]
         control.redeploy = partial(self.hinder, redeploy, urgent=True)  # type: ignore[method-assign]
 
-    def hinder(self, deploy: Callable[..., Deployment], what: FlagDocument | str, **options: Any) -> Deployment:
+    def hinder(
+        self, deploy: Callable[..., Deployment], what: FlagDocument | str, record: ChangeRecord, **options: Any
+    ) -> Deployment:
         document = what if isinstance(what, FlagDocument) else self.world.control.document(what)
         hindered = self.hinders({"percent": document.percent, **options}) and self.times > 0
         if hindered:
@@ -307,7 +312,7 @@ class Hindrance:
             raise self.error
         if isinstance(what, str):
             options.pop("urgent")
-        deployment = deploy(what, **options)
+        deployment = deploy(what, record, **options)
         if hindered:
             self.world.control.become(self.state)
             raise self.error
@@ -315,7 +320,7 @@ class Hindrance:
 
 
 NO_ANSWER = CloudError("no answer")
-UNDONE_AT_ONCE = RolloutRefused("deployment was undone at once: does an alarm ring?")
+UNDONE_AT_ONCE = RolloutRefused("deployment was undone at once: does an alarm fire?")
 
 
 def switching_off(options: dict[str, object]) -> bool:
@@ -331,18 +336,18 @@ def switching_off(options: dict[str, object]) -> bool:
         (NO_ANSWER, True, "ROLLED_BACK"),
     ],
 )
-def test_a_failing_step_is_switched_off_whatever_comes_between(error: Exception, lost: bool, state: str) -> None:
-    """An outage, a refusal, an alarm that undoes it: the ramp tries again until nobody is treated."""
+def test_a_failing_step_is_switched_off_despite_errors(error: Exception, lost: bool, state: str) -> None:
+    """After an outage, a refusal or an alarm that undoes it, the ramp tries again until nobody is treated."""
     world = World()
     world.traffic.fallbacks = lambda treated: 0.6
     Hindrance(world, error, switching_off, lost=lost, state=state)
     assert world.ramp().ending is Ending.FAILED
     assert not world.in_force().enabled
-    assert world.said("cannot be switched off yet") == 3
+    assert world.messages("cannot be switched off yet") == 3
 
 
-def test_a_switch_off_that_is_undone_again_and_again_makes_one_version() -> None:
-    """A profile holds so many, and the last of them must not be what keeps the failing share on."""
+def test_a_switch_off_that_is_undone_repeatedly_makes_one_version() -> None:
+    """A profile holds a limited number of versions, and reaching the limit must not keep the failing step in force."""
     world = World()
     world.traffic.fallbacks = lambda treated: 0.6
     Hindrance(world, UNDONE_AT_ONCE, switching_off, times=40, lost=True, state="ROLLED_BACK")
@@ -351,7 +356,7 @@ def test_a_switch_off_that_is_undone_again_and_again_makes_one_version() -> None
 
 
 def test_a_switch_off_whose_answer_was_lost_is_not_repeated() -> None:
-    """The ramp finds its own deployment, and nobody has overtaken it."""
+    """The ramp finds its own deployment, and does not take it for somebody else's."""
     world = World()
     world.traffic.fallbacks = lambda treated: 0.6
     Hindrance(world, NO_ANSWER, switching_off, lost=True)
@@ -360,33 +365,33 @@ def test_a_switch_off_whose_answer_was_lost_is_not_repeated() -> None:
 
 
 def test_a_switch_off_that_is_still_in_flight_is_awaited() -> None:
-    """Stopping it would bring the failing share back."""
+    """Stopping it would bring the failing step back."""
     world = World()
     world.traffic.fallbacks = lambda treated: 0.6
     Hindrance(world, RolloutRefused("still not done after 20 s"), switching_off, lost=True, state="DEPLOYING")
     waits = iter(range(99))
 
-    def settling() -> None:
+    def completing() -> None:
         if not world.in_force().enabled and next(waits) == 4:
             world.control.become("COMPLETE")
 
-    world.meanwhile = settling
+    world.meanwhile = completing
     assert world.ramp().ending is Ending.FAILED
     assert world.percents() == [1, 0]
-    assert world.said("AppConfig is at it") == 0
-    assert world.said("still not done") == 4
+    assert world.messages("AppConfig is still at work") == 0
+    assert world.messages("still not done") == 4
 
 
-def test_a_switch_off_yields_to_another_s_change() -> None:
-    """Whoever changed the flag first is in charge of it, and the report says that the step fails."""
+def test_a_switch_off_does_not_overwrite_somebody_else_s_change() -> None:
+    """The report says who was first, and that the step fails."""
     world = World()
     world.traffic.fallbacks = lambda treated: 0.6
     night_shift = InMemoryControl.deploy
 
-    def first(document: FlagDocument, **options: Any) -> Deployment:
+    def first(document: FlagDocument, record: ChangeRecord, **options: Any) -> Deployment:
         if options.get("urgent"):
-            night_shift(world.control, FlagDocument(enabled=True, percent=2), actor="night-shift", reason="percent 2")
-        return night_shift(world.control, document, **options)
+            night_shift(world.control, FlagDocument(enabled=True, percent=2), ChangeRecord("night-shift", "percent 2"))
+        return night_shift(world.control, document, record, **options)
 
     world.control.deploy = first  # type: ignore[method-assign]
     report = world.ramp()
@@ -396,13 +401,13 @@ def test_a_switch_off_yields_to_another_s_change() -> None:
 
 
 def test_an_interrupted_switch_off_says_that_the_step_fails() -> None:
-    """Ctrl-C while the cloud does not answer: the operator is told that it is on, and what to do."""
+    """After Ctrl-C during an outage, the report says that the step may still be on, and what to do."""
     world = World()
     world.traffic.fallbacks = lambda treated: 0.6
     Hindrance(world, NO_ANSWER, switching_off, times=99)
 
     def interrupted() -> None:
-        if world.said("cannot be switched off yet") > 2:
+        if world.messages("cannot be switched off yet") > 2:
             raise KeyboardInterrupt
 
     world.meanwhile = interrupted
@@ -417,23 +422,23 @@ def rising_to_5(options: dict[str, object]) -> bool:
 
 @pytest.mark.parametrize("error", [NO_ANSWER, RolloutRefused("somebody is changing the flag just now")])
 @pytest.mark.parametrize("lost", [True, False])
-def test_a_step_survives_what_comes_between(error: Exception, lost: bool) -> None:
-    """An outage at a step is waited for; a deployment whose answer was lost is the ramp's own."""
+def test_a_step_is_deployed_despite_errors(error: Exception, lost: bool) -> None:
+    """The ramp waits for an outage to end, and recognises its own deployment when the answer was lost."""
     world = World()
     Hindrance(world, error, rising_to_5, lost=lost)
     assert world.ramp().ending is Ending.DONE
     assert world.percents() == [1, 5, 25, 50, 100]
 
 
-def test_the_first_step_survives_an_outage() -> None:
-    """There is nothing to judge meanwhile."""
+def test_the_first_step_is_deployed_despite_an_outage() -> None:
+    """No step below has to be judged meanwhile."""
     world = World()
     Hindrance(world, NO_ANSWER, lambda options: options["percent"] == 1)
     assert world.ramp().ending is Ending.DONE
 
 
 def test_a_step_that_is_never_deployed_is_given_up() -> None:
-    """With the patience, and the report says why."""
+    """When the patience ends, and the report says why."""
     world = World()
     Hindrance(world, NO_ANSWER, rising_to_5, times=9999)
     report = world.ramp()
@@ -441,8 +446,8 @@ def test_a_step_that_is_never_deployed_is_given_up() -> None:
     assert "5 % was not deployed: no answer" in report.sentence
 
 
-def test_a_step_that_waits_for_the_next_is_judged_all_the_while() -> None:
-    """A verdict of before the outage is no reason to go up after it."""
+def test_a_step_is_judged_while_the_next_cannot_be_deployed() -> None:
+    """A verdict from before an outage is no reason to go up after it."""
     world = World()
     begun_s = world.clock.now()
     Hindrance(world, NO_ANSWER, rising_to_5, times=9999)
@@ -452,14 +457,14 @@ def test_a_step_that_waits_for_the_next_is_judged_all_the_while() -> None:
 
 
 def test_a_rollback_by_appconfig_ends_the_ramp() -> None:
-    """Its monitor undid the step, since an alarm rang: that is a failed step, and the ramp does not repeat it."""
+    """Its monitor undid the step since an alarm fired: the step failed, and the ramp does not repeat it."""
     world = World()
 
-    def undone() -> None:
+    def undoing() -> None:
         if world.in_force().percent == 5:
             world.control.become("ROLLED_BACK")
 
-    world.meanwhile = undone
+    world.meanwhile = undoing
     report = world.ramp()
     assert (report.ending, report.document.percent, world.in_force().percent) == (Ending.FAILED, 1, 1)
     assert "AppConfig undid it" in report.sentence
@@ -475,21 +480,21 @@ def test_a_step_that_somebody_reverted_ends_the_ramp() -> None:
 
 
 def test_the_guard_ends_the_ramp() -> None:
-    """It lowered exposure because of an alarm: the step failed."""
+    """The guard lowered exposure because of an alarm: the step failed."""
     world = World()
 
-    def lowered() -> None:
+    def lowering() -> None:
         if world.in_force().percent == 5:
-            world.control.deploy(FlagDocument(enabled=True, percent=1), actor="guard", reason="alarm: 5 % -> 1 %")
+            world.control.deploy(FlagDocument(enabled=True, percent=1), ChangeRecord("guard", "alarm: 5 % -> 1 %"))
 
-    world.meanwhile = lowered
+    world.meanwhile = lowering
     report = world.ramp()
     assert (report.ending, report.document.percent) == (Ending.FAILED, 1)
     assert "guard changed the flag: alarm: 5 % -> 1 %" in report.sentence
 
 
-def test_nobody_goes_up_while_appconfig_watches() -> None:
-    """A step that AppConfig still bakes waits for it, since the next one would be refused."""
+def test_no_step_passes_while_appconfig_watches() -> None:
+    """AppConfig would refuse the next step while it bakes this one."""
     world = World()
     begun_s = world.clock.now()
 
@@ -500,12 +505,12 @@ def test_nobody_goes_up_while_appconfig_watches() -> None:
     world.meanwhile = baking
     assert world.ramp(replace(PLAN, bake_s=0)).ending is Ending.DONE
     assert world.clock.now() - begun_s >= 5 * 300
-    blocked = {told.blocked for told in world.told if isinstance(told, Observation)}
+    blocked = {event.blocked for event in world.events if isinstance(event, Observation)}
     assert "AppConfig still watches deployment 2" in blocked
 
 
 def test_a_step_that_appconfig_watches_is_resumed() -> None:
-    """Killed in AppConfig's bake, the same command goes on; another's deployment is in the way."""
+    """A ramp that was killed while its step bakes goes on; another deployment in flight has it refused."""
     world = World()
     kill_at(world, 25)
     world.control.become("BAKING")
@@ -523,8 +528,8 @@ def test_a_step_that_appconfig_watches_is_resumed() -> None:
         other.ramp()
 
 
-def test_a_failure_says_what_the_whole_ramp_exposed() -> None:
-    """The failed step's treated requests, and those of all steps since the ramp began; an older ramp's do not count."""
+def test_a_failure_reports_what_the_whole_ramp_exposed() -> None:
+    """The treated requests of the failed step, and of all steps since this ramp began. An older ramp's do not count."""
     world = World()
     treated_s: list[tuple[float, float]] = []
 
@@ -543,8 +548,8 @@ def test_a_failure_says_what_the_whole_ramp_exposed() -> None:
     assert treated_s[0][1] > treated_s[0][0] > 0
 
 
-def test_a_failure_whose_cost_nobody_knows_is_off_all_the_same() -> None:
-    """The figures go down after the verdict: the report says that they are missing."""
+def test_a_failing_step_is_switched_off_without_figures() -> None:
+    """When the figures fail after the verdict, the report says that the number of requests is unknown."""
     world = World()
     world.traffic.fallbacks = lambda treated: 0.6
     world.traffic.down = lambda: not world.in_force().enabled and len(world.percents()) > 1
@@ -554,7 +559,7 @@ def test_a_failure_whose_cost_nobody_knows_is_off_all_the_same() -> None:
 
 
 def test_a_ramp_may_not_begin_beside_another_change() -> None:
-    """Nor where nothing was ever deployed."""
+    """It is refused as well if nothing was ever deployed."""
     world = World()
     world.control.become("DEPLOYING")
     with pytest.raises(RolloutRefused, match="DEPLOYING"):
@@ -564,8 +569,8 @@ def test_a_ramp_may_not_begin_beside_another_change() -> None:
 
 
 @given(st.lists(st.floats(-5, 120).map(lambda value: round(value, 2)), max_size=6))
-def test_a_ramp_rises_or_is_none(percents: list[float]) -> None:
-    """Whatever is asked for, a plan's percentages rise, above 0 and up to 100."""
+def test_a_plan_s_percentages_rise(percents: list[float]) -> None:
+    """Above 0 and up to 100; anything else is no plan."""
     rises = bool(percents) and sorted(set(percents)) == percents and percents[0] > 0 and percents[-1] <= 100
     try:
         plan = RampPlan(tuple(percents))
@@ -579,7 +584,7 @@ def test_a_ramp_rises_or_is_none(percents: list[float]) -> None:
 @settings(max_examples=15, deadline=None)
 @given(st.floats(0, 1), st.sampled_from([1.0, 5.0, 25.0]), st.booleans())
 def test_exposure_only_rises_while_all_is_well(fallbacks: float, from_percent: float, silent: bool) -> None:
-    """However bad the treatment is: shares rise in the ramp's order, and end at the top, off, or where they stood."""
+    """Percentages rise in the ramp's order, and end at the top, off, or where they were."""
     world = World()
     world.traffic.fallbacks = lambda treated: fallbacks if treated >= from_percent else 0.0
     world.traffic.silent = silent
@@ -591,19 +596,19 @@ def test_exposure_only_rises_while_all_is_well(fallbacks: float, from_percent: f
 
 
 def test_a_ramp_does_not_begin_on_what_cannot_be_read() -> None:
-    """It says what is wrong, and the ways down."""
+    """The refusal says what is wrong, and which commands help."""
     world = World()
     version = world.control.create_version(b'{"percent": 12.345}')
-    world.control.redeploy(str(version), actor="console", reason="by hand", since=world.control.deployed())
+    world.control.redeploy(str(version), ChangeRecord("console", "by hand"), since=world.control.deployed())
     with pytest.raises(ConfigurationError, match=r"two decimals.*rollout off"):
         world.ramp()
 
 
 def test_each_step_waits_until_appconfig_has_watched_it() -> None:
-    """A step that bakes for longer than the ramp would wait is not overtaken by the next one."""
+    """The next step waits for a bake that is longer than the ramp's own."""
     world = World()
     world.control = world.traffic.control = InMemoryControl(world.clock, FlagDocument(), bake_s=900)
-    assert world.ramp(replace(PLAN, bake_s=60, look_every_s=30)).ending is Ending.DONE
+    assert world.ramp(replace(PLAN, bake_s=60, observe_every_s=30)).ending is Ending.DONE
     started = [entry.started_at_s for entry in reversed(world.control.history(99))][1:]
     assert len(started) == len(PLAN.percents)
     assert all(later - earlier >= 900 for earlier, later in itertools.pairwise(started))

@@ -1,209 +1,194 @@
-"""AppConfig's control plane: what is deployed, and putting another document there."""
+"""AppConfig's control plane: puts another document or version of a flag into force."""
 
-import itertools
 import logging
-import time
-import unicodedata
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext, suppress
-from typing import Any
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from typing import Any, Self
 
 from botocore.exceptions import BotoCoreError, ClientError
 
 from flagrank.adapters.aws_errors import aws_errors
-from flagrank.adapters.control.appconfig_listing import deployment_of, found, items
+from flagrank.adapters.control.appconfig_deployments import (
+    OPERATOR_PATIENCE,
+    AppConfigDeployments,
+    Patience,
+    deployment_of,
+    find_flag,
+)
+from flagrank.adapters.control.appconfig_versions import FlagIds, items
 from flagrank.adapters.control.cloudwatch_alarms import AlarmActions
-from flagrank.delivery.deployments import UNDONE, DeployedFlag, Deployment, described
-from flagrank.errors import ConfigurationError, RolloutRefused
-from flagrank.flags.document import FlagDocument, read_document
+from flagrank.delivery.change_record import ChangeRecord
+from flagrank.delivery.deployments import DeployedFlag, Deployment
+from flagrank.errors import CloudError, RolloutRefused
+from flagrank.flags.document import FlagDocument
 from flagrank.flags.exposure import exposure, lowers_exposure, raises_exposure
 
 # AppConfig.AllAtOnce bakes for ten minutes, in which the environment takes no other change
 INSTANT, BAKE, BAKE_MINUTES = "flagrank-instant", "flagrank-bake", 5
-POLL_S = 0.5
-POLLS = 40
 
 logger = logging.getLogger(__name__)
 
 
-class AppConfigRolloutControl:
-    """One flag: a profile of an application, in one environment; each named by name or id.
+@dataclass(frozen=True, slots=True)
+class _Change:
+    record: ChangeRecord
+    since: DeployedFlag
+    bake_minutes: int
+    is_urgent: bool
 
-    `monitor` is the alarm that AppConfig watches during deployments (None where it watches none): while it rings, an
-    urgent deployment would be rolled back. Raises CloudError where AWS does not answer.
+
+class AppConfigRolloutControl(AppConfigDeployments):
+    """One flag in AppConfig, as an operator or the guard changes it.
+
+    `strategy` is the id of the deployment strategy to use. Without it Flagrank's own two are found by name, or created.
+    `monitor` is the alarm that AppConfig watches during deployments. While it fires, AppConfig would roll back what
+    lowers exposure as well, so its actions are disabled during urgent changes, which AppConfig heeds
+    (https://docs.aws.amazon.com/appconfig/latest/userguide/monitoring-deployments.html).
+    Raises CloudError if AWS does not answer.
     """
 
     def __init__(
-        self, client: Any, application: str, environment: str, profile: str, monitor: AlarmActions | None = None
+        self,
+        client: Any,
+        ids: FlagIds,
+        patience: Patience = OPERATOR_PATIENCE,
+        *,
+        strategy: str | None = None,
+        monitor: AlarmActions | None = None,
     ) -> None:
-        self._client = client
+        super().__init__(client, ids, patience)
+        self._strategy_id = strategy
         self._monitor = monitor
-        with aws_errors():
-            scope = {"ApplicationId": found(client.list_applications, application, "application")}
-            environment_id = found(client.list_environments, environment, "environment", **scope)
-            profile_id = found(client.list_configuration_profiles, profile, "configuration profile", **scope)
-        self._environment = {**scope, "EnvironmentId": environment_id}
-        self._profile = {**scope, "ConfigurationProfileId": profile_id}
 
-    def deployed(self) -> DeployedFlag:
-        """What is in force: the newest deployment of this profile that was not undone."""
-        with aws_errors():
-            numbers = self._numbers()
-            latest = next(numbers, 0)
-            newest_first = self._each(itertools.chain([latest] if latest else [], numbers))
-            newest = next(newest_first, None)
-            remaining = itertools.chain([newest] if newest else [], newest_first)
-            standing = (entry for entry in remaining if entry.state not in UNDONE)
-            current = next(standing, None)
-            document, unreadable = self._read(current)
-            before = next(standing, None) if current and current.in_flight else None
-            return DeployedFlag(document, current, newest, latest, self._read(before)[0], unreadable)
-
-    def deployments(self) -> Iterator[Deployment]:
-        """Every deployment of this profile, whatever became of it, newest first, each read when it is asked for."""
-        with aws_errors():
-            yield from self._each(self._numbers())
-
-    def history(self, limit: int) -> list[Deployment]:
-        """The newest of them."""
-        return list(itertools.islice(self.deployments(), limit))
-
-    def document(self, version: str) -> FlagDocument:
-        """See RolloutControl."""
-        number = version.removeprefix("v")
-        with aws_errors():
-            if not version.isdecimal():
-                for hosted in items(self._client.list_hosted_configuration_versions, **self._profile):
-                    if hosted.get("VersionLabel") == version:
-                        number = str(hosted["VersionNumber"])
-                        break
-            content = self._content(number) if number.isdecimal() else None
-        if content is None:
-            raise ConfigurationError(f"no version {version!r}; see `flagrank rollout history`")
-        return read_document(content, version)
+    @classmethod
+    def named(
+        cls, client: Any, application: str, environment: str, profile: str, monitor: AlarmActions | None = None
+    ) -> Self:
+        """The control of a flag whose parts are given by name or id. See `find_flag`."""
+        return cls(client, find_flag(client, application, environment, profile), monitor=monitor)
 
     def deploy(
-        self,
-        document: FlagDocument,
-        *,
-        actor: str,
-        reason: str,
-        urgent: bool = False,
-        since: DeployedFlag | None = None,
+        self, document: FlagDocument, record: ChangeRecord, *, urgent: bool = False, since: DeployedFlag | None = None
     ) -> Deployment:
-        """See RolloutControl; without `since` what is in force is read now."""
+        """See RolloutControl."""
         since = since or self.deployed()
-        description = described(actor, reason)
-        urgent = urgent or lowers_exposure(since.document, document)
-        with self._changing(since, urgent, patient=exposure(document) > 0):
-            version = str(self._create_version(document, description))
-            bake_minutes = BAKE_MINUTES if raises_exposure(since.document, document) else 0
-            return self._start(version, description, since, bake_minutes)
+        is_urgent = urgent or lowers_exposure(since.document, document)
+        bake_minutes = BAKE_MINUTES if raises_exposure(since.document, document) else 0
+        change = _Change(record, since, bake_minutes, is_urgent)
+        with self._refusals(since):
+            in_the_way = self._in_the_way(change, may_stop_lowering=exposure(document) == 0)
+            version = self._versions.create(document, record, since.latest_version)
+            return self._replace(version, change, in_the_way)
 
-    def redeploy(self, version: str, *, actor: str, reason: str, since: DeployedFlag) -> Deployment:
-        """Puts a version that exists into force for everyone at once: urgent, and refused as a deploy is."""
-        with self._changing(since, urgent=True, patient=True):
-            return self._start(version, described(actor, reason), since, 0)
+    def redeploy(self, version: str, record: ChangeRecord, *, since: DeployedFlag) -> Deployment:
+        """See RolloutControl."""
+        change = _Change(record, since, bake_minutes=0, is_urgent=True)
+        with self._refusals(since):
+            return self._replace(version, change, self._in_the_way(change, may_stop_lowering=False))
 
-    @contextmanager
-    def _changing(self, since: DeployedFlag, urgent: bool, patient: bool) -> Iterator[None]:
-        busy = since.in_flight
-        if busy and not urgent:
-            raise RolloutRefused(busy.doing(time.time()))
-        silenced = self._monitor.disabled() if urgent and self._monitor else nullcontext()
-        with aws_errors(), silenced, self._refused(since):
-            if busy:
-                self._make_way(busy, since.must_end, patient or busy.state == "ROLLING_BACK")
-            yield
+    def rearm(self) -> None:
+        """Enables the monitor's actions, unless a deployment in flight lowers exposure, whoever began it.
 
-    def _make_way(self, busy: Deployment, must_end: bool, patient: bool) -> None:
-        if must_end and self._ended(busy):
-            return
-        if must_end and patient:
-            raise RolloutRefused(f"exposure goes down already: {busy.doing(time.time())}")
-        # refused for one that ended by itself meanwhile, and so is out of the way
+        A monitor that fires would roll that back. The guard enables the actions at its next event, minutes later.
+        """
+        with aws_errors():
+            if self._monitor is None or self._must_go_unwatched():
+                return
+            self._monitor.enable()
+            if self._must_go_unwatched():  # somebody began in between
+                self._monitor.disable()
+
+    def _must_go_unwatched(self) -> bool:
+        return self._is_environment_busy() and self.deployed().must_end
+
+    def _in_the_way(self, change: _Change, may_stop_lowering: bool) -> Deployment | None:
+        """The deployment to stop first, if any; raises RolloutRefused if the change has to wait for it."""
+        since, clock = change.since, self._patience.clock
+        if clock.monotonic() > self._until_s:
+            raise RolloutRefused("no time is left for another change")
+        if since.in_flight and not change.is_urgent:
+            raise RolloutRefused(since.in_flight.progress(clock.now()))
+        if change.is_urgent and since.latest_number > (since.newest.number if since.newest else 0):
+            # another profile's deployment may keep the environment busy, and is not ours to stop
+            self._wait_while_in_flight(self._get(since.latest_number))
+        if since.in_flight is None or not since.must_end:
+            return since.in_flight
+        busy = self._wait_while_in_flight(since.in_flight)
+        if busy.in_flight and not (may_stop_lowering and since.is_lowering):
+            raise RolloutRefused(f"exposure goes down already: {busy.progress(clock.now())}")
+        return busy if busy.in_flight else None
+
+    def _replace(self, version: str, change: _Change, in_the_way: Deployment | None) -> Deployment:
+        monitor = self._monitor if change.is_urgent else None
+        if monitor:
+            monitor.disable()
+        try:
+            if in_the_way:
+                self._stop(in_the_way)
+            deployment = self._arrived(self._start(version, change))
+        finally:
+            if monitor:
+                self._rearm_if_possible()
+        if deployment.is_undone:
+            raise RolloutRefused(f"deployment {deployment.number} was undone at once: does an alarm fire?")
+        return deployment
+
+    def _stop(self, busy: Deployment) -> None:
+        # refused for one that ended by itself meanwhile, which is then out of the way
         with suppress(self._client.exceptions.BadRequestException):
             # without AllowRevert AppConfig stops neither one that bakes nor one that completed meanwhile
-            self._client.stop_deployment(**self._environment, DeploymentNumber=busy.number, AllowRevert=True)
-        self._ended(busy)
+            self._client.stop_deployment(**self._ids.of_environment, DeploymentNumber=busy.number, AllowRevert=True)
+        self._wait_while_in_flight(self._get(busy.number))
 
-    def _start(self, version: str, description: str, seen: DeployedFlag, bake_minutes: int) -> Deployment:
-        # naming the latest deployment makes AppConfig refuse this one if another operator was faster
-        latest = {"LatestDeploymentNumber": seen.latest_number} if seen.latest_number else {}
+    def _start(self, version: str, change: _Change) -> Deployment:
+        # naming the latest deployment makes AppConfig refuse this one if somebody else was faster
+        latest = change.since.latest_number
         started = self._client.start_deployment(
-            **self._environment,
-            ConfigurationProfileId=self._profile["ConfigurationProfileId"],
-            DeploymentStrategyId=self._strategy(bake_minutes),
+            **self._ids.of_environment,
+            ConfigurationProfileId=self._ids.profile,
+            DeploymentStrategyId=self._strategy_id or self._strategy(change.bake_minutes),
             ConfigurationVersion=version,
-            Description=description,
-            **latest,
+            Description=change.record.render(),
+            **({"LatestDeploymentNumber": latest} if latest else {}),
         )
-        deployment = self._arrived(deployment_of(started))
-        if deployment.state in UNDONE:
-            raise RolloutRefused(f"deployment {deployment.number} was undone at once: does an alarm ring?")
-        return deployment
+        if change.is_urgent and self._monitor:
+            # once more: somebody who enabled the actions in between did not see this deployment yet
+            self._monitor.disable()
+        return deployment_of(started)
 
-    def _create_version(self, document: FlagDocument, description: str) -> int:
-        latest = self._versions()
-        number: int = latest[0]["VersionNumber"] if latest else 0
-        wanted = {
-            **self._profile,
-            "Description": _header(description),
-            "Content": document.model_dump_json(by_alias=True, indent=2).encode(),
-            "ContentType": "application/json",
-            # naming the latest version makes AppConfig refuse this one if another operator was faster
-            **({"LatestVersionNumber": number} if number else {}),
-        }
-        create, label = self._client.create_hosted_configuration_version, f"v{number + 1}"
+    def _arrived(self, started: Deployment) -> Deployment:
+        # it is no failure if AppConfig does not answer any more: the deployment was started
         try:
-            created = create(**wanted, VersionLabel=label)
-        except self._client.exceptions.ConflictException:
-            if latest != self._versions():
-                raise
-            # somebody labelled an earlier version by hand, which must not be in the way of `off`
-            created = create(**wanted, VersionLabel=f"{label}-flagrank")
-        created_number: int = created["VersionNumber"]
-        return created_number
-
-    def _ended(self, deployment: Deployment) -> bool:
-        for _ in range(POLLS):
-            if not self._get(deployment.number).in_flight:
-                return True
-            time.sleep(POLL_S)
-        return False
-
-    def _arrived(self, deployment: Deployment) -> Deployment:
-        # one that bakes is with everyone already, and one that was started is no failure, however little is heard of it
-        try:
-            for _ in range(POLLS):
-                if not deployment.arriving:
-                    break
-                time.sleep(POLL_S)
-                deployment = self._get(deployment.number)
+            return self._wait_while(started, lambda deployment: deployment.is_arriving)
         except (BotoCoreError, ClientError) as error:
-            logger.warning("deployment %s was started, and is not confirmed: %s", deployment.number, error)
-        return deployment
+            logger.warning("deployment %s was started, and is not confirmed: %s", started.number, error)
+            return started
+
+    def _rearm_if_possible(self) -> None:
+        # the change was made all the same, and the guard enables the monitor's actions at its next event
+        try:
+            self.rearm()
+        except CloudError as error:
+            logger.warning("the actions of AppConfig's monitor stay disabled for now: %s", error)
 
     @contextmanager
-    def _refused(self, seen: DeployedFlag) -> Iterator[None]:
-        try:
-            yield
-        except ClientError as error:
-            if error.response["Error"]["Code"] not in ("ConflictException", "BadRequestException"):
-                raise
-            newest = self.deployed().newest
-            if newest is not None and newest.number > seen.latest_number:
-                told = f"deployment {newest.number} came first: {newest.description}; look again before you repeat"
-            elif error.operation_name == "CreateHostedConfigurationVersion" and self._versions():
-                told = f"somebody is changing the flag just now: {self._versions()[0].get('Description')}"
-            else:
-                told = error.response["Error"]["Message"]
-            raise RolloutRefused(told) from error
-
-    def _versions(self) -> list[dict[str, Any]]:
-        listing = self._client.list_hosted_configuration_versions
-        newest: list[dict[str, Any]] = listing(**self._profile, MaxResults=1)["Items"]
-        return newest
+    def _refusals(self, since: DeployedFlag) -> Iterator[None]:
+        """Turns AppConfig's refusals into RolloutRefused, and AWS's other failures into CloudError."""
+        with aws_errors():
+            try:
+                yield
+            except ClientError as error:
+                code, why = error.response["Error"]["Code"], error.response["Error"]["Message"]
+                if code not in ("ConflictException", "BadRequestException"):
+                    raise
+                newest = self.deployed().newest
+                if newest is not None and newest.number > since.latest_number:
+                    first = f"deployment {newest.number} came first: {newest.record.render()}"
+                    why = f"{first}; read the flag again before you repeat"
+                elif code == "ConflictException" and error.operation_name == "CreateHostedConfigurationVersion":
+                    why = f"somebody is changing the flag just now: {self._versions.latest_description()}"
+                raise RolloutRefused(why) from error
 
     def _strategy(self, bake_minutes: int) -> str:
         name = BAKE if bake_minutes else INSTANT
@@ -220,43 +205,3 @@ class AppConfigRolloutControl:
         )
         created_id: str = created["Id"]
         return created_id
-
-    def _numbers(self) -> Iterator[int]:
-        # of the whole environment, since another profile's deployment is in the way as well; AppConfig lists the newest
-        # first, so that nobody has to wait for the pages of years
-        for entry in items(self._client.list_deployments, **self._environment, MaxResults=50):
-            yield entry["DeploymentNumber"]
-
-    def _each(self, numbers: Iterator[int]) -> Iterator[Deployment]:
-        for number in numbers:
-            answer = self._client.get_deployment(**self._environment, DeploymentNumber=number)
-            if answer["ConfigurationProfileId"] == self._profile["ConfigurationProfileId"]:
-                yield deployment_of(answer)
-
-    def _get(self, number: int) -> Deployment:
-        return deployment_of(self._client.get_deployment(**self._environment, DeploymentNumber=number))
-
-    def _read(self, deployment: Deployment | None) -> tuple[FlagDocument | None, str | None]:
-        if deployment is None:
-            return None, None
-        content = self._content(deployment.version)
-        try:
-            if content is None:
-                raise ConfigurationError(f"version {deployment.name} was deleted")
-            return read_document(content, deployment.name), None
-        except ConfigurationError as error:
-            return None, str(error)
-
-    def _content(self, number: str) -> bytes | None:
-        try:
-            hosted = self._client.get_hosted_configuration_version(**self._profile, VersionNumber=int(number))
-        except self._client.exceptions.ResourceNotFoundException:
-            return None
-        content: bytes = hosted["Content"].read()
-        return content
-
-
-def _header(text: str) -> str:
-    # a version's description travels as an HTTP header: letters lose their accents, and the rest what ASCII lacks
-    plain = "".join(char for char in unicodedata.normalize("NFKD", text) if not unicodedata.combining(char))
-    return "".join(char if " " <= char <= "~" else "?" for char in plain)[:1024].strip()

@@ -2,12 +2,13 @@
 
 from aws_lambda_powertools.metrics.provider.cloudwatch_emf.cloudwatch import AmazonCloudWatchEMFProvider
 
-from flagrank.delivery.guard import Alarm, AlarmResponse
+from flagrank.delivery.alarm import Alarm
+from flagrank.delivery.guard import AlarmResponse
 from flagrank.metric_names import GUARD_SERVICE, NAMESPACE, GuardMetric
 
 
-def emit(alarm: Alarm, outcome: AlarmResponse) -> None:
-    """Prints the line in CloudWatch's Embedded Metric Format, with alarm, shares in percent and reason as metadata."""
+def emit(alarm: Alarm, response: AlarmResponse) -> None:
+    """Prints the line in CloudWatch's Embedded Metric Format; alarm, percentages and reason are metadata."""
     provider = AmazonCloudWatchEMFProvider(
         metric_set={},
         dimension_set={},
@@ -16,10 +17,10 @@ def emit(alarm: Alarm, outcome: AlarmResponse) -> None:
         namespace=NAMESPACE,
         service=GUARD_SERVICE,
     )
-    done = GuardMetric.EXPOSURE_LOWERED if outcome.lowered else GuardMetric.ALARM_IGNORED
+    done = GuardMetric.EXPOSURE_LOWERED if response.lowered else GuardMetric.ALARM_IGNORED
     provider.add_metric(done, "Count", 1)
     provider.add_metadata("alarm", alarm.key)
-    provider.add_metadata("before_percent", f"{outcome.before:g}")
-    provider.add_metadata("after_percent", f"{outcome.after:g}")
-    provider.add_metadata("why", outcome.why)
+    provider.add_metadata("before_percent", f"{response.before:g}")
+    provider.add_metadata("after_percent", f"{response.after:g}")
+    provider.add_metadata("why", response.why)
     provider.flush_metrics()

@@ -6,7 +6,8 @@ import threading
 from collections.abc import Iterator
 from dataclasses import replace
 
-from flagrank.delivery.deployments import UNDONE, DeployedFlag, Deployment, described
+from flagrank.delivery.change_record import ChangeRecord
+from flagrank.delivery.deployments import DeployedFlag, Deployment, deployed_flag
 from flagrank.errors import ConfigurationError, RolloutRefused
 from flagrank.flags.document import FlagDocument, read_document
 from flagrank.flags.exposure import exposure, lowers_exposure, raises_exposure
@@ -14,7 +15,7 @@ from flagrank.ports import Clock
 
 
 class InMemoryControl:
-    """A RolloutControl, with history and versions as AppConfig's has them; a rise bakes for `bake_s`."""
+    """A RolloutControl with history and versions like AppConfig's. A deployment that raises exposure bakes `bake_s`."""
 
     def __init__(self, clock: Clock, document: FlagDocument | None = None, bake_s: float = 0.0) -> None:
         self._clock = clock
@@ -23,94 +24,77 @@ class InMemoryControl:
         self._versions: list[bytes] = []
         self._deployments: list[Deployment] = []
         if document is not None:
-            self.deploy(document, actor="test", reason="first document")
+            self.deploy(document, ChangeRecord("test", "first document"))
 
     def deployed(self) -> DeployedFlag:
         """See RolloutControl."""
-        entries = list(self.deployments())
-        standing = [entry for entry in entries if entry.state not in UNDONE]
-        newest, current = (next(iter(some), None) for some in (entries, standing))
-        before = standing[1] if current and current.in_flight and len(standing) > 1 else None
-        document, unreadable = self._read(current)
-        return DeployedFlag(document, current, newest, len(entries), self._read(before)[0], unreadable)
-
-    def deploy(
-        self,
-        document: FlagDocument,
-        *,
-        actor: str,
-        reason: str,
-        urgent: bool = False,
-        since: DeployedFlag | None = None,
-    ) -> Deployment:
-        """See RolloutControl; without `since` whatever is in force is replaced."""
-        with self._lock:
-            since = since or self.deployed()
-            urgent = urgent or lowers_exposure(since.document, document)
-            self._check(since, urgent, patient=exposure(document) > 0)
-            bake_s = self._bake_s if raises_exposure(since.document, document) else 0.0
-            return self._start(self.create_version(document.model_dump_json().encode()), actor, reason, bake_s)
-
-    def redeploy(self, version: str, *, actor: str, reason: str, since: DeployedFlag) -> Deployment:
-        """Puts a version that exists into force, urgently."""
-        with self._lock:
-            self._check(since, urgent=True, patient=True)
-            return self._start(int(version), actor, reason, 0.0)
+        return deployed_flag(self.deployments(), self.document, len(self._deployments), len(self._versions))
 
     def deployments(self) -> Iterator[Deployment]:
-        """Every deployment, newest first."""
+        """See RolloutControl."""
         for entry in reversed(self._deployments):
-            baked = entry.state == "BAKING" and entry.ends_at and self._clock.now() >= entry.ends_at_s
-            yield replace(entry, state="COMPLETE") if baked else entry
+            has_baked = entry.state == "BAKING" and entry.ends_at is not None and self._now() >= entry.ends_at
+            yield replace(entry, state="COMPLETE", ended_at=entry.ends_at) if has_baked else entry
 
     def history(self, limit: int) -> list[Deployment]:
-        """The newest of them."""
+        """See RolloutControl."""
         return list(itertools.islice(self.deployments(), limit))
 
     def document(self, version: str) -> FlagDocument:
-        """The document of a version, by number or label; raises ConfigurationError if there is none."""
+        """See RolloutControl."""
         number = version.removeprefix("v")
         if not number.isdecimal() or not 1 <= int(number) <= len(self._versions):
             raise ConfigurationError(f"no version {version!r}; see `flagrank rollout history`")
-        return read_document(self._versions[int(number) - 1], version)
+        return read_document(self._versions[int(number) - 1], f"v{number}")
+
+    def deploy(
+        self, document: FlagDocument, record: ChangeRecord, *, urgent: bool = False, since: DeployedFlag | None = None
+    ) -> Deployment:
+        """See RolloutControl."""
+        with self._lock:
+            since = since or self.deployed()
+            urgent = urgent or lowers_exposure(since.document, document)
+            if len(self._versions) > since.latest_version and len(self._deployments) == since.latest_number:
+                raise RolloutRefused("somebody made another version since")
+            self._make_way(since, urgent, patient=exposure(document) > 0)
+            bake_s = self._bake_s if raises_exposure(since.document, document) else 0.0
+            return self._start(self.create_version(document.model_dump_json().encode()), record, bake_s)
+
+    def redeploy(self, version: str, record: ChangeRecord, *, since: DeployedFlag) -> Deployment:
+        """See RolloutControl."""
+        with self._lock:
+            self._make_way(since, urgent=True, patient=True)
+            return self._start(int(version), record, 0.0)
 
     def create_version(self, content: bytes) -> int:
-        """A version of any content, as anybody might make one past Flagrank; gives its number."""
+        """Adds a version of any content, as anybody may do without Flagrank; gives its number."""
         self._versions.append(content)
         return len(self._versions)
 
     def become(self, state: str) -> None:
-        """Puts the newest deployment into another state, as AppConfig might."""
-        self._deployments[-1] = replace(self._deployments[-1], state=state)
+        """Puts the newest deployment into another state, as AppConfig may do."""
+        changed = replace(self._deployments[-1], state=state)
+        self._deployments[-1] = replace(changed, ended_at=None if changed.in_flight else self._now())
 
-    def _check(self, since: DeployedFlag, urgent: bool, patient: bool) -> None:
+    def _make_way(self, since: DeployedFlag, urgent: bool, patient: bool) -> None:
         busy = since.in_flight
         if busy and not urgent:
-            raise RolloutRefused(busy.doing(self._clock.now()))
+            raise RolloutRefused(busy.progress(self._clock.now()))
         if len(self._deployments) > since.latest_number:
             first = self._deployments[-1]
-            raise RolloutRefused(f"deployment {first.number} came first: {first.description}")
-        if busy and busy.state == "ROLLING_BACK":
-            self.become("ROLLED_BACK")
-        elif busy and since.must_end and patient:
-            raise RolloutRefused(f"exposure goes down already: {busy.doing(self._clock.now())}")
-        elif busy:
+            raise RolloutRefused(f"deployment {first.number} came first: {first.record.render()}")
+        if busy and since.is_lowering and patient:
+            raise RolloutRefused(f"exposure goes down already: {busy.progress(self._clock.now())}")
+        if busy:
             self.become("ROLLED_BACK")
 
-    def _start(self, version: int, actor: str, reason: str, bake_s: float) -> Deployment:
-        number, now_s = len(self._deployments) + 1, self._clock.now()
-        state, ends_at = ("BAKING", _iso(now_s + bake_s)) if bake_s else ("COMPLETE", "")
-        description = described(actor, reason)
-        deployment = Deployment(number, str(version), f"v{version}", state, description, _iso(now_s), ends_at)
-        self._deployments.append(deployment)
-        return deployment
+    def _start(self, version: int, record: ChangeRecord, bake_s: float) -> Deployment:
+        number, now = len(self._deployments) + 1, self._now()
+        started = Deployment(number, str(version), f"v{version}", "COMPLETE", record.stored(), now, ended_at=now)
+        if bake_s:
+            started = replace(started, state="BAKING", ends_at=now + dt.timedelta(seconds=bake_s), ended_at=None)
+        self._deployments.append(started)
+        return started
 
-    def _read(self, deployment: Deployment | None) -> tuple[FlagDocument | None, str | None]:
-        try:
-            return (self.document(deployment.version) if deployment else None), None
-        except ConfigurationError as error:
-            return None, str(error)
-
-
-def _iso(seconds: float) -> str:
-    return dt.datetime.fromtimestamp(seconds, dt.UTC).isoformat()
+    def _now(self) -> dt.datetime:
+        return dt.datetime.fromtimestamp(self._clock.now(), dt.UTC)
