@@ -20,38 +20,25 @@ LADDER = np.array([10.0, 20.0, 40.0, 80.0])
 CERTAIN = 30.0
 
 
-@st.composite
-def proportions(draw: st.DrawFn) -> Proportion:
-    trials = draw(TRIALS)
-    return Proportion(round(trials * draw(RATES)), trials)
-
-
-@st.composite
-def moments(draw: st.DrawFn) -> Moments:
-    count, mean = draw(st.integers(0, 3000)), draw(st.sampled_from([0.0, 3.0, 400.0]))
-    return Moments(count, count * mean, count * mean**2 * draw(st.sampled_from([1.0, 2.0, 30.0])))
-
-
-@st.composite
-def quantiles(draw: st.DrawFn) -> Proportion:
-    trials = draw(TRIALS)
-    slower = sorted((draw(st.integers(0, trials)) for _ in LADDER), reverse=True)
-    return Proportion(np.array(slower, np.float64), np.full(len(LADDER), float(trials)))
-
-
-@st.composite
-def evidences(draw: st.DrawFn) -> Evidence:
-    slope = draw(SLOPES)
-    return draw(
-        st.one_of(
-            st.builds(ProportionExcess, proportions(), st.none() | proportions(), st.just(slope)),
-            st.builds(MeanExcess, moments(), st.none() | moments(), st.just(slope)),
-            st.builds(Loss, st.builds(ProportionExcess, proportions(), proportions(), st.just(slope))),
-            st.builds(
-                QuantileExcess, st.just(LADDER), st.just(0.05), quantiles(), st.none() | quantiles(), st.just(slope)
-            ),
-        )
-    )
+PROPORTIONS = st.builds(lambda trials, rate: Proportion(round(trials * rate), trials), TRIALS, RATES)
+MOMENTS = st.builds(
+    lambda count, mean, spread: Moments(count, count * mean, count * mean**2 * spread),
+    TRIALS,
+    st.sampled_from([0.0, 3.0, 400.0]),
+    st.sampled_from([1.0, 2.0, 30.0]),
+)
+# how many of the trials are slower than each rung
+QUANTILES = st.builds(
+    lambda trials, shares: Proportion(np.floor(trials * np.array(sorted(shares, reverse=True))), np.array([trials])),
+    TRIALS,
+    st.lists(st.floats(0, 1), min_size=len(LADDER), max_size=len(LADDER)),
+)
+EVIDENCES: st.SearchStrategy[Evidence] = st.one_of(
+    st.builds(ProportionExcess, PROPORTIONS, st.none() | PROPORTIONS, SLOPES),
+    st.builds(MeanExcess, MOMENTS, st.none() | MOMENTS, SLOPES),
+    st.builds(Loss, st.builds(ProportionExcess, PROPORTIONS, PROPORTIONS, SLOPES)),
+    st.builds(QuantileExcess, st.just(LADDER), st.just(0.05), QUANTILES, st.none() | QUANTILES, SLOPES),
+)
 
 
 def chances(trials: int, rate: float) -> list[float]:
@@ -72,7 +59,7 @@ def test_within_the_limit_evidence_is_not_expected_to_grow(treated: float, contr
     assert expected <= 1 + 1e-9
 
 
-@given(treatment=proportions(), control=proportions(), slope=SLOPES, limit=st.floats(-0.4, 0.9))
+@given(treatment=PROPORTIONS, control=PROPORTIONS, slope=SLOPES, limit=st.floats(-0.4, 0.9))
 def test_the_likeliest_state_is_found(treatment: Proportion, control: Proportion, slope: float, limit: float) -> None:
     """No state on a fine grid within the limit explains the counts better than the one that the evidence is against."""
 
@@ -96,7 +83,7 @@ def test_the_likeliest_state_is_found(treatment: Proportion, control: Proportion
         assert evidence <= at_most + 1e-6
 
 
-@given(evidence=evidences(), limits=st.lists(st.floats(-100, 100), min_size=2, max_size=6))
+@given(evidence=EVIDENCES, limits=st.lists(st.floats(-100, 100), min_size=2, max_size=6))
 def test_a_higher_limit_is_harder_to_be_above(evidence: Evidence, limits: list[float]) -> None:
     """Positive evidence above never rises with the limit, and positive evidence below never falls."""
     for finer in (1.0, 100.0):
@@ -106,13 +93,13 @@ def test_a_higher_limit_is_harder_to_be_above(evidence: Evidence, limits: list[f
         assert (below[1:] >= below[:-1] - 1e-6).all()
 
 
-@given(evidence=evidences(), limit=st.floats(-50, 50))
+@given(evidence=EVIDENCES, limit=st.floats(-50, 50))
 def test_nothing_is_both_above_and_below(evidence: Evidence, limit: float) -> None:
     """There is never evidence for both sides of one limit."""
     assert min(float(evidence.above(limit)), float(evidence.below(limit))) <= 1e-6
 
 
-@given(treatment=proportions(), control=proportions(), limit=st.floats(-1, 1))
+@given(treatment=PROPORTIONS, control=PROPORTIONS, limit=st.floats(-1, 1))
 def test_arms_are_treated_alike(treatment: Proportion, control: Proportion, limit: float) -> None:
     """The evidence that treatment is above control is the evidence that control is below treatment."""
     forth = float(ProportionExcess(treatment, control).above(limit))
@@ -121,7 +108,7 @@ def test_arms_are_treated_alike(treatment: Proportion, control: Proportion, limi
     assert min(forth, CERTAIN) == pytest.approx(min(back, CERTAIN), rel=1e-6, abs=1e-6)
 
 
-@given(treatment=proportions(), control=proportions(), slope=SLOPES, limit=st.floats(-1, 1))
+@given(treatment=PROPORTIONS, control=PROPORTIONS, slope=SLOPES, limit=st.floats(-1, 1))
 def test_a_loss_is_a_rise_of_the_rest(treatment: Proportion, control: Proportion, slope: float, limit: float) -> None:
     """The evidence that clicks are lost is the evidence that lists without a click become more."""
 
@@ -133,7 +120,7 @@ def test_a_loss_is_a_rise_of_the_rest(treatment: Proportion, control: Proportion
     assert min(lost, CERTAIN) == pytest.approx(min(risen, CERTAIN), rel=1e-6, abs=1e-6)
 
 
-@given(evidence=evidences())
+@given(evidence=EVIDENCES)
 def test_bounds_hold_what_is_not_rejected(evidence: Evidence) -> None:
     """A limit just outside the bounds is rejected, unless the bound is the end of the span."""
     low, high = bounds(evidence, (-90.0, 90.0), 3.0, 3.0)
@@ -174,7 +161,7 @@ def test_equal_costs_are_no_proof(count: int) -> None:
         assert float(MeanExcess(arm).above(0.0)) == 0.0
 
 
-@given(treatment=moments(), control=moments(), scale=st.sampled_from([0.001, 7.0, 1e6]))
+@given(treatment=MOMENTS, control=MOMENTS, scale=st.sampled_from([0.001, 7.0, 1e6]))
 def test_the_unit_of_cost_does_not_matter(treatment: Moments, control: Moments, scale: float) -> None:
     """Costs and limit in another currency are the same evidence."""
 

@@ -59,25 +59,34 @@ def failed(treatment: ArmCounts, control: ArmCounts, limits: Limits = LIMITS, pe
     return {result.metric for result in judge(treatment, control, limits, percent).results if result.outcome == "fail"}
 
 
-@st.composite
-def arm_of_any_counts(draw: st.DrawFn) -> ArmCounts:
-    requests = draw(st.sampled_from([0, 1, 90, 400, 5000]))
-    attempted = draw(st.sampled_from([0, requests // 2, requests]))
-    slower = draw(st.lists(st.integers(0, requests), min_size=len(SLOWER.rungs), max_size=len(SLOWER.rungs)))
-    cost = draw(st.sampled_from([0.0, 90.0, 2000.0])) * requests
+def arm_of(requests: int, attempted: float, cost: float, parts: list[float], slower: list[float]) -> ArmCounts:
+    """An arm of so many requests, of which the others are shares, 0..1."""
+    asked = int(requests * attempted)
+    users, errors, fallbacks, timeouts, clicked = parts
     return ArmCounts(
         requests=requests,
-        users=draw(st.integers(0, requests)),
-        errors=draw(st.integers(0, requests)) // 30,
-        attempted=attempted,
-        fallbacks=draw(st.integers(0, attempted)),
-        timeouts=draw(st.integers(0, attempted)),
-        **SLOWER.by_name(sorted(slower, reverse=True)),
-        cost_micro_usd=cost,
-        cost_micro_usd_squared=cost * 4000,
+        users=int(users * requests),
+        errors=int(errors * requests) // 30,
+        attempted=asked,
+        fallbacks=int(fallbacks * asked),
+        timeouts=int(timeouts * asked),
+        **SLOWER.by_name(int(share * requests) for share in sorted(slower, reverse=True)),
+        cost_micro_usd=cost * requests,
+        cost_micro_usd_squared=cost * requests * 4000,
         shown=requests,
-        clicked=draw(st.integers(0, requests)),
+        clicked=int(clicked * requests),
     )
+
+
+SHARE = st.floats(0, 1)
+ARMS = st.builds(
+    arm_of,
+    requests=st.sampled_from([0, 1, 90, 400, 5000]),
+    attempted=st.sampled_from([0.0, 0.5, 1.0]),
+    cost=st.sampled_from([0.0, 90.0, 2000.0]),
+    parts=st.lists(SHARE, min_size=5, max_size=5),
+    slower=st.lists(SHARE, min_size=len(SLOWER.rungs), max_size=len(SLOWER.rungs)),
+)
 
 
 def test_a_healthy_step_passes() -> None:
@@ -200,7 +209,7 @@ def test_overstated_squares_make_nobody_surer() -> None:
 
 
 @settings(deadline=None)
-@given(treatment=arm_of_any_counts(), control=arm_of_any_counts(), more=st.integers(1, 4000), has_control=st.booleans())
+@given(treatment=ARMS, control=ARMS, more=st.integers(1, 4000), has_control=st.booleans())
 def test_more_failures_never_help(treatment: ArmCounts, control: ArmCounts, more: int, has_control: bool) -> None:
     """No outcome gets better by more treated errors, fallbacks, timeouts or slow requests, or by fewer clicks."""
     slower = np.minimum(SLOWER.of(treatment) + more, treatment.requests)
@@ -218,7 +227,7 @@ def test_more_failures_never_help(treatment: ArmCounts, control: ArmCounts, more
 
 
 @settings(deadline=None)
-@given(arm=arm_of_any_counts())
+@given(arm=ARMS)
 def test_equal_arms_never_differ(arm: ArmCounts) -> None:
     """Two arms with the same counts fail no comparison, even if nothing is tolerated."""
     limits = Limits({measure.metric: Limit(absolute=0.0) for measure in MEASURES})
@@ -228,7 +237,7 @@ def test_equal_arms_never_differ(arm: ArmCounts) -> None:
 
 
 @settings(max_examples=50, deadline=None)
-@given(treatment=arm_of_any_counts(), control=arm_of_any_counts(), percent=st.floats(0, 100))
+@given(treatment=ARMS, control=ARMS, percent=st.floats(0, 100))
 def test_every_verdict_has_its_reasons(treatment: ArmCounts, control: ArmCounts, percent: float) -> None:
     """The verdict is the worst result and has a reason, and no passed metric can be beyond its limit."""
     verdict = judge(treatment, control, LIMITS, percent)
