@@ -1,5 +1,6 @@
 """Every decision says what it is and when it was taken, and can be found."""
 
+import math
 import re
 from pathlib import Path
 
@@ -13,7 +14,7 @@ HEAD = re.compile(
     r"Status: (?P<status>accepted|superseded by \d{4})\n"
     r"Date: (?P<date>\d{4}-\d\d-\d\d)(, revised (?P<revised>\d{4}-\d\d-\d\d))?\n\n"
 )
-LINES_OF_A_PAGE = 70
+LINES_OF_A_PAGE, WIDTH = 70, 120
 
 
 @pytest.mark.parametrize("path", DECISIONS, ids=lambda path: path.name[:4])
@@ -26,10 +27,8 @@ def test_a_decision_begins_with_its_status_and_date(path: Path) -> None:
 
 @pytest.mark.parametrize("path", DECISIONS, ids=lambda path: path.name[:4])
 def test_a_decision_fits_one_page(path: Path) -> None:
-    """Nobody reads two."""
-    lines = path.read_text().splitlines()
-    assert len(lines) <= LINES_OF_A_PAGE
-    assert [line for line in lines if len(line) > 120 and not line.startswith("|")] == []
+    """Nobody reads two. A line that is longer than a page is wide counts for as many as it fills."""
+    assert sum(max(1, math.ceil(len(line) / WIDTH)) for line in path.read_text().splitlines()) <= LINES_OF_A_PAGE
 
 
 def test_the_index_lists_every_decision_once() -> None:
