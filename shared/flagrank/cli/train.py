@@ -60,7 +60,12 @@ def train(
         int, typer.Option(min=1, max=64, help="Cap of an item's text in prompts.")
     ] = ITEM_TEXT_TOKENS,
     stage2: Stage2Option = Stage2Kind.BLEND,
-    neighbours: Annotated[int | None, typer.Option(min=1, max=1000, help="Item neighbours that Stage 2 reads.")] = None,
+    neighbours: Annotated[
+        int | None,
+        typer.Option(
+            min=1, max=1000, help="Item neighbours that Stage 2 reads. [default: all items up to 3,000, 200 above]"
+        ),
+    ] = None,
     embedder: EmbedderOption = "none",
     tune: Annotated[
         bool, typer.Option("--tune", help="Search Stage 1's parameters first, on folds of the training data.")
