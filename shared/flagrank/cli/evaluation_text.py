@@ -24,6 +24,9 @@ def parts(document: Mapping[str, Any]) -> Iterator[Part]:
         yield f"LLM simulated by {name}: {rates}"
         for alpha, change in effect["alpha"].items():
             yield f"  alpha {alpha}: NDCG@10 {interval(change['ndcg@10'])}"
+    for name, blend in document.get("blend", {}).items():
+        chosen = ", ".join(f"{alpha} {found['chosen']:g}" for alpha, found in blend.items())
+        yield f"chosen on validation, judged by {name}: {chosen}"
     if found := document.get("fold_in"):
         yield _fold_in(found)
     if found := document.get("new_items"):
@@ -45,6 +48,8 @@ def _on_requests(document: Mapping[str, Any]) -> Iterator[Part]:
     for space, rows in document.get("diversity", {}).items():
         shown = {f"{row['mmr_lambda']:g}": _without(row, "mmr_lambda") for row in rows}
         yield _table(f"What diversity of {space} costs, by MMR's lambda", shown)
+    if kinds := document.get("catalogue_queries"):
+        yield from _catalogue_queries(kinds)
     for name, effect in document.get("queries", {}).items():
         change = interval(effect["delta"]["ndcg@10"])
         before, after = effect["ndcg@10"]["baseline"], effect["ndcg@10"]["reranked"]
@@ -65,6 +70,16 @@ def _quality(document: Mapping[str, Any]) -> Iterator[Part]:
     yield table
     for metric, heading in zip(metrics, headings, strict=True):
         yield f"stage2 - stage1, {heading}: {interval(document['delta'][metric])}"
+
+
+def _catalogue_queries(kinds: Mapping[str, Any]) -> Iterator[Part]:
+    title = "Queries from the whole catalogue"
+    yield _table(f"{title}: recall by source", {kind: found["recall"] for kind, found in kinds.items()})
+    for metric in ("hits@10", "ndcg@10"):
+        yield _table(f"{title}: {metric}", {kind: found[metric] for kind, found in kinds.items()})
+    for kind, found in kinds.items():
+        for name, change in found["delta"].items():
+            yield f"queries, {kind}, judged by {name}: NDCG@10 {interval(change['ndcg@10'])}"
 
 
 def _fold_in(found: Mapping[str, Any]) -> Table:

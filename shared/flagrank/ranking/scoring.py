@@ -10,7 +10,7 @@ from flagrank.model.factors import Factors
 from flagrank.model.features import feature_table
 
 # the weight of taste beside a query's relevance: less than one word of three is worth (infra/decisions/0061)
-TASTE_BESIDE_QUERY = 0.15
+TASTE_BESIDE_QUERY = 0.1
 
 
 def learned_order(factors: Factors, seen: Rows, rows: Rows, scores: Scores) -> tuple[Rows, Scores]:
@@ -44,18 +44,23 @@ def query_order(rows: Rows, relevance: Scores) -> tuple[Rows, Scores]:
     return rows[best_first], scores[best_first]
 
 
-def baseline_order(pool: Sequence[Candidate]) -> list[Ranked]:
-    """The pool as retrieved, with its scores normalised as final scores."""
-    return [Ranked(candidate, score) for candidate, score in zip(pool, normalised(pool), strict=True)]
+def baseline_order(pool: Sequence[Candidate], *, has_query: bool) -> list[Ranked]:
+    """The pool as it comes, with final scores in 0..1 that the LLM's relevance can be blended with.
+
+    With a query the scores are stretched by their range, which `query_order` bounds. Learned scores have no bound, and
+    one outlier would flatten the others: without a query an item's place counts (infra/decisions/0061).
+    """
+    scores = by_range(pool) if has_query else [1 - place / max(1, len(pool) - 1) for place in range(len(pool))]
+    return [Ranked(candidate, score) for candidate, score in zip(pool, scores, strict=True)]
 
 
-def hybrid_order(pool: Sequence[Candidate], relevance: Mapping[int, int], alpha: float) -> list[Ranked]:
-    """The pool with its judged positions reordered by `alpha` * baseline + (1 - `alpha`) * LLM.
+def hybrid_order(baseline: Sequence[Ranked], relevance: Mapping[int, int], alpha: float) -> list[Ranked]:
+    """The baseline with its judged positions reordered by `alpha` * baseline + (1 - `alpha`) * LLM.
 
-    `relevance` is 0..100 by position in the pool. Judged items share out the positions that they held, so that an
+    `relevance` is 0..100 by position in the baseline. Judged items share out the positions that they held, so that an
     unjudged one keeps its own and the tail stays behind the head whatever its scores. Ties keep the baseline's order.
     """
-    ranked = baseline_order(pool)
+    ranked = list(baseline)
     positions = sorted(relevance)
     judged = [_blend(ranked[position], relevance[position] / 100, alpha) for position in positions]
     judged.sort(key=lambda entry: -entry.final_score)
@@ -64,7 +69,7 @@ def hybrid_order(pool: Sequence[Candidate], relevance: Mapping[int, int], alpha:
     return ranked
 
 
-def normalised(pool: Sequence[Candidate]) -> list[float]:
+def by_range(pool: Sequence[Candidate]) -> list[float]:
     """Baseline scores stretched over 0..1, all 1 where they are flat."""
     if not pool:
         return []

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from flagrank.domain import Candidate
 from flagrank.flags.document import FlagDocument
-from flagrank.ranking.scoring import normalised
+from flagrank.ranking.scoring import by_range
 
 
 def worth_asking(
@@ -23,5 +23,5 @@ def worth_asking(
 
 def margin_at_cut(pool: Sequence[Candidate], top_k: int) -> float:
     """How far the list's last item is above the one as many places below the cut, in the pool's range of scores."""
-    scores = normalised(pool)
+    scores = by_range(pool)
     return scores[min(top_k, len(pool)) - 1] - scores[min(2 * top_k, len(pool)) - 1] if pool else 0.0

@@ -11,7 +11,7 @@ from flagrank.flags.assignment import RolloutDecision
 from flagrank.flags.document import FlagDocument
 from flagrank.model.arrays import Rows
 from flagrank.model.factors import Factors
-from flagrank.ranking.scoring import baseline_order, hybrid_order
+from flagrank.ranking.scoring import hybrid_order
 from flagrank.rerank.gate import worth_asking
 from flagrank.rerank.intent import PROFILE_ITEMS, Intent, profile_intent
 from flagrank.rerank.reranker import Reranker
@@ -51,34 +51,33 @@ class RerankStep:
     tally: RerankTally
 
     def rerank(
-        self, factors: Factors, seen: Rows, query: Intent | None, pool: Sequence[Candidate], top_k: int
+        self, factors: Factors, seen: Rows, query: Intent | None, baseline: list[Ranked], top_k: int
     ) -> Reranked:
-        """The pool with its head in the blended order, or in the baseline's order on any trouble; raises nothing.
+        """The baseline with its head in the blended order, or as it is on any trouble; raises nothing.
 
         `seen` holds the item rows that the user has met, oldest first. `query` is None for a request without one.
         """
         try:
             intent = profile_of(factors, seen) if query is None else query
-            alpha, has_query = self.flag.alpha_for(query is not None), query is not None
+            has_query = query is not None
+            pool = [entry.candidate for entry in baseline]
+            alpha = self.flag.alpha_for(has_query)
             useless = _why_useless(alpha, intent, pool)
-            if useless is None and not worth_asking(
-                self.flag, pool, has_query=has_query, interactions=len(seen), top_k=top_k
-            ):
-                useless = Reason.GATED
-            if useless:
-                return Reranked(baseline_order(pool), useless, intent=intent)
-            return self._ask(pool, intent, alpha)
+            is_open = worth_asking(self.flag, pool, has_query=has_query, interactions=len(seen), top_k=top_k)
+            if useless or not is_open:
+                return Reranked(baseline, useless or Reason.GATED, intent=intent)
+            return self._ask(baseline, pool[: self.flag.top_m], intent, alpha)
         except Exception:
-            return fallback_after_bug(pool)
+            return fallback_after_bug(baseline)
 
-    def _ask(self, pool: Sequence[Candidate], intent: Intent, alpha: float) -> Reranked:
-        flag, baseline, head = self.flag, baseline_order(pool), pool[: self.flag.top_m]
+    def _ask(self, baseline: list[Ranked], head: Sequence[Candidate], intent: Intent, alpha: float) -> Reranked:
+        flag = self.flag
         asked = partial(Reranked, intent=intent, attempted=True, prompt_version=self.reranker.prompt_version(flag))
         try:
             relevance = self.reranker.rerank(head, intent.text, flag, self.deadline, self.tally)
         except RerankError as error:
             return asked(baseline, error.reason, Mode.FALLBACK_BASELINE)
-        hybrid = hybrid_order(pool, relevance, alpha)
+        hybrid = hybrid_order(baseline, relevance, alpha)
         if flag.mode == "shadow":
             return asked(baseline, Reason.SHADOW, shadow=hybrid, head=len(head))
         mode = Mode.HYBRID_RERANK if len(relevance) == len(head) else Mode.PARTIAL_RERANK
@@ -99,7 +98,7 @@ def _why_useless(alpha: float, intent: Intent, pool: Sequence[Candidate]) -> Rea
     return Reason.NOTHING_TO_RERANK if len(pool) < 2 else None
 
 
-def fallback_after_bug(pool: Sequence[Candidate]) -> Reranked:
+def fallback_after_bug(baseline: list[Ranked]) -> Reranked:
     """The fallback for the exception that is being handled: even a bug may cost only the rerank."""
     logger.exception("the rerank failed in a way that nobody foresaw")
-    return Reranked(baseline_order(pool), Reason.UNKNOWN, Mode.FALLBACK_BASELINE, attempted=True)
+    return Reranked(baseline, Reason.UNKNOWN, Mode.FALLBACK_BASELINE, attempted=True)

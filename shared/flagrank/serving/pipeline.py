@@ -1,6 +1,6 @@
 """One request, top to bottom: ids, decision, user, candidates, Stage 2, rerank, rules and diversity, answer."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -11,7 +11,6 @@ from flagrank.candidates.source import CandidateRequest
 from flagrank.candidates.user import User, resolve_user
 from flagrank.domain import (
     Arm,
-    Candidate,
     Diagnostics,
     Mode,
     Ranked,
@@ -71,19 +70,20 @@ class Recommender:
                 # nothing below the pool can be listed but pins
                 kept = (np.arange(len(rows)) < pool_size(self.rules.given)) | np.isin(rows, resolved.pinned)
                 pool = as_candidates(factors, rows[kept], scores[kept], found.sources())
+                baseline = baseline_order(pool, has_query=found.matches > 0)
             with watch.step("rerank"):
                 if decision.arm is Arm.TREATMENT and flag.document is not None:
                     deadline = watch.deadline(flag.document.request_budget_ms)
                     step = RerankStep(self.reranker, flag.document, decision, deadline, tally)
-                    reranked = step.rerank(factors, user.seen, query.intent if query else None, pool, request.top_k)
+                    reranked = step.rerank(factors, user.seen, query.intent if query else None, baseline, request.top_k)
                 else:
-                    reranked = Reranked(baseline_order(pool), decision.reason)
+                    reranked = Reranked(baseline, decision.reason)
             with watch.step("rules"):
                 never = frozenset(wanted.masked.tolist())
                 processor = PostProcessor(
                     self.rules.given, factors, resolved.pinned, never, request.top_k, resolved.eligible
                 )
-                reranked, items, shadow = _listed(reranked, pool, processor)
+                reranked, items, shadow = _listed(reranked, baseline, processor)
             watch.finish()
             return Recommendation(
                 user_id=resolved.user_id,
@@ -136,7 +136,7 @@ def _ordered(factors: Factors, user: User, found: CandidateSet) -> tuple[Rows, S
 
 
 def _listed(
-    reranked: Reranked, pool: Sequence[Candidate], processor: PostProcessor
+    reranked: Reranked, baseline: list[Ranked], processor: PostProcessor
 ) -> tuple[Reranked, list[Ranked], ShadowComparison | None]:
     try:
         items, shadow = processor.apply(reranked.pool), None
@@ -147,7 +147,7 @@ def _listed(
     except Exception:
         if not reranked.attempted:
             raise
-        failed = fallback_after_bug(pool)
+        failed = fallback_after_bug(baseline)
         return failed, processor.apply(failed.pool), None
     return reranked, items, shadow
 

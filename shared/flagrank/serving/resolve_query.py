@@ -13,7 +13,7 @@ from flagrank.model.lexical import LexicalIndex
 from flagrank.rerank.intent import Intent, intent_of, tokenise
 
 # "a headset for work calls" names a headset; what it is for counts for less, and what that implies for little
-PURPOSE_WEIGHT = 0.5
+PURPOSE_WEIGHT = 0.35
 EXPANSION_WEIGHT = 0.1
 # the work for one query is bounded: nobody means more words than these
 MAX_WORDS = 16

@@ -115,7 +115,7 @@ def test_what_is_observed_passes_as_the_served_gate_lets_it() -> None:
     """The share of open requests is the one that the gate itself lets through, request by request."""
     trained = prepare(shop(users=60), TrainingPlan(als=QUICK, kind="none"))
     requests = make_requests(trained.dataset, trained.factors, count=20)
-    observed = observe(trained, requests, simulate_by_words)
+    observed = observe(trained, requests, simulate_by_words, FLAG)
     sparse_below, flat_below = 25, float(np.median(observed.margins))
     flag = FLAG.model_copy(update={"gate": True, "gate_sparse_below": sparse_below, "gate_flat_below": flat_below})
     gated = replay.reranking(trained.factors, SimulatedLLM(simulate_by_words), flag)

@@ -22,7 +22,11 @@ def pool_of(scores: list[float], categories: str = "") -> list[Candidate]:
 
 
 def ranked_of(categories: str) -> list[Ranked]:
-    return baseline_order(pool_of([float(-rank) for rank in range(len(categories))], categories))
+    return ordered(pool_of([float(-rank) for rank in range(len(categories))], categories))
+
+
+def ordered(pool: list[Candidate]) -> list[Ranked]:
+    return baseline_order(pool, has_query=True)
 
 
 def rows(ranked: list[Ranked]) -> list[int]:
@@ -40,7 +44,7 @@ def test_reranking_is_a_permutation_that_leaves_the_unjudged_in_place(
     """Nothing is lost or doubled, and an item without a judgement keeps its position."""
     pool = pool_of(scores)
     judged = {position: value for position, value in relevance.items() if position < len(pool)}
-    order = rows(hybrid_order(pool, judged, alpha))
+    order = rows(hybrid_order(ordered(pool), judged, alpha))
     assert sorted(order) == list(range(len(pool)))
     assert all(order[position] == position for position in range(len(pool)) if position not in judged)
 
@@ -50,7 +54,7 @@ def test_alpha_one_is_the_baseline(scores: list[float], relevance: dict[int, int
     """With the baseline's weight at 1 the LLM moves nothing."""
     pool = pool_of(scores)
     judged = {position: value for position, value in relevance.items() if position < len(pool)}
-    assert rows(hybrid_order(pool, judged, 1.0)) == rows(baseline_order(pool))
+    assert rows(hybrid_order(ordered(pool), judged, 1.0)) == rows(ordered(pool))
 
 
 @given(scores=scores, relevance=relevances)
@@ -58,19 +62,26 @@ def test_alpha_zero_follows_the_llm(scores: list[float], relevance: dict[int, in
     """With the baseline's weight at 0 judged items come by falling relevance, ties by baseline rank."""
     pool = pool_of(scores)
     judged = {position: value for position, value in relevance.items() if position < len(pool)}
-    order = [row for row in rows(hybrid_order(pool, judged, 0.0)) if row in judged]
+    order = [row for row in rows(hybrid_order(ordered(pool), judged, 0.0)) if row in judged]
     assert order == sorted(judged, key=lambda row: (-judged[row], row))
 
 
 def test_the_tail_stays_behind_the_head() -> None:
     """A head that the LLM finds worthless still precedes the tail that it never saw."""
-    order = rows(hybrid_order(pool_of([5.0, 4.0, 3.0, 2.0]), {0: 0, 1: 1}, 0.0))
+    order = rows(hybrid_order(ordered(pool_of([5.0, 4.0, 3.0, 2.0])), {0: 0, 1: 1}, 0.0))
     assert order == [1, 0, 2, 3]
 
 
 def test_a_flat_baseline_leaves_the_choice_to_the_llm() -> None:
     """Equal baseline scores normalise alike and do not divide by zero."""
-    assert rows(hybrid_order(pool_of([2.0, 2.0, 2.0]), {0: 10, 1: 20, 2: 90}, 0.9)) == [2, 1, 0]
+    assert rows(hybrid_order(ordered(pool_of([2.0, 2.0, 2.0])), {0: 10, 1: 20, 2: 90}, 0.9)) == [2, 1, 0]
+
+
+def test_one_outlier_does_not_flatten_a_list_without_a_query() -> None:
+    """Learned scores have no bound: an item's place counts, and what follows an outlier is as hard to move as before."""
+    plain, wild = (baseline_order(pool_of(scores), has_query=False) for scores in ([4.0, 3, 2, 1], [1e6, 3, 2, 1]))
+    assert [entry.final_score for entry in plain] == [entry.final_score for entry in wild]
+    assert rows(hybrid_order(wild, {0: 50, 1: 60, 2: 61, 3: 62}, 0.7)) == [0, 1, 2, 3]
 
 
 @given(length=st.integers(0, 20), blocked=st.sets(st.integers(0, 25)))

@@ -9,9 +9,9 @@ import numpy.typing as npt
 
 from flagrank.candidates.user import resolve_user
 from flagrank.domain import RecommendRequest
+from flagrank.flags.document import FlagDocument
 from flagrank.model.arrays import NO_ROWS
 from flagrank.offline.evaluation import replay
-from flagrank.offline.evaluation.llm_effect import FLAG
 from flagrank.offline.evaluation.llm_simulators import LLMSimulator, SimulatedLLM
 from flagrank.offline.evaluation.query_ranking import QueryRequest
 from flagrank.offline.evaluation.stage_report import Trained
@@ -45,12 +45,17 @@ class GateObservations:
         return float(1 - is_open.mean()), float(self.gain[is_open].sum()) / total if total > 0 else None
 
 
-def observe(trained: Trained, requests: Sequence[QueryRequest], simulator: LLMSimulator) -> GateObservations:
-    """Requests with a query, and one without for each user with held-out items, which are what counts there."""
+def observe(
+    trained: Trained, requests: Sequence[QueryRequest], simulator: LLMSimulator, flag: FlagDocument
+) -> GateObservations:
+    """Requests with a query, and one without for each user with held-out items, which are what counts there.
+
+    `flag` says how much the LLM weighs in each.
+    """
     queries = [RecommendRequest(request.user_id, replay.LIST_LENGTH, query=request.query) for request in requests]
     queries += [RecommendRequest(user_id, replay.LIST_LENGTH) for user_id in trained.users.ids]
     relevant = [set(request.clicked) for request in requests] + trained.users.relevant
-    before, after = replay.baseline(trained.factors), replay.reranking(trained.factors, SimulatedLLM(simulator), FLAG)
+    before, after = replay.baseline(trained.factors), replay.reranking(trained.factors, SimulatedLLM(simulator), flag)
     served = [before.recommend(query) for query in queries]
     plain = ndcg_at_k(replay.item_ids(served), relevant, CUTOFF)
     reranked = ndcg_at_k(replay.item_ids([after.recommend(query) for query in queries]), relevant, CUTOFF)

@@ -37,6 +37,9 @@ def page(document: Mapping[str, Any]) -> str:
         figures.append((f"What gates save and keep, LLM simulated by {name}; the chosen one marked", _gate, gate))
     parts = [_quality(document), *(_figure(caption, draw, values) for caption, draw, values in figures if values)]
     parts += [_values(name, document[name]) for name in TABLES if document.get(name)]
+    parts += [_blend(name, blend) for name, blend in document.get("blend", {}).items()]
+    if kinds := document.get("catalogue_queries"):
+        parts.append(_catalogue_queries(kinds))
     for part in ("llm", "gate"):
         parts += [_values(f"{part}, simulated by {name}", _rates(of)) for name, of in document.get(part, {}).items()]
     title = html.escape(f"Flagrank on {document['dataset']}, {document['users']} users")
@@ -54,6 +57,35 @@ def _quality(document: Mapping[str, Any]) -> str:
 def _values(name: str, values: Mapping[str, Any]) -> str:
     rows = [[path, value] for path, value in _leaves(values)]
     return f"<h2>{html.escape(name.replace('_', ' '))}</h2>" + _table(["", ""], rows)
+
+
+def _blend(name: str, blend: Mapping[str, Any]) -> str:
+    head = ["", "chosen", "change over the baseline alone", "evidence"]
+    rows = [
+        [alpha, f"{found['chosen']:g}", _interval(found["tried"][f"{found['chosen']:g}"]), found["evidence"]]
+        for alpha, found in blend.items()
+    ]
+    return f"<h2>weights of the baseline, LLM simulated by {html.escape(name)}</h2>" + _table(head, rows)
+
+
+def _catalogue_queries(kinds: Mapping[str, Any]) -> str:
+    """A row for each kind: recall by source, hits and NDCG by recommender, and the change in NDCG."""
+    first = next(iter(kinds.values()))
+    metrics = [metric for metric in first if "@" in metric]
+    head = ["kind", "queries", *(f"recall, {source}" for source in first["recall"])]
+    head += [f"{metric}, {name}" for metric in metrics for name in first[metric]]
+    head += [f"{metrics[-1]}, {name} - baseline" for name in first["delta"]]
+    rows = [
+        [
+            kind.replace("_", " "),
+            str(found["queries"]),
+            *(f"{share:.3f}" for share in found["recall"].values()),
+            *(f"{value:.3f}" for metric in metrics for value in found[metric].values()),
+            *(_interval(change[metrics[-1]]) for change in found["delta"].values()),
+        ]
+        for kind, found in kinds.items()
+    ]
+    return "<h2>queries from the whole catalogue</h2>" + _table(head, rows)
 
 
 def _rates(values: Mapping[str, Any]) -> Mapping[str, Any]:

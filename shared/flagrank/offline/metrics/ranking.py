@@ -1,6 +1,7 @@
 """Ranking metrics, per user: reports aggregate them, and bootstraps resample them."""
 
-from collections.abc import Sequence, Set
+import math
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,6 +33,27 @@ def ndcg_at_k(ranked: Sequence[RankedIds], relevant: Sequence[Set[ItemId]], k: i
     ]
     ideal = np.cumsum(discounts)[[min(k, len(held_out)) - 1 for held_out in relevant]]
     return np.array(gains) / ideal
+
+
+def graded_ndcg_at_k(ranked: Sequence[RankedIds], grades: Sequence[Mapping[ItemId, int]], k: int) -> PerUser:
+    """NDCG with the gain 2^grade - 1 (Burges et al. 2005), over the best order of all that has a grade, by list."""
+    discounts = 1 / np.log2(np.arange(2, k + 2))
+
+    def dcg(its_grades: Iterable[int]) -> float:
+        pairs = zip(its_grades, discounts.tolist(), strict=False)
+        return math.fsum(((1 << grade) - 1) * discount for grade, discount in pairs)
+
+    gains = [dcg(known.get(item_id, 0) for item_id in ids[:k]) for ids, known in zip(ranked, grades, strict=True)]
+    ideal = [dcg(sorted(known.values(), reverse=True)[:k]) for known in grades]
+    shares: PerUser = np.array(gains) / np.array(ideal)
+    return shares
+
+
+def hits_at_k(ranked: Sequence[RankedIds], relevant: Sequence[Set[ItemId]], k: int) -> PerUser:
+    """Hits among the first `k` over as many as there could be, min(k, number of relevant items), by list."""
+    return np.array(
+        [len(right & set(ids[:k])) / min(k, len(right)) for ids, right in zip(ranked, relevant, strict=True)]
+    )
 
 
 @dataclass(frozen=True, slots=True)
