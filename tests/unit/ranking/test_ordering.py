@@ -78,7 +78,7 @@ def test_a_flat_baseline_leaves_the_choice_to_the_llm() -> None:
 
 
 def test_one_outlier_does_not_flatten_a_list_without_a_query() -> None:
-    """Learned scores have no bound: an item's place counts, and what follows an outlier is as hard to move as before."""
+    """Learned scores have no bound: an item's place counts, and what follows an outlier moves as it did before."""
     plain, wild = (baseline_order(pool_of(scores), has_query=False) for scores in ([4.0, 3, 2, 1], [1e6, 3, 2, 1]))
     assert [entry.final_score for entry in plain] == [entry.final_score for entry in wild]
     assert rows(hybrid_order(wild, {0: 50, 1: 60, 2: 61, 3: 62}, 0.7)) == [0, 1, 2, 3]
