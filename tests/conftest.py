@@ -4,6 +4,7 @@ import os
 import sys
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 # a container may forbid Python its compiled files, and each of the hundreds of processes that the tests start would
 # compile boto3 and FastAPI anew: twice the time
@@ -14,6 +15,10 @@ sys.dont_write_bytecode = False
 # cost four times the CPU time. Set before any of them is imported
 for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
     os.environ.setdefault(variable, "1")
+
+# no test asserts a time, and a busy machine takes longer over an example than hypothesis allows by default
+settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("untimed")
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:

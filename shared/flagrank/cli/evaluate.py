@@ -62,7 +62,7 @@ def evaluate(
 
 
 def _check_can_plot() -> None:
-    # before a minute of training, not after it
+    # checked before a minute of training
     if importlib.util.find_spec("matplotlib") is None:
         raise ConfigurationError("--html needs matplotlib: install flagrank[report]")
 

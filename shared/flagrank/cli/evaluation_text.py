@@ -30,11 +30,11 @@ def parts(document: Mapping[str, Any]) -> Iterator[Part]:
     if found := document.get("fold_in"):
         yield _fold_in(found)
     if found := document.get("new_items"):
-        told = ", ".join(f"{source} {recall:.3f}" for source, recall in found["recall@10"].items())
-        yield f"new items, Recall@10 among those hidden, {found['splits']} splits: {told}"
+        summary = ", ".join(f"{source} {recall:.3f}" for source, recall in found["recall@10"].items())
+        yield f"new items, Recall@10 among those hidden, {found['splits']} splits: {summary}"
     if found := document.get("random_split"):
-        told = ", ".join(f"{stage} {found[stage]['ndcg@10']:.3f}" for stage in ("stage1", "stage2"))
-        yield f"random {found['held_out']:.0%} of all held out, mean of {found['seeds']} seeds: NDCG@10 {told}"
+        summary = ", ".join(f"{stage} {found[stage]['ndcg@10']:.3f}" for stage in ("stage1", "stage2"))
+        yield f"random {found['held_out']:.0%} of all held out, mean of {found['seeds']} seeds: NDCG@10 {summary}"
     yield from _on_requests(document)
 
 
@@ -53,8 +53,8 @@ def _on_requests(document: Mapping[str, Any]) -> Iterator[Part]:
     for name, effect in document.get("queries", {}).items():
         change = interval(effect["delta"]["ndcg@10"])
         before, after = effect["ndcg@10"]["baseline"], effect["ndcg@10"]["reranked"]
-        told = f"NDCG@10 {before:.3f} -> {after:.3f}, {change}; applied to {effect['applied']:.1%}"
-        yield f"queries, LLM simulated by {name}: {told}"
+        summary = f"NDCG@10 {before:.3f} -> {after:.3f}, {change}; applied to {effect['applied']:.1%}"
+        yield f"queries, LLM simulated by {name}: {summary}"
     for name, effect in document.get("gate", {}).items():
         kept = "no gain to keep" if effect["gain_kept"] is None else f"{effect['gain_kept']:.0%} of the gain kept"
         at = f"sparse below {effect['gate_sparse_below']}, flat below {effect['gate_flat_below']:g}"

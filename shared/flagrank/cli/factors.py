@@ -24,13 +24,13 @@ def list_all(bucket: BucketOption = None, local: LocalOption = None, json: JsonF
     from flagrank.offline.publishing.versions import list_versions
 
     with aws_errors():
-        versions = list_versions(*_place(bucket, local))
+        versions = list_versions(*_client_and_bucket(bucket, local))
     if json:
         emit_json({"versions": [asdict(version) for version in versions]})
         return
     table = Table("version", "created", "", box=None)
     for version in versions:
-        state = "in force" if version.in_force else "" if version.complete else "not whole"
+        state = "in force" if version.in_force else "" if version.complete else "incomplete"
         table.add_row(version.version, version.created, state)
     stdout.print(table)
 
@@ -46,7 +46,7 @@ def activate(
     from flagrank.offline.publishing import versions
 
     with aws_errors():
-        _said(versions.activate(version, *_place(bucket, local)), json)
+        _print_published(versions.activate(version, *_client_and_bucket(bucket, local)), json)
 
 
 @app.command()
@@ -55,10 +55,10 @@ def rollback(bucket: BucketOption = None, local: LocalOption = None, json: JsonF
     from flagrank.offline.publishing import versions
 
     with aws_errors():
-        _said(versions.roll_back(*_place(bucket, local)), json)
+        _print_published(versions.roll_back(*_client_and_bucket(bucket, local)), json)
 
 
-def _place(bucket: str | None, local: int | None) -> tuple[Any, str]:
+def _client_and_bucket(bucket: str | None, local: int | None) -> tuple[Any, str]:
     from flagrank.adapters import aws_clients
 
     if local is not None:
@@ -69,7 +69,7 @@ def _place(bucket: str | None, local: int | None) -> tuple[Any, str]:
     return aws_clients.s3_client(), bucket
 
 
-def _said(published: Any, json: bool) -> None:
+def _print_published(published: Any, json: bool) -> None:
     if json:
         emit_json(asdict(published))
     else:

@@ -24,7 +24,7 @@ def emit_json(document: dict[str, Any]) -> None:
 def progress_bar() -> Iterator[Callable[[str, int, int], None]]:
     """A bar for each step on standard error if that is a terminal, as a callback of step, done and total."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    # elsewhere rich leaves a blank line, and a log has no use for a bar
+    # into a file rich would write a blank line
     with Progress(*columns, console=stderr, transient=True, disable=not stderr.is_terminal) as bar:
         tasks: dict[str, TaskID] = {}
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 NO_STAGE2 = "no Stage 2: nobody has enough interactions to learn one from, and ALS's order is served"
 MIN_EFFECTIVE_RANK = 2.0
-# two or three factors span fewer directions at their best
+# two or three factors span fewer directions even when nothing is wrong
 MIN_RANK_SHARE = 0.75
 
 DataOption = Annotated[
@@ -108,10 +108,8 @@ def train(
         sizes = {"items": len(trained.item_ids), "users": len(trained.user_ids)}
         emit_json({"version": trained.version, "folder": str(out), **sizes, "stage2": learned, **metrics, **record})
         return
-    for line in _summary(trained, out, found, metrics):
+    for line in _summary(trained, out, plan.kind, found, metrics):
         stdout.print(line, markup=False)
-    if learned != plan.kind:
-        stdout.print(NO_STAGE2, markup=False)
 
 
 def train_into(
@@ -141,7 +139,7 @@ def train_into(
         quality = fold_quality(stages.examples, plan.features(dataset, embedded=embeddings is not None), plan, progress)
     created = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
     recorded = {"dataset": dataset.name, "embedder": embedder, **plan.recorded(), **(record or {})}
-    # resolved before a new folder takes the place of the one that we may be in
+    # resolved first: the working directory may be the folder that is replaced
     written = out.resolve()
     measured = {**(metrics or {}), **({"fold_held_out": quality} if quality else {})}
     artifact_folder.save(encode(stages.factors, created=created, training=recorded, metrics=measured), out)
@@ -153,7 +151,7 @@ def _study(out: Path, given: Path | None) -> Path:
     folder = out.resolve()
     study = given or folder.with_name(f"{folder.name}.tuning.jsonl")
     if study.resolve().is_relative_to(folder):
-        # with it the folder would be no new one any more, and refused when the search is over
+        # the folder would then not be empty, and would be refused when the search is over
         raise DataError(str(study), None, "lies in the folder of --out; give another --study")
     return study
 
@@ -166,7 +164,9 @@ def _search(data: str, split: str, plan: "TrainingPlan", trials: int, study: Pat
         return search(read_dataset(data, split), plan.als, trials, study, progress)
 
 
-def _summary(trained: "Factors", out: Path, found: "SearchResult | None", metrics: dict[str, Any]) -> Iterator[str]:
+def _summary(
+    trained: "Factors", out: Path, kind: str, found: "SearchResult | None", metrics: dict[str, Any]
+) -> Iterator[str]:
     items, dimension = trained.item_factors.shape
     yield f"{trained.version}: {items} items, {len(trained.user_ids)} users, {dimension} factors, in {out}"
     if found:
@@ -174,6 +174,8 @@ def _summary(trained: "Factors", out: Path, found: "SearchResult | None", metric
     if "fold_held_out" in metrics:
         first, second = (metrics["fold_held_out"][stage]["ndcg@10"] for stage in ("stage1", "stage2"))
         yield f"on a fold held out of the training data: NDCG@10 {first:.4f} by ALS, {second:.4f} with Stage 2"
+    if trained.stage2 is None and kind != "none":
+        yield NO_STAGE2
 
 
 def _best(found: "SearchResult") -> str:

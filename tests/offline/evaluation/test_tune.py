@@ -92,7 +92,7 @@ def test_a_killed_search_is_resumed_at_once(board: Dataset, tmp_path: Path, meas
     assert len(measured) == 2 + len(tune.SEEDS)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(
     start=st.builds(
         AlsParameters,

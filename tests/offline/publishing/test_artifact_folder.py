@@ -86,7 +86,7 @@ def test_a_file_in_the_folders_place_is_refused(tmp_path: Path) -> None:
 def test_a_file_on_the_way_to_the_folder_is_refused(tmp_path: Path) -> None:
     """Said before an hour of training, not after it."""
     (tmp_path / "file").write_text("mine")
-    with pytest.raises(DataError, match=r"cannot be made: .*file is no folder"):
+    with pytest.raises(DataError, match=r"cannot be made: .*file is not a folder"):
         check_replaceable(tmp_path / "file" / "deep" / "set")
 
 

@@ -200,7 +200,7 @@ def test_objects_that_may_not_be_looked_at_are_not_sent(s3: Any, folder: Path) -
 def test_what_is_no_pointer_is_not_overwritten(s3: Any, folder: Path) -> None:
     """Something else under the pointer's name is somebody's, and named."""
     s3.put_object(Bucket=BUCKET, Key=POINTER_KEY, Body=b"{}")
-    with pytest.raises(ArtifactError, match=rf"^s3://{BUCKET}/{POINTER_KEY} is no pointer"):
+    with pytest.raises(ArtifactError, match=rf"^s3://{BUCKET}/{POINTER_KEY} is not a pointer"):
         publish(folder, s3, BUCKET)
     assert stored(s3) == {POINTER_KEY}
 

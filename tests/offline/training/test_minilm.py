@@ -36,7 +36,7 @@ def test_meaning_counts_where_no_word_is_shared(model: MiniLM) -> None:
     assert headset @ headphones > headset @ pan + 0.2
 
 
-@settings(max_examples=6, deadline=None)
+@settings(max_examples=6)
 @given(st.lists(st.lists(st.sampled_from(WORDS), max_size=4).map(" ".join), min_size=1, max_size=5), st.data())
 def test_how_texts_are_batched_changes_nothing(model: MiniLM, texts: list[str], data: st.DataObject) -> None:
     """Any text of any batch has the row that it has alone."""

@@ -11,7 +11,7 @@ from flagrank.offline.data.interactions import Item
 from flagrank.offline.training import als as training
 from flagrank.offline.training import new_items
 from flagrank.offline.training.als import train
-from flagrank.offline.training.new_items import MAX_CATEGORIES, TextFeatures, guess_factors, most_popular
+from flagrank.offline.training.new_items import MAX_CATEGORIES, TextFeatures, most_popular, predict_factors
 from tests.offline.datasets import QUICK, checkerboard
 
 SIZE = 30
@@ -22,12 +22,12 @@ POPULARITY = RNG.integers(1, 50, 40).astype(np.float32)
 
 
 def test_a_linear_truth_is_found() -> None:
-    """Factors that are a linear function of the text's features are guessed to the digit."""
+    """Factors that are a linear function of the text's features are predicted to the digit."""
     rng = np.random.default_rng(0)
     slopes = rng.normal(size=(4, 3))
     known, new = rng.normal(size=(80, 4)), rng.normal(size=(5, 4))
-    guessed = guess_factors(known, (known @ slopes).astype(np.float32), np.ones(80, np.float32), [new])
-    assert guessed == pytest.approx(new @ slopes, abs=2e-2)
+    predicted = predict_factors(known, (known @ slopes).astype(np.float32), np.ones(80, np.float32), [new])
+    assert predicted == pytest.approx(new @ slopes, abs=2e-2)
 
 
 def test_noise_shrinks_to_the_mean() -> None:
@@ -35,19 +35,19 @@ def test_noise_shrinks_to_the_mean() -> None:
     rng = np.random.default_rng(0)
     known, new = rng.normal(size=(60, 20)), rng.normal(size=(30, 20))
     factors = rng.normal(size=(60, 3)).astype(np.float32)
-    assert np.abs(guess_factors(known, factors, np.ones(60, np.float32), [new])).mean() < 0.2
+    assert np.abs(predict_factors(known, factors, np.ones(60, np.float32), [new])).mean() < 0.2
 
 
 @given(st.lists(st.integers(0, len(NEW)), max_size=4).map(sorted))
 def test_parts_give_the_same_as_one(cuts: list[int]) -> None:
     """However the new items are divided, empty parts too: the order is theirs and so are the factors."""
-    whole = guess_factors(KNOWN, FACTORS, POPULARITY, [NEW])
-    parts = guess_factors(KNOWN, FACTORS, POPULARITY, iter(np.split(NEW, cuts)))
+    whole = predict_factors(KNOWN, FACTORS, POPULARITY, [NEW])
+    parts = predict_factors(KNOWN, FACTORS, POPULARITY, iter(np.split(NEW, cuts)))
     assert parts.dtype == np.float32
     assert parts == pytest.approx(whole, rel=1e-5, abs=1e-6)
 
 
-def test_a_catalogue_of_many_new_items_is_guessed_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_catalogue_of_many_new_items_is_predicted_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each new item gets the factors that it gets beside all others at once."""
     items: dict[int | str, Item] = {item: Item(f"thing {item % 3}", "board", "") for item in range(SIZE + 7)}
     dataset = replace(checkerboard(SIZE), items=items)

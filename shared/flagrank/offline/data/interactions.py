@@ -1,4 +1,4 @@
-"""Who interacted with what, as read from any source."""
+"""Interactions and item texts, as read from any source."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields

@@ -1,4 +1,4 @@
-"""`--data`: which reader reads it."""
+"""The option `--data`, and the reader for each kind of data."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Holding out what a model must not see."""
+"""Splits: the interactions that are held out of training."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -14,16 +14,17 @@ HELD_OUT_PER_USER = 10
 def held_out_last(dataset: Dataset, per_user: int = HELD_OUT_PER_USER) -> Dataset:
     """The dataset with each user's last `per_user` interactions held out; a user with fewer than twice that keeps all.
 
-    Temporal, as serving is: a random split would let a model learn from what came after.
+    The split is temporal, as serving is: a random one would let a model learn from later interactions.
     """
     interactions = dataset.interactions.latest()
     return _held_out(dataset, interactions, interactions.timestamps, per_user)
 
 
 def held_out_at_random(dataset: Dataset, seed: int, per_user: int = HELD_OUT_PER_USER) -> Dataset:
-    """The dataset with `per_user` of each user's interactions held out, drawn anew for each seed; the few keep all.
+    """The dataset with `per_user` of each user's interactions held out, drawn anew for each seed.
 
-    For sources whose own test set is such a draw: validation should ask what the test will ask.
+    A user with fewer than twice that keeps all. For sources whose own test set is such a draw: validation should
+    measure what the test measures.
     """
     interactions = dataset.interactions.latest()
     drawn = np.random.default_rng(seed).permutation(len(interactions))

@@ -1,6 +1,6 @@
-"""A small shop that does not exist: topics, brands and attributes that users really do prefer.
+"""A synthetic shop whose users prefer certain topics, brands and attributes.
 
-Integer weights and Python's Mersenne Twister only, so that it is the same on every machine.
+It uses integer weights and Python's Mersenne Twister only, so that it is the same on every machine.
 """
 
 import itertools
@@ -31,7 +31,7 @@ OUT_OF_STOCK = 60
 
 @dataclass(frozen=True, slots=True)
 class Product:
-    """One item with the traits that tastes act on."""
+    """One item with the traits that users prefer or do not."""
 
     item_id: int
     topic: str
@@ -86,7 +86,7 @@ def _interactions(vocabulary: dict[str, Any], products: list[Product], rng: rand
         weights: dict[str, list[int]] = {}
         chosen: set[int] = set()
         while len(chosen) < wanted:
-            # one choice in six is a whim outside of the user's topics
+            # one choice in six may be of any topic
             topic = rng.choice(list(shelves)) if rng.randrange(6) == 0 else rng.choices(topics, (4, 3, 2, 1))[0]
             if topic not in weights:
                 weights[topic] = _cumulative(shelves[topic], liked)
@@ -100,7 +100,7 @@ def _interactions(vocabulary: dict[str, Any], products: list[Product], rng: rand
 
 
 def _cumulative(shelf: list[Product], liked: set[str]) -> list[int]:
-    # each shared trait triples the weight: tastes matter beside fame, and ALS has something true to learn
+    # each trait that the user likes triples the weight, so that preferences matter beside popularity
     return list(itertools.accumulate(product.fame * 3 ** len(product.traits & liked) for product in shelf))
 
 

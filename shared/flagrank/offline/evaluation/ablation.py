@@ -10,7 +10,7 @@ from flagrank.offline.training.examples import joined
 from flagrank.offline.training.progress import Progress, silent
 from flagrank.offline.training.two_stage import TIMED_GROUPS, fit
 
-# a part of the folds is enough to compare, and every fit costs what training costs
+# enough to compare; each group is a fit of its own, which takes as long as training
 FOLDS = 3
 
 

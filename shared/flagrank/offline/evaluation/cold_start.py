@@ -1,4 +1,4 @@
-"""What is worth knowing of those of whom little is known: users by their first interactions, items by their texts."""
+"""Quality for new users, by their first interactions, and for new items, by their texts."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -25,27 +25,27 @@ KNOWN = (1, 3, 5, 10)
 CUTOFF = 10
 HELD_OUT_SHARE = 0.2
 SPLITS = 5
-# fewer than training takes: what is compared is the rows with each other
+# fewer than training takes: the rows are compared with each other only
 FOLDS = 3
 
 
 def fold_in_curve(trained: Trained, progress: Progress, seed: int = 0) -> dict[str, Any]:
-    """NDCG@10 of users whom training never met, by how many of their first interactions a request brings along.
+    """NDCG@10 of users without a row in training, by how many of their first interactions a request carries.
 
-    A fifth of the test users is left out of training, of both stages and the folds. What such a user did beyond the
-    known interactions is excluded from each list, so that every row ranks the same items but those known.
+    A fifth of the test users is left out of the training of both stages. The user's other interactions are excluded
+    from each list, so that every row ranks the same items except the known ones.
     """
     dataset, rng = trained.dataset, np.random.default_rng(seed)
     chosen = np.sort(rng.choice(len(trained.users.ids), max(1, int(len(trained.users.ids) * HELD_OUT_SHARE)), False))
-    strangers: list[UserId] = [trained.users.ids[place] for place in chosen]
-    users = HeldOutUsers(strangers, [trained.users.relevant[place] for place in chosen])
-    known_to_training = ~np.isin(dataset.interactions.users, strangers)
+    new_users: list[UserId] = [trained.users.ids[place] for place in chosen]
+    users = HeldOutUsers(new_users, [trained.users.relevant[place] for place in chosen])
+    known_to_training = ~np.isin(dataset.interactions.users, new_users)
     if not known_to_training.any():
         return {}
     others = replace(dataset, interactions=dataset.interactions.select(known_to_training))
     plan = replace(trained.plan, folds=min(FOLDS, trained.plan.folds))
     factors = train_two_stages(others, plan, trained.embeddings, progress).factors
-    histories = _histories(dataset, strangers)
+    histories = _histories(dataset, new_users)
     stages = {"stage1": replace(factors, stage2=None)} | ({"stage2": factors} if factors.stage2 else {})
 
     def ndcg(stage: Factors, known: int | None) -> dict[str, Any]:
@@ -54,7 +54,7 @@ def fold_in_curve(trained: Trained, progress: Progress, seed: int = 0) -> dict[s
     by_stage = {
         name: {str(known or "all"): ndcg(stage, known) for known in (*KNOWN, None)} for name, stage in stages.items()
     }
-    return {"users": len(strangers), "ndcg@10": {"popularity": ndcg(factors, 0), **by_stage}}
+    return {"users": len(new_users), "ndcg@10": {"popularity": ndcg(factors, 0), **by_stage}}
 
 
 def _histories(dataset: Dataset, users: Sequence[UserId]) -> list[list[ItemId]]:
@@ -77,10 +77,10 @@ def _ndcg(
 def new_item_recall(
     dataset: Dataset, parameters: AlsParameters, embeddings: Embeddings | None = None, splits: int = SPLITS
 ) -> dict[str, Any]:
-    """Recall@10 among a fifth of the items, hidden from training, averaged over splits: by what is known of them.
+    """Recall@10 among a fifth of the items, hidden from training, averaged over splits, by what is known of them.
 
-    `random` draws, `category` sees the categories alone, `text` the words and `embeddings` these as well. Each user's
-    relevant items are those that the user chose among the hidden ones.
+    `random` is a random order. `category` uses the categories alone, `text` also the words, `embeddings` also the
+    embeddings. A user's relevant items are the user's items among the hidden ones.
     """
     blank = replace(dataset, items={key: Item("", item.category, "") for key, item in dataset.items.items()})
     sources: dict[str, tuple[Dataset, Embeddings | None]] = {"category": (blank, None), "text": (dataset, None)}

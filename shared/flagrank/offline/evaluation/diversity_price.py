@@ -18,8 +18,8 @@ type Space = Literal["factors", "embeddings"]
 def diversity_price(trained: Trained) -> dict[str, list[dict[str, float | None]]]:
     """NDCG@10 and intra-list diversity for each weight of relevance, and the NDCG lost per unit of diversity gained.
 
-    By the space in which items are alike, and in which diversity is measured: factors and, if there are any, texts'
-    embeddings. The price is None where there is nothing to divide by.
+    There is a list for each space in which the similarity of items is measured: factors and, if the set has any, the
+    texts' embeddings. The price is None where diversity did not grow.
     """
     spaces: dict[Space, Floats | None] = {
         "factors": trained.factors.item_factors,

@@ -1,4 +1,4 @@
-"""What training can say of its own stages without any test split: their quality on a fold that Stage 2 did not see."""
+"""Both stages' quality on a fold of the training data that Stage 2 was not fitted to."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -38,7 +38,7 @@ def _measured(fold: Examples, learned: Stage2) -> dict[str, Any]:
         is_known = history >= learned.document.min_history
         stage1.append(as_retrieved.tolist())
         stage2.append((np.argsort(-own, kind="stable") if is_known else as_retrieved).tolist())
-        # what the candidates missed was held out all the same
+        # held-out items that are not among the candidates count as missed
         hits = np.flatnonzero(chosen).tolist()
         relevant.append({*hits, *range(-1, len(hits) - int(held_out) - 1, -1)})
     users = HeldOutUsers(list(range(len(relevant))), relevant)

@@ -1,4 +1,4 @@
-"""The gate in front of the LLM: thresholds chosen on validation, and what they save and keep on the test."""
+"""The gate before the LLM: thresholds chosen on validation, the calls that they save and the gain that they keep."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -28,7 +28,7 @@ type Mask = npt.NDArray[np.bool_]
 
 @dataclass(frozen=True, slots=True)
 class GateObservations:
-    """Requests, all (n,): what the gate looks at, and the change in NDCG@10 where the LLM is asked."""
+    """Requests, all (n,): what the gate decides by, and the change in NDCG@10 when the LLM is asked."""
 
     has_query: Mask
     interactions: npt.NDArray[np.int64]
@@ -36,7 +36,7 @@ class GateObservations:
     gain: npt.NDArray[np.float64]
 
     def passing(self, sparse_below: int, flat_below: float) -> Mask:
-        """Which requests a gate with these thresholds lets through; see `gating.worth_asking`."""
+        """Which requests a gate with these thresholds lets through; see `gate.worth_asking`."""
         return self.has_query | (self.interactions < sparse_below) | (self.margins < flat_below)
 
     def saved_and_kept(self, is_open: Mask) -> tuple[float, float | None]:
@@ -74,7 +74,7 @@ def gate_effect(validation: GateObservations, test: GateObservations) -> dict[st
     `curve` has every pair of thresholds that was tried, and what it saves and keeps on the test.
     """
     margins = validation.margins[~validation.has_query]
-    # nought lets no request through for its margin
+    # 0 lets no request through because of its margin
     flat = sorted({0.0, *(round(float(np.quantile(margins, share)), 4) for share in FLAT_QUANTILES[1:])})
     tried = [(sparse_below, flat_below) for sparse_below in SPARSE_BELOW for flat_below in flat]
     chosen = max(tried, key=lambda thresholds: _worth(validation, thresholds))

@@ -1,4 +1,4 @@
-"""Offline quality, measured on the lists that serving would give."""
+"""The quality of both stages, measured on the lists that serving gives."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -96,12 +96,12 @@ def means(values: Mapping[str, PerUser]) -> dict[str, float]:
 
 
 def difference(one: Mapping[str, PerUser], other: Mapping[str, PerUser]) -> dict[str, PerUser]:
-    """What `one` has over `other`, by user."""
+    """`one` minus `other`, by user."""
     return {name: one[name] - other[name] for name in one}
 
 
 def intervals(values: Mapping[str, PerUser]) -> dict[str, Any]:
-    """Means over users with 95 % confidence intervals; of differences, the paired bootstrap."""
+    """Means over users with 95 % confidence intervals; for differences that is the paired bootstrap."""
     return {name: bootstrap(value).document() for name, value in values.items()}
 
 

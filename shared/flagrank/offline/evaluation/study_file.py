@@ -1,4 +1,4 @@
-"""The file in which a search keeps its trials: Optuna's journal, which outlives a kill at any moment."""
+"""The file in which a search keeps its trials: Optuna's journal, made safe against a kill at any moment."""
 
 import fcntl
 import hashlib
@@ -17,13 +17,13 @@ from flagrank.errors import DataError
 
 @contextmanager
 def open_study(path: Path, identity: Mapping[str, Any]) -> Iterator[optuna.Study]:
-    """The study of this `identity` in the journal at `path`, begun where there is none; add only whole trials to it.
+    """The study of this `identity` in the journal at `path`, a new one if there is none; add only finished trials.
 
-    Raises DataError where the file is anything else, and leaves it as it is; where another search has it open; and
-    where it cannot be kept. A line that was cut off when a search was killed is a trial that was not finished.
+    Raises DataError if the file is anything else, and leaves it unchanged; if another search has it open; or if it
+    cannot be written. An incomplete last line is removed: it is a trial whose search was killed.
     """
     name = f"flagrank-{hashlib.sha256(json.dumps(identity).encode()).hexdigest()}"
-    # the record with which Optuna begins a study; written by us, since its own says a new random word each time
+    # Optuna's own first record has a random id; this one is the same each time, so that it identifies the file
     first: dict[str, Any] = {
         "op_code": 0,
         "worker_id": "flagrank",
@@ -44,7 +44,7 @@ def open_study(path: Path, identity: Mapping[str, Any]) -> Iterator[optuna.Study
             journal.append_logs([first])
         try:
             study = optuna.load_study(study_name=name, storage=JournalStorage(journal))
-        # Optuna promises no kind of error for a journal that somebody has changed
+        # Optuna documents no error for a journal that somebody has changed
         except Exception as error:
             raise DataError(path.name, journal.line, f"expected a trial: {error!r}") from error
         yield study
@@ -67,7 +67,7 @@ class _Journal(JournalFileBackend):
 
 
 class _HeldLock(JournalFileOpenLock):
-    """Nothing to acquire: the search holds the kernel's lock on the file, which no kill leaves behind."""
+    """Nothing to acquire: the search holds the kernel's lock on the file, which ends with its process."""
 
     def acquire(self) -> bool:
         return True
@@ -92,7 +92,7 @@ def _unusable(path: Path, error: OSError) -> DataError:
 def _whole_lines(path: Path, file: BinaryIO, first: bytes) -> list[bytes]:
     file.seek(0)
     data = file.read()
-    # before anything is cut off: somebody else's file stays as it is
+    # checked before anything is removed: a file of somebody else stays unchanged
     if data[: len(first)] != first[: len(data)]:
         raise DataError(path.name, 1, "is no study of these data and this start; give another --study")
     whole = data[: data.rfind(b"\n") + 1]
@@ -101,7 +101,7 @@ def _whole_lines(path: Path, file: BinaryIO, first: bytes) -> list[bytes]:
 
 
 def _check_json(path: Path, lines: list[bytes]) -> None:
-    # Optuna passes over a last line that it cannot read, and fails when the next one is written
+    # Optuna ignores a last line that it cannot read, and fails after the next one is written
     for number, line in enumerate(lines, 1):
         try:
             json.loads(line)

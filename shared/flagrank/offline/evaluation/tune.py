@@ -44,7 +44,7 @@ class Trial:
 
 @dataclass(frozen=True, slots=True)
 class SearchResult:
-    """A finished search: its trials, the best parameters, and what other seeds make of those."""
+    """A finished search: its trials, and the NDCG@10 of the best parameters with other seeds."""
 
     dataset: str
     folds: int
@@ -58,7 +58,7 @@ class SearchResult:
 
     @property
     def seed_spread(self) -> float:
-        """How far apart the best parameters' NDCG@10 lies from seed to seed."""
+        """The range of the best parameters' NDCG@10 over seeds."""
         return float(np.ptp(self.seed_ndcg))
 
     def metrics(self) -> dict[str, Any]:
@@ -83,11 +83,11 @@ def search(dataset: Dataset, start: AlsParameters, trials: int, study: Path, pro
     """The best of `trials` parameters: `start`, a few random ones, then those that TPE proposes from the trials before.
 
     TPE: Bergstra, Bardenet, Bengio, Kegl 2011, "Algorithms for Hyper-Parameter Optimization", by Optuna. Each trial is
-    written to the file `study` as it ends, and is not repeated by a later call with the same data and start: it may be
-    killed at any moment, and finds what it would have found. Raises DataError where the file is anything else (and
-    leaves it as it is) or cannot be kept, and where nobody has enough interactions to hold some out.
+    written to the file `study` when it ends. A later call with the same data and start does not repeat it, so that a
+    search may be killed at any moment and gives the same result when it is resumed. Raises DataError if the file is
+    anything else (and leaves it unchanged) or cannot be written, or if no user has enough interactions to hold out.
     """
-    # users of few interactions run out of them: a later fold may hold nothing out
+    # users with few interactions have none left for a later fold, which may then hold nothing out
     cuts = [fold for fold in folds(dataset, FOLDS, start.seed) if fold.held_out is not None and len(fold.held_out)]
     if not cuts:
         needed = f"a user with {2 * HELD_OUT_PER_USER} interactions, to hold {HELD_OUT_PER_USER} of them out"
@@ -130,7 +130,7 @@ def _identity(dataset: Dataset, start: AlsParameters) -> dict[str, Any]:
 def _proposed(start: AlsParameters, before: list[Trial]) -> AlsParameters:
     if not before:
         return start
-    # its own dice for each trial: a resumed search proposes what an uninterrupted one would have
+    # a seed for each trial: a resumed search proposes what an uninterrupted one would have proposed
     seed = int(np.random.default_rng((start.seed, len(before))).integers(2**32))
     study = optuna.create_study(direction="maximize", sampler=optuna.samplers.TPESampler(seed=seed))
     study.add_trials([_recorded(trial) for trial in before])
@@ -139,7 +139,7 @@ def _proposed(start: AlsParameters, before: list[Trial]) -> AlsParameters:
 
 
 def _recorded(trial: Trial) -> optuna.trial.FrozenTrial:
-    # what a start has outside of the space is not written down: it is the start's own
+    # a start's value outside of the space is not recorded: it is known from the start
     recorded = trial.parameters.recorded()
     allowed = {name: values for name, values in SPACE.items() if _allows(values, recorded[name])}
     inside = {name: recorded[name] for name in allowed}
@@ -151,7 +151,7 @@ def _trial(study: Path, start: AlsParameters, recorded: optuna.trial.FrozenTrial
         parameters = AlsParameters.of(start.recorded() | recorded.params)
         return Trial(parameters, TypeAdapter(float).validate_python(recorded.value))
     except ValidationError as error:
-        # the study's own line comes before its trials
+        # line 1 is the study's
         raise DataError(study.name, recorded.number + 2, f"expected a trial: {error.errors()[0]['msg']}") from error
 
 
@@ -161,7 +161,7 @@ def _allows(allowed: IntDistribution | FloatDistribution, value: float) -> bool:
 
 
 def _rounded(value: Any) -> Any:
-    # as people write it down
+    # three digits, as people write them
     return float(f"{value:.3g}") if isinstance(value, float) else value
 
 

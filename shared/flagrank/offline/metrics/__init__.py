@@ -1,4 +1,4 @@
-"""What a list is worth: per-user arrays that reports aggregate.
+"""Ranking metrics: arrays by user, which reports aggregate.
 
 Imports `offline.data` and `model`. `offline.training`, `offline.evaluation` and `cli` may import it.
 """

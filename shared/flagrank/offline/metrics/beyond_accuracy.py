@@ -1,4 +1,4 @@
-"""What accuracy does not say of the lists: how much of the catalogue they show, how novel and how alike their items.
+"""Coverage, novelty, popularity shift and diversity of lists.
 
 The list of a user who has seen everything is empty, and counts as 0.
 """

@@ -1,4 +1,4 @@
-"""Who is asked for in an evaluation, and what they went on to choose."""
+"""The users of an evaluation, and the items that were held out for each."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Ranking metrics, per user: reports aggregate them, and bootstraps resample them."""
+"""Recall and NDCG by user, and bootstrap intervals of their means."""
 
 import math
 from collections.abc import Iterable, Mapping, Sequence, Set
@@ -70,10 +70,10 @@ class Interval:
 
 
 def bootstrap(values: PerUser, resamples: int = 2000, seed: int = 0) -> Interval:
-    """The percentile bootstrap over users (Efron 1979); give it per-user differences and it is the paired one."""
+    """The percentile bootstrap over users (Efron 1979); for differences by user it is the paired bootstrap."""
     rng = np.random.default_rng(seed)
     evenly = np.full(len(values), 1 / len(values))
-    # row after row from one stream: parts of any size hold the same draws
+    # one stream of random numbers, row after row: the size of the parts changes no draw
     step = max(1, CHUNK_COUNTS // len(values))
     parts = (min(step, resamples - start) for start in range(0, resamples, step))
     means = [rng.multinomial(len(values), evenly, part) @ values / len(values) for part in parts]

@@ -1,4 +1,4 @@
-"""A set of artifacts as a folder: written whole or not at all."""
+"""An artifact set as a folder: written whole or not at all."""
 
 import os
 import shutil
@@ -12,10 +12,10 @@ from flagrank.model.factors import Factors
 
 
 def check_replaceable(folder: Path) -> None:
-    """Raises DataError unless the folder is new, empty or an artifact set: `--out` must not eat anything else."""
+    """Raises DataError unless the folder is new, empty or an artifact set: `--out` must not overwrite anything else."""
     ancestor = next(path for path in folder.absolute().parents if path.exists())
     if not ancestor.is_dir():
-        raise DataError(str(folder), None, f"cannot be made: {ancestor} is no folder")
+        raise DataError(str(folder), None, f"cannot be made: {ancestor} is not a folder")
     if folder.exists() and (not folder.is_dir() or (any(folder.iterdir()) and not _holds_a_set(folder))):
         raise DataError(str(folder), None, "is not empty and holds no artifact set; give a new folder")
 
@@ -23,7 +23,7 @@ def check_replaceable(folder: Path) -> None:
 def save(files: Mapping[str, bytes], folder: Path) -> None:
     """Writes a set, replacing an earlier one in two renames.
 
-    Raises DataError where something else lies, or if the disk refuses; then what was there before is there still.
+    Raises DataError if the folder holds anything else or cannot be written; what was there before then stays.
     """
     check_replaceable(folder)
     try:
@@ -45,12 +45,12 @@ def _replace(folder: Path, files: Mapping[str, bytes]) -> None:
         if not folder.exists():
             fresh.rename(folder)
             return
-        _keep_what_is_not_of_the_set(folder, fresh)
+        _copy_other_files(folder, fresh)
         folder.rename(old)
         try:
             fresh.rename(folder)
         except OSError:
-            # the scratch folder goes in any case, and the old set must not go with it
+            # the scratch folder is removed in any case, and the old set is still in it
             old.rename(folder)
             raise
 
@@ -63,8 +63,8 @@ def _holds_a_set(folder: Path) -> bool:
     return True
 
 
-def _keep_what_is_not_of_the_set(folder: Path, fresh: Path) -> None:
-    # what else lies in the folder (a README) belongs to its owner
+def _copy_other_files(folder: Path, fresh: Path) -> None:
+    # other files in the folder, such as a README, belong to its owner
     if not any(folder.iterdir()):
         return
     of_the_set = {MANIFEST, *read_manifest(folder).files}

@@ -1,4 +1,4 @@
-"""Puts a set into S3: every object first, the pointer last and only if nobody moved it meanwhile."""
+"""Publishes a set to S3: every object first, then the pointer, if no other publisher moved it meanwhile."""
 
 import base64
 import datetime as dt
@@ -16,7 +16,7 @@ from flagrank.offline.publishing.artifact_folder import read_files, read_manifes
 
 PREFIX = "factors"
 MISSING = frozenset({"404", "NoSuchKey"})
-# S3 answers a condition on a pointer that was deleted meanwhile with NoSuchKey
+# S3 answers NoSuchKey to a condition on a pointer that was deleted meanwhile
 MOVED = frozenset({"PreconditionFailed", "ConditionalRequestConflict", "NoSuchKey", "412", "409"})
 
 
@@ -29,10 +29,10 @@ class Published:
 
 
 def publish(folder: Path, client: Any, bucket: str, prefix: str = PREFIX) -> Published:
-    """Uploads what is not in the bucket yet and points at it. Publishing the version in force again changes nothing.
+    """Uploads the objects that the bucket lacks, then moves the pointer; the version in force is left as it is.
 
-    Raises ArtifactError before anything is sent if the set does not verify, PublishConflict if another publisher was
-    first; then the objects lie in S3, unreferenced and harmless, and the pointer is the other's.
+    Raises ArtifactError before anything is sent if the set does not verify, and PublishConflict if another publisher
+    was first; the pointer is then the other's, and the uploaded objects are unreferenced.
     """
     manifest = read_manifest(folder)
     files = read_files(folder, manifest)
@@ -77,7 +77,7 @@ def point_at(
 def read_pointer(client: Any, bucket: str, prefix: str = PREFIX) -> tuple[Pointer | None, str | None]:
     """The pointer and its ETag, None and None where nothing was published yet.
 
-    Raises ArtifactError where something else lies in its place.
+    Raises ArtifactError if the object is not a pointer.
     """
     try:
         answer = client.get_object(Bucket=bucket, Key=f"{prefix}/{POINTER}")
@@ -88,7 +88,7 @@ def read_pointer(client: Any, bucket: str, prefix: str = PREFIX) -> tuple[Pointe
     try:
         return Pointer.model_validate_json(answer["Body"].read()), answer["ETag"]
     except ValidationError as error:
-        raise ArtifactError(f"s3://{bucket}/{prefix}/{POINTER} is no pointer: {error.errors()[0]['msg']}") from error
+        raise ArtifactError(f"s3://{bucket}/{prefix}/{POINTER} is not a pointer: {error.errors()[0]['msg']}") from error
 
 
 def write_pointer(client: Any, bucket: str, prefix: str, pointer: Pointer, etag: str | None) -> None:

@@ -1,4 +1,4 @@
-"""What was published, and putting an earlier version back into force by moving the pointer."""
+"""The published versions, and moving the pointer to one of them."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -35,7 +35,7 @@ def list_versions(client: Any, bucket: str, prefix: str = PREFIX) -> list[Versio
 def activate(version: str, client: Any, bucket: str, prefix: str = PREFIX) -> Published:
     """Points at a version that was published before; what is in force already stays.
 
-    Raises ArtifactError if it does not exist or is not whole, PublishConflict if the pointer moved meanwhile.
+    Raises ArtifactError if it does not exist or is incomplete, PublishConflict if the pointer moved meanwhile.
     """
     before, etag = read_pointer(client, bucket, prefix)
     if before is not None and before.version == version:
@@ -48,7 +48,7 @@ def activate(version: str, client: Any, bucket: str, prefix: str = PREFIX) -> Pu
         )
     missing = _missing(_manifest(client, bucket, prefix, version), folder, sizes)
     if missing:
-        raise ArtifactError(f"{version} is not whole: {', '.join(missing)}")
+        raise ArtifactError(f"{version} is incomplete: {', '.join(missing)}")
     return point_at(version, client, bucket, prefix, before, etag)
 
 

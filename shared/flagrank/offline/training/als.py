@@ -19,7 +19,7 @@ from flagrank.model.attributes import encoded
 from flagrank.model.factors import Catalog, CatalogItem, Factors, FoldIn
 from flagrank.model.lexical import build_lexical_index
 from flagrank.offline.data.interactions import Dataset, Interactions
-from flagrank.offline.training.new_items import MAX_KNOWN, TextFeatures, guess_factors, most_popular
+from flagrank.offline.training.new_items import MAX_KNOWN, TextFeatures, most_popular, predict_factors
 from flagrank.offline.training.progress import Progress, silent
 from flagrank.rerank.intent import ITEM_TEXT_TOKENS, rewrite_item
 
@@ -72,12 +72,12 @@ def train(
 ) -> Factors:
     """Trains on the dataset's interactions; raises DataError where ALS diverges, as it may without regularization.
 
-    Items that have texts but no interactions get factors guessed from their texts, and from `embeddings` (e,) by item
+    Items that have texts but no interactions get factors predicted from their texts, and from `embeddings` (e,) by item
     id if there are any: either every item of the dataset has one, or none has.
     """
     interactions = dataset.interactions.latest()
     matrix = confidence_matrix(interactions, parameters)
-    # implicit parallelises over users itself; BLAS threads under its own only get in their way
+    # implicit runs threads of its own over users; BLAS threads beneath them only slow it down
     with threadpool_limits(1, "blas"):
         model = AlternatingLeastSquares(
             factors=parameters.factors,
@@ -123,15 +123,15 @@ def assemble(
     new: list[ItemId] = sorted(dataset.items.keys() - set(met))
     texts = {item_id: _text(dataset, item_id, parameters.text_tokens) for item_id in met + new}
     if new:
-        guessed = _guessed(dataset, texts, met, new, item_factors, popularity, embeddings)
-        item_factors = np.concatenate([item_factors, guessed])
+        predicted = _predicted(dataset, texts, met, new, item_factors, popularity, embeddings)
+        item_factors = np.concatenate([item_factors, predicted])
         popularity = np.concatenate([popularity, np.zeros(len(new), np.float32)])
     order = np.argsort(-np.linalg.norm(item_factors, axis=1), kind="stable")
     row_of_column = np.empty(len(order), np.int64)
     row_of_column[order] = np.arange(len(order))
     item_ids = [(met + new)[column] for column in order.tolist()]
     sorted_factors = np.ascontiguousarray(item_factors[order], np.float32)
-    # a user is folded in as ALS would have it, and ALS knows nothing of the new items
+    # fold-in is a half step of ALS, which was not trained on the new items
     trained = sorted_factors[popularity[order] > 0]
     # interactions are in time order, and a stable sort by user keeps it
     by_user = np.argsort(np.searchsorted(matrix.user_ids, interactions.users), kind="stable")
@@ -158,7 +158,7 @@ def assemble(
     )
 
 
-def _guessed(
+def _predicted(
     dataset: Dataset,
     texts: Mapping[ItemId, str],
     met: Sequence[ItemId],
@@ -180,7 +180,7 @@ def _guessed(
     rows = most_popular(popularity)
     known = table([met[row] for row in rows.tolist()])
     parts = (table(new[start : start + MAX_KNOWN]) for start in range(0, len(new), MAX_KNOWN))
-    return guess_factors(known, factors[rows], popularity[rows], parts)
+    return predict_factors(known, factors[rows], popularity[rows], parts)
 
 
 def effective_rank(factors: Factors) -> float:

@@ -17,7 +17,7 @@ def embedder(spec: str) -> Embedder | None:
 
     `minilm`, `bedrock:MODEL_ID`, or a path or hub name for sentence-transformers.
     """
-    # imported when asked for: each of them brings libraries that the others do not need
+    # imported here: each embedder needs libraries that the others do not
     if spec == "none":
         return None
     if spec == "minilm":
@@ -68,6 +68,6 @@ def _has_text(dataset: Dataset, item_id: ItemId) -> bool:
 
 
 def _prose(dataset: Dataset, item_id: ItemId) -> str:
-    # the raw text and not the rewritten one: these models were trained on sentences
+    # the raw text, not the rewritten one: these models were trained on sentences
     item = dataset.item(item_id)
     return f"{item.title}. {item.category}. {item.description}"

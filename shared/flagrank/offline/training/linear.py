@@ -12,7 +12,7 @@ PENALTY = 1e-3
 def fit_linear(examples: Examples, penalty: float = PENALTY) -> Linear:
     """The weights that give each user's held-out items the most probability among the candidates, L2-penalised."""
     mean = examples.table.mean(axis=0, dtype=np.float64)
-    # a feature that never varies says nothing, and must not be divided by its deviation
+    # the deviation of a constant feature is 0
     deviation = examples.table.std(axis=0, dtype=np.float64)
     scale = np.where(deviation > 0, deviation, 1.0)
     table = (examples.table - mean) / scale

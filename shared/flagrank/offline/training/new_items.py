@@ -1,4 +1,4 @@
-"""Factors for items that nobody has met yet, guessed from their texts."""
+"""Factors for items without interactions, predicted from their texts."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -11,9 +11,9 @@ from flagrank.model.arrays import Floats, Rows
 
 MIN_ITEMS_PER_WORD = 5
 MAX_WORDS = 1000
-# free text as a category would be a column an item
+# free text as a category would make a column for each item
 MAX_CATEGORIES = 200
-# the regression learns from the most popular items: the factors of others are noise, and its cost grows with each
+# the regression is fitted to the most popular items: the factors of others are noise, and each costs time
 MAX_KNOWN = 10_000
 RIDGES = tuple(10.0**exponent for exponent in np.arange(-2, 3.5, 0.5))
 
@@ -66,11 +66,11 @@ def most_popular(popularity: Floats) -> Rows:
     return np.sort(np.argsort(-popularity, kind="stable")[:MAX_KNOWN])
 
 
-def guess_factors(known: FeatureRows, factors: Floats, popularity: Floats, new: Iterable[FeatureRows]) -> Floats:
+def predict_factors(known: FeatureRows, factors: Floats, popularity: Floats, new: Iterable[FeatureRows]) -> Floats:
     """Factors (k, d) float32 for `new`, by ridge regression from `known` (n, f) to `factors` (n, d).
 
-    `new` is k rows (f,) in as many parts as one likes, so that they need not all be in memory at once.
-    Items weigh by log popularity: the factors of the little known are mostly noise. The penalty is the one with the
+    `new` is k rows (f,) in parts of any size, so that they need not all be in memory at once.
+    Items weigh by log popularity: the factors of unpopular items are mostly noise. The penalty is the one with the
     least leave-one-out error, which a ridge regression gives in closed form (Golub, Heath and Wahba 1979).
     """
     weight = np.sqrt(np.log1p(popularity.astype(np.float64)))[:, None]

@@ -23,7 +23,7 @@ class SentenceTransformerEmbedder:
             self._model = SentenceTransformer(model, device="cpu")
         except (OSError, ValueError) as error:
             raise EmbeddingUnavailable(f"{model!r} cannot be loaded: {error}") from error
-        # an empty text has an embedding too, which is how wide they are
+        # even an empty text has an embedding, of the dimension that all have
         self._dimensions = self._model.encode([""]).shape[1]
         self.name = f"sentence-transformers:{model}/{self._dimensions}"
 
