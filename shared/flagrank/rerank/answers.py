@@ -1,6 +1,6 @@
 """The two forms in which a chat model may answer: what it is told, and how many tokens the answer takes.
 
-The verbose form names each item; the compact one is an array of numbers in the prompt's order, with a third of the
+The verbose form names each item; the compact one is an array of numbers in the prompt's order, with a tenth of the
 output tokens (infra/decisions/0070). Both are static: a schema that varied would have its grammar compiled anew.
 """
 
