@@ -40,7 +40,14 @@ APPLICATION, ENVIRONMENT, PROFILE = "flagrank", "local", "rerank"
 CREDENTIALS = {"AWS_ACCESS_KEY_ID": "local", "AWS_SECRET_ACCESS_KEY": "local"}
 REGION = "us-east-1"
 LOCAL_FLAG = FlagDocument(
-    enabled=True, percent=50.0, alpha=0.3, request_budget_ms=140, call_budget_ms=70, daily_usd_cap=5.0
+    enabled=True,
+    percent=50.0,
+    alpha=0.3,
+    # high enough that a query's items stay in front, low enough that the LLM's order among them shows
+    alpha_query=0.6,
+    request_budget_ms=140,
+    call_budget_ms=70,
+    daily_usd_cap=5.0,
 )
 
 

@@ -44,7 +44,7 @@ def draws(dataset: Dataset, factors: Factors) -> Draws:
 
 def test_every_kind_has_its_queries(draws: Draws) -> None:
     """A shop with a lexicon, products and purposes has them all but two words of a category: its have one."""
-    assert draws.keys() == {*WORD_KINDS, "taste", "nothing"}
+    assert draws.keys() == {*WORD_KINDS, "known_item", "taste", "nothing"}
     assert {len(queries) for queries in draws.values()} == {COUNT}
 
 

@@ -1,7 +1,7 @@
 """The gate before the LLM: thresholds chosen on validation, the calls that they save and the gain that they keep."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -50,12 +50,13 @@ def observe(
 ) -> GateObservations:
     """Requests with a query, and one without for each user with held-out items, which are what counts there.
 
-    `flag` says how much the LLM weighs in each.
+    `flag` says how much the LLM weighs in each. As in `query_effect` the candidates are those of taste alone.
     """
+    factors = replace(trained.factors, lexical=None)
     queries = [RecommendRequest(request.user_id, replay.LIST_LENGTH, query=request.query) for request in requests]
     queries += [RecommendRequest(user_id, replay.LIST_LENGTH) for user_id in trained.users.ids]
     relevant = [set(request.clicked) for request in requests] + trained.users.relevant
-    before, after = replay.baseline(trained.factors), replay.reranking(trained.factors, SimulatedLLM(simulator), flag)
+    before, after = replay.baseline(factors), replay.reranking(factors, SimulatedLLM(simulator), flag)
     served = [before.recommend(query) for query in queries]
     plain = ndcg_at_k(replay.item_ids(served), relevant, CUTOFF)
     reranked = ndcg_at_k(replay.item_ids([after.recommend(query) for query in queries]), relevant, CUTOFF)

@@ -60,6 +60,8 @@ def draw(dataset: Dataset, factors: Factors, part: Part, count: int, seed: int =
     query.
     """
     texts = CatalogueTexts.of(dataset)
+    if not texts.items:
+        return {}
     chosen = HeldOutUsers.of(dataset.held_out) if dataset.held_out is not None else HeldOutUsers([], [])
     found: dict[str, list[CatalogueQuery]] = {}
     for name, kind in KINDS.items():

@@ -2,7 +2,7 @@
 
 import random
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 
@@ -71,10 +71,13 @@ def make_requests(dataset: Dataset, factors: Factors, count: int = REQUESTS, see
 def query_effect(
     factors: Factors, requests: Sequence[QueryRequest], simulator: LLMSimulator, flag: FlagDocument
 ) -> dict[str, Any]:
-    """NDCG@10 over the same candidates before and after, with the share of requests whose order the LLM had a say in.
+    """NDCG@10 over the same candidates before and after, with the share of requests whose order the LLM changed.
 
-    A share of the answers is malformed, as those of models are.
+    The candidates are those of the user's taste alone, from which the clicks were drawn: what an LLM adds where nothing
+    else reads the query. `catalogue_queries` measures what is served. A share of the answers is malformed, as those of
+    models are.
     """
+    factors = replace(factors, lexical=None)
     before, after = replay.baseline(factors), replay.reranking(factors, SimulatedLLM(simulator, MALFORMED), flag)
     asked = [RecommendRequest(request.user_id, CANDIDATES, query=request.query) for request in requests]
     clicked = [request.clicked for request in requests]
