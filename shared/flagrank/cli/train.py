@@ -79,9 +79,6 @@ def train(
     """Train both stages and write them as an artifact set, ready for `flagrank publish`."""
     # imported here, so that `flagrank --help` does not wait for numpy and implicit
     from flagrank.offline.publishing import artifact_folder
-    from flagrank.offline.training.als import AlsParameters
-    from flagrank.offline.training.neighbours import NeighbourParameters
-    from flagrank.offline.training.two_stage import TrainingPlan
 
     given = {
         "factors": factors,
@@ -91,10 +88,7 @@ def train(
         "iterations": iterations,
         "seed": seed,
     }
-    chosen: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
-    plan = TrainingPlan(als=AlsParameters(**chosen, text_tokens=text_tokens), kind=stage2.value)
-    if neighbours is not None:
-        plan = replace(plan, neighbours=NeighbourParameters(count=neighbours))
+    plan = _plan({**given, "text_tokens": text_tokens}, stage2, neighbours)
     artifact_folder.check_replaceable(out)
     found = _search(data, split, plan, trials, _study(out, study)) if tune else None
     record: dict[str, Any] = {"tuning": found.document()} if found else {}
@@ -144,6 +138,16 @@ def train_into(
     measured = {**(metrics or {}), **({"fold_held_out": quality} if quality else {})}
     artifact_folder.save(encode(stages.factors, created=created, training=recorded, metrics=measured), out)
     return artifact_folder.load(written), measured
+
+
+def _plan(given: dict[str, Any], stage2: Stage2Kind, neighbours: int | None) -> "TrainingPlan":
+    from flagrank.offline.training.als import AlsParameters
+    from flagrank.offline.training.neighbours import NeighbourParameters
+    from flagrank.offline.training.two_stage import TrainingPlan
+
+    chosen = {name: value for name, value in given.items() if value is not None}
+    plan = TrainingPlan(als=AlsParameters(**chosen), kind=stage2.value)
+    return plan if neighbours is None else replace(plan, neighbours=NeighbourParameters(count=neighbours))
 
 
 def _study(out: Path, given: Path | None) -> Path:
