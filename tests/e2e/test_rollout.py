@@ -46,7 +46,14 @@ OFF = FLAG.model_copy(update={"enabled": False})
 # two calls a request where the others have six: so a step has enough requests to be told in seconds
 SHORT_HEAD = FLAG.model_copy(update={"enabled": False, "percent": 0.0, "top_m": 20})
 QUICK_MS, SLOW_MS = 20.0, 350.0
-WELL = {"ms_per_token": 0.0, "malformed": 0.0, "throttled": 0.0, "hang": 0.0, "billed": 1.0}
+WELL = {
+    "ms_per_input_token": 0.0,
+    "ms_per_output_token": 0.0,
+    "malformed": 0.0,
+    "throttled": 0.0,
+    "hang": 0.0,
+    "billed": 1.0,
+}
 # by the figure that must fail: the latency of a good answer in ms, and what goes wrong
 FAULTS: dict[str, tuple[float, dict[str, float]]] = {
     "malformed": (QUICK_MS, {"malformed": 0.2}),

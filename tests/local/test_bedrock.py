@@ -18,7 +18,7 @@ from flagrank.rerank.parsing import parse_answer
 from flagrank.rerank.prompting import build_prompt
 from tests.local.conftest import Serve
 
-FLAWLESS = LLMBehaviour(latency_ms=0, ms_per_token=0, malformed=0)
+FLAWLESS = LLMBehaviour(latency_ms=0, ms_per_input_token=0, ms_per_output_token=0, malformed=0)
 TEXTS = ["cadmo wireless headset audio calls", "esker steel pan kitchen soup", "juno wireless mouse office work"]
 PROMPT = build_prompt("wireless headset work calls", TEXTS, COMPACT)
 
@@ -65,7 +65,7 @@ def test_it_fails_as_it_is_told_to(serve: Serve, behaviour: dict[str, float], er
 
 def test_malformed_answers_are_of_several_kinds_and_none_can_be_used(serve: Serve) -> None:
     """Prose, broken JSON, wrong types and ranges, nothing at all."""
-    url = serve(create_app(LLMBehaviour(latency_ms=0, ms_per_token=0, malformed=1.0)))
+    url = serve(create_app(replace(FLAWLESS, malformed=1.0)))
     model = llm(url)
     texts = {model.complete(PROMPT, model_id="m", max_output_tokens=9, timeout_ms=2000).text for _ in range(40)}
     assert len(texts) == 5

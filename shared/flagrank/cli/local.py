@@ -13,6 +13,7 @@ from rich.table import Table
 from flagrank.cli.flag_file import read_flag
 from flagrank.cli.output import stderr
 from flagrank.cli.train import DataOption, SplitOption, train_into
+from flagrank.local.llm_profiles import LLMProfile, speed_of
 
 
 def local(
@@ -28,8 +29,15 @@ def local(
         float | None, typer.Option(min=0, max=100, help="Share of treated users, instead of the document's.")
     ] = None,
     split: SplitOption = "ua",
-    llm_latency_ms: Annotated[float, typer.Option(min=0, help="The stand-in LLM: latency of a call, ms.")] = 12.0,
-    llm_ms_per_token: Annotated[float, typer.Option(min=0, help="... and for each token, ms.")] = 0.06,
+    llm_profile: Annotated[
+        LLMProfile | None, typer.Option(help="The stand-in LLM: as fast as this model.", show_default="instant")
+    ] = None,
+    llm_latency_ms: Annotated[
+        float | None, typer.Option(min=0, help="... or: latency of a call, ms.", show_default="the profile's")
+    ] = None,
+    llm_ms_per_token: Annotated[
+        float | None, typer.Option(min=0, help="... and for each token, ms.", show_default="the profile's")
+    ] = None,
     llm_malformed: Annotated[float, typer.Option(min=0, max=1, help="... share of malformed answers.")] = 0.04,
     llm_hang: Annotated[float, typer.Option(min=0, max=1, help="... share of calls that never answer.")] = 0.0,
     llm_throttle: Annotated[float, typer.Option(min=0, max=1, help="... share of throttled calls.")] = 0.0,
@@ -46,8 +54,7 @@ def local(
     from flagrank.local.cloud import LOCAL_FLAG, LocalCloud, check_can_serve
 
     behaviour = {
-        "latency_ms": llm_latency_ms,
-        "ms_per_token": llm_ms_per_token,
+        **_speed(llm_profile or LLMProfile.INSTANT, llm_latency_ms, llm_ms_per_token),
         "malformed": llm_malformed,
         "hang": llm_hang,
         "throttled": llm_throttle,
@@ -66,6 +73,11 @@ def local(
             # plain and last, so that scripts can wait for it
             typer.echo(f"ready {cloud.url}")
             threading.Event().wait()
+
+
+def _speed(profile: LLMProfile, latency_ms: float | None, ms_per_token: float | None) -> dict[str, float]:
+    given = {"latency_ms": latency_ms, "ms_per_input_token": ms_per_token, "ms_per_output_token": ms_per_token}
+    return {**speed_of(profile).behaviour(), **{name: value for name, value in given.items() if value is not None}}
 
 
 def _artifacts(data: str, split: str, out: Path) -> Path:

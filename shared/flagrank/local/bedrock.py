@@ -32,14 +32,15 @@ MEMBERS = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class LLMBehaviour:
-    """How it behaves: `latency_ms` + `ms_per_token` * tokens, spread by `noise`; the faults are shares, 0..1.
+    """How it behaves: `latency_ms`, and time for each token in and out, spread by `noise`; faults are shares, 0..1.
 
     It says that it took `billed` times the tokens that it took. `refuses` names members of a request that the model
     does not know, as Nova does not know `outputConfig`: a ValidationException.
     """
 
     latency_ms: float = 12.0
-    ms_per_token: float = 0.06
+    ms_per_input_token: float = 0.06
+    ms_per_output_token: float = 0.06
     noise: float = 0.1
     malformed: float = 0.04
     throttled: float = 0.0
@@ -122,7 +123,7 @@ async def _converse(stage: Stage, body: dict[str, Any]) -> Response:
     stage.statistics["malformed"] += malformed
     input_tokens = math.ceil((len(prompt) + len(system)) / CHARS_PER_TOKEN)
     output_tokens = math.ceil(len(text) / CHARS_PER_TOKEN)
-    latency_ms = (behaviour.latency_ms + behaviour.ms_per_token * (input_tokens + output_tokens)) * spread
+    latency_ms = _latency_ms(behaviour, input_tokens, output_tokens) * spread
     await asyncio.sleep(latency_ms / 1000)
     block: dict[str, Any] = {"text": text}
     if "toolConfig" in body and not malformed and not cut:
@@ -148,6 +149,11 @@ def _invoke(stage: Stage, model_id: str, body: dict[str, Any]) -> Response:
     if stage.dice.random() < stage.behaviour.throttled:
         raise _throttled(stage)
     return json_response(answer(model_id, body))
+
+
+def _latency_ms(behaviour: LLMBehaviour, input_tokens: int, output_tokens: int) -> float:
+    reading, writing = behaviour.ms_per_input_token * input_tokens, behaviour.ms_per_output_token * output_tokens
+    return behaviour.latency_ms + reading + writing
 
 
 def _throttled(stage: Stage) -> ServiceError:
