@@ -148,6 +148,11 @@ def threshold(name: str) -> float:
         ("TimeoutCeiling", {"calls": 100, "late": 30}, {"calls": 100, "late": 1}),
         ("ParseFailureCeiling", {"calls": 100, "malformed": 20}, {"calls": 100, "malformed": 4}),
         ("ThrottledCeiling", {"calls": 100, "refused": 100}, {"calls": 0, "refused": 0}),
+        (
+            "RejectedCeiling",
+            {"treated": 20, "calls": 2, "rejected": 2},
+            {"treated": 100, "calls": 50, "rejected": 49},
+        ),
         ("LatencyCeiling", {"treated": 200, "latency": 3500}, {"treated": 199, "latency": 9000}),
         ("CostCeiling", {"treated": 100, "spent": 600_000}, {"treated": 100, "spent": 100_000}),
         ("UnknownFailureCeiling", {"treated": 100, "unknown": 6}, {"treated": 100, "unknown": 1}),

@@ -13,10 +13,11 @@ from tests.packaging.test_alarms import Named, alarmed, leaves, plotted, thresho
 ALARMED_ALONE = {
     MetricName.LLM_CALLS: "alarms on calls divide by them",
     MetricName.THROTTLED: "a throttled request falls back, which is judged",
+    MetricName.LLM_REJECTED: "a rejected request falls back, which is judged",
 }
 # the judge counts these, and they have no alarm or line on the dashboard
 NOT_ALARMED: dict[MetricName, str] = {}
-NOT_PLOTTED = {MetricName.UNKNOWN_FAILURE: "a request that fails for an unknown reason falls back, which is plotted"}
+NOT_PLOTTED: dict[MetricName, str] = {}
 
 
 def emitted(counts: Iterable[Count]) -> set[str]:
