@@ -139,7 +139,7 @@ def test_a_rise_is_rolled_back_while_it_bakes(start_cloud: StartCloud) -> None:
         first = rise()
         assert await_arms(client, {"treatment"}, PATIENCE_S) == {"treatment"}
         assert state(first) == "BAKING"
-        httpx.put(cloud.endpoint("appconfig") + "/_monitor", json={"ringing": True}).raise_for_status()
+        httpx.put(cloud.endpoint("appconfig") + "/_monitor", json={"firing": True}).raise_for_status()
         assert state(first) == "ROLLED_BACK"
         assert await_arms(client, {"control"}, PATIENCE_S) == {"control"}
         assert state(rise()) == "ROLLED_BACK"

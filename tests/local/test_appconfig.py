@@ -228,7 +228,7 @@ def test_a_ringing_monitor_rolls_back_what_bakes(account: Account) -> None:
     account.flag().deploy(ON, ChangeRecord("me", "first"))
     version, strategy = account.version(MORE), account.strategy(0, 5)
     first = account.start(version, strategy)["DeploymentNumber"]
-    account.monitor(ringing=True)
+    account.monitor(firing=True)
     assert (account.state(first), account.served()) == ("ROLLING_BACK", ON)
     account.clock.advance(ROLLBACK_S)
     second = account.start(version, strategy)
@@ -241,7 +241,7 @@ def test_a_ringing_monitor_rolls_back_what_bakes(account: Account) -> None:
 def test_a_monitor_without_its_actions_is_not_heeded(account: Account) -> None:
     """As while CloudWatch's DisableAlarmActions holds; a deployment that is complete is out of its reach anyway."""
     account.flag().deploy(ON, ChangeRecord("me", "first"))
-    account.monitor(ringing=True, actions=False)
+    account.monitor(firing=True, actions=False)
     number = account.start(account.version(MORE), account.strategy(0, 5))["DeploymentNumber"]
     assert account.state(number) == "BAKING"
     account.clock.advance(5 * MINUTE_S)
@@ -252,7 +252,7 @@ def test_a_monitor_without_its_actions_is_not_heeded(account: Account) -> None:
 def test_off_goes_through_while_the_monitor_rings(account: Account) -> None:
     """A deployment without any minutes has nothing that a monitor could roll back."""
     account.flag().deploy(ON, ChangeRecord("me", "first"))
-    account.monitor(ringing=True)
+    account.monitor(firing=True)
     account.start(account.version(MORE), account.strategy(0, 5))
     account.flag().deployed()
     account.clock.advance(ROLLBACK_S)
@@ -264,7 +264,7 @@ def test_off_goes_through_while_the_monitor_rings(account: Account) -> None:
 def test_an_environment_that_watches_nothing_rolls_nothing_back(account: Account) -> None:
     """The alarm is the environment's business only if it names a monitor."""
     other = account.control.create_environment(ApplicationId=account.application, Name="other")["Id"]
-    account.monitor(ringing=True)
+    account.monitor(firing=True)
     scope = {"ApplicationId": account.application, "EnvironmentId": other}
     started = account.control.start_deployment(
         **scope,

@@ -28,7 +28,7 @@ def create_app(
     """The application over an empty account; `poll_s` is what it has pollers wait, None for as long as they asked.
 
     A minute of a deployment strategy lasts `minute_s`, a rollback `rollback_s`. `GET` and `PUT /_monitor` read and
-    change the alarm that environments watch: whether it is `ringing`, and has its `actions`.
+    change the alarm that environments watch: whether it is `firing`, and has its `actions`.
     """
     state = AppConfigState(clock or SystemClock(), Pace(minute_s, rollback_s))
     routes = (

@@ -28,7 +28,7 @@ class Pace:
 class Monitor:
     """The CloudWatch alarm of every environment that watches any; without `actions` AppConfig does not heed it."""
 
-    ringing: bool = False
+    firing: bool = False
     actions: bool = True
 
 
@@ -83,7 +83,7 @@ class Deployments:
     def watch(self, monitor: Monitor, now_s: float) -> None:
         """Rolls back what is in flight while the alarm rings."""
         for entry in self.entries:
-            if monitor.ringing and monitor.actions and entry.state(now_s) in IN_FLIGHT:
+            if monitor.firing and monitor.actions and entry.state(now_s) in IN_FLIGHT:
                 entry.roll_back(now_s)
 
     def start(

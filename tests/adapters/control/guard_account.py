@@ -97,7 +97,7 @@ class Account:
 
     def fire(self) -> None:
         """AppConfig's monitor fires."""
-        httpx.put(self.addresses["appconfig"] + "/_monitor", json={"ringing": True}).raise_for_status()
+        httpx.put(self.addresses["appconfig"] + "/_monitor", json={"firing": True}).raise_for_status()
 
     def ramp(self, *percents: float) -> None:
         """A step every twenty minutes, the first at minute 0."""

@@ -141,7 +141,7 @@ class Account:
         self.clock.advance(at(minutes).timestamp() - self.clock.now())
 
     def set_firing(self, firing: bool) -> None:
-        self.appconfig.state.monitor = replace(self.appconfig.state.monitor, ringing=firing)
+        self.appconfig.state.monitor = replace(self.appconfig.state.monitor, firing=firing)
 
 
 class Momentary(AppConfigRolloutControl):
