@@ -46,6 +46,18 @@ class MetricName(StrEnum):
         return "Milliseconds" if self in (MetricName.RECOMMEND_LATENCY, MetricName.RERANK_LATENCY) else "Count"
 
 
+class SimilarMetric(StrEnum):
+    """Every metric of a request for similar items, which has no arm. The only dimension is `service`."""
+
+    REQUESTS = "SimilarRequests"
+    FAILURE = "SimilarFailure"
+
+    @property
+    def unit(self) -> Literal["Count"]:
+        """CloudWatch's unit of the values."""
+        return "Count"
+
+
 class FeedbackMetric(StrEnum):
     """The metrics that callers publish about their users, with the dimensions of `MetricName`. No code emits them."""
 

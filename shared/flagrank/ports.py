@@ -132,5 +132,8 @@ class Embedder(Protocol):
 class MetricsSink(Protocol):
     """Where a request's figures go. Never raises."""
 
-    def emit(self, arm: str, values: Mapping[str, float], metadata: Mapping[str, str]) -> None:
-        """Records `values` by metric name, units as in `metric_names`; ids, reasons and versions are metadata."""
+    def emit(self, arm: str | None, values: Mapping[str, float], metadata: Mapping[str, str]) -> None:
+        """Records `values` by metric name, units as in `metric_names`; ids, reasons and versions are metadata.
+
+        `arm` is None for a request that has none, whose names are those of SimilarMetric.
+        """

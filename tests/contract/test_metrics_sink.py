@@ -8,13 +8,13 @@ import pytest
 
 from flagrank.adapters.emf_metrics import EmfMetrics
 from flagrank.adapters.in_memory import InMemoryMetrics
-from flagrank.metric_names import MetricName
+from flagrank.metric_names import MetricName, SimilarMetric
 from flagrank.ports import MetricsSink
 
 VALUES: dict[str, float] = {MetricName.REQUESTS: 1.0, MetricName.FALLBACK: 0.0, MetricName.RECOMMEND_LATENCY: 12.5}
 METADATA = {"reason": "split", "user_id": "7"}
 
-type Records = Callable[[], list[tuple[str, dict[str, float], dict[str, str]]]]
+type Records = Callable[[], list[tuple[str | None, dict[str, float], dict[str, str]]]]
 
 
 @pytest.fixture(params=["in_memory", "emf"])
@@ -27,11 +27,11 @@ def sink(request: pytest.FixtureRequest) -> tuple[MetricsSink, Records]:
     return EmfMetrics(), lambda: [read_back(orjson.loads(line)) for line in capsys.readouterr().out.splitlines()]
 
 
-def read_back(blob: dict[str, Any]) -> tuple[str, dict[str, float], dict[str, str]]:
+def read_back(blob: dict[str, Any]) -> tuple[str | None, dict[str, float], dict[str, str]]:
     names = [metric["Name"] for directive in blob["_aws"]["CloudWatchMetrics"] for metric in directive["Metrics"]]
     values = {name: blob[name][0] for name in names}
     metadata = {key: text for key, text in blob.items() if key not in (*names, "_aws", "arm", "service")}
-    return blob["arm"], values, metadata
+    return blob.get("arm"), values, metadata
 
 
 def test_all_values_of_a_request_arrive_zeros_too(sink: tuple[MetricsSink, Records]) -> None:
@@ -39,6 +39,14 @@ def test_all_values_of_a_request_arrive_zeros_too(sink: tuple[MetricsSink, Recor
     metrics, records = sink
     metrics.emit("treatment", VALUES, METADATA)
     assert records() == [("treatment", VALUES, METADATA)]
+
+
+def test_a_request_without_an_arm_arrives_without_one(sink: tuple[MetricsSink, Records]) -> None:
+    """Its figures must not be taken for an arm's."""
+    metrics, records = sink
+    values: dict[str, float] = {SimilarMetric.REQUESTS: 1.0, SimilarMetric.FAILURE: 0.0}
+    metrics.emit(None, values, {"item_id": "7"})
+    assert records() == [(None, values, {"item_id": "7"})]
 
 
 def test_requests_do_not_mix(sink: tuple[MetricsSink, Records]) -> None:

@@ -15,7 +15,7 @@ from flagrank.delivery.alarm import SETTLED_S
 from flagrank.delivery.guard import AlarmResponse
 from flagrank.domain import Arm
 from flagrank.flags.document import FLAG_POLL_S, FlagDocument
-from flagrank.metric_names import NAMESPACE, MetricName
+from flagrank.metric_names import NAMESPACE, MetricName, SimilarMetric
 from tests.packaging.stack_template import RESOURCES, ROOT, TEMPLATE
 from tests.unit.delivery.guard_story import alarm
 
@@ -81,6 +81,7 @@ def test_every_metric_that_is_looked_at_is_emitted(capsys: pytest.CaptureFixture
     """Alarms and dashboard name metrics and dimensions that the code prints. An alarm with a typo would never ring."""
     for arm in Arm:
         EmfMetrics().emit(arm, dict.fromkeys(MetricName, 1.0), {})
+    EmfMetrics().emit(None, dict.fromkeys(SimilarMetric, 1.0), {})
     for lowered in (True, False):
         guard_emf.emit(alarm(0), AlarmResponse(lowered, 5.0, 0.0, "test"))
     known = OF_AWS | set(emitted(capsys.readouterr().out))
@@ -276,7 +277,11 @@ def test_the_dashboard_shows_what_was_promised() -> None:
     """Latency, cache, parse failures, timeouts, applied reranks and cost, and the versions that were served."""
     labels = {row[-1]["label"] for graph in GRAPHS.values() for row in graph["metrics"] if "label" in row[-1]}
     promised = {f"{rank} {arm}" for rank in ("p95", "p99") for arm in Arm}
-    assert promised | {"hit", "parse failure", "timeout", "applied", "guard lowered exposure"} <= labels
+    assert (
+        promised
+        | {"hit", "parse failure", "timeout", "applied", "guard lowered exposure", "similar", "similar, no answer"}
+        <= labels
+    )
     assert {row[-1].get("label") for row in GRAPHS["Cost per 1,000 requests"]["metrics"]} >= set(Arm)
     (table,) = (widget["properties"] for widget in WIDGETS if widget["type"] == "log")
     assert "${RecommendLogs}" in table["query"]

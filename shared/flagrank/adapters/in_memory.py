@@ -176,9 +176,9 @@ class InMemoryMetrics:
     """Keeps what was emitted, as (arm, values, metadata)."""
 
     def __init__(self) -> None:
-        self.records: list[tuple[str, dict[str, float], dict[str, str]]] = []
+        self.records: list[tuple[str | None, dict[str, float], dict[str, str]]] = []
 
-    def emit(self, arm: str, values: Mapping[str, float], metadata: Mapping[str, str]) -> None:
+    def emit(self, arm: str | None, values: Mapping[str, float], metadata: Mapping[str, str]) -> None:
         """Keeps one record."""
         self.records.append((arm, dict(values), dict(metadata)))
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from flagrank.domain import Recommendation, RecommendRequest, SimilarItems, SimilarRequest
-from flagrank.errors import BaselineFailed
+from flagrank.errors import BaselineFailed, InvalidRequest, UnknownItem
 from flagrank.serving.pipeline import Recommender
 from flagrank.serving.similar import find_similar
 from flagrank.serving.telemetry import Telemetry
@@ -30,12 +30,20 @@ class Service:
         return answer
 
     def similar(self, request: SimilarRequest) -> SimilarItems:
-        """Items like one; raises InvalidRequest, UnknownItem and FactorsUnavailable.
+        """Items like one; raises InvalidRequest, UnknownItem and FactorsUnavailable, which the gateway counts.
 
-        Not recorded: there is no arm, and the rollout's figures are those of its arms.
+        Recorded under names of its own: there is no arm, and the rollout's figures are those of its arms.
         """
         factors, rules = self.recommender.factors.current(), self.recommender.rules
-        return find_similar(request, factors, rules.given, rules.over(factors))
+        try:
+            answer = find_similar(request, factors, rules.given, rules.over(factors))
+        except (InvalidRequest, UnknownItem):
+            raise
+        except Exception:
+            self.telemetry.record_similar(request, factors.version, failed=True)
+            raise
+        self.telemetry.record_similar(request, factors.version, failed=False)
+        return answer
 
     def factors_version(self) -> str:
         """The version in force; raises FactorsUnavailable."""

@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass, field
 
-from flagrank.domain import Mode, Reason, Recommendation
+from flagrank.domain import Mode, Reason, Recommendation, SimilarRequest
 from flagrank.errors import BaselineFailed
-from flagrank.metric_names import MetricName
+from flagrank.metric_names import MetricName, SimilarMetric
 from flagrank.ports import FactorStore, FlagSource, MetricsSink
 
 
@@ -45,6 +45,11 @@ class Telemetry:
         """Emits a request that got no answer: without it, the arm that fails would look like one that nobody asks."""
         metadata = {"user_id": str(failure.user_id), "assignment": failure.assignment}
         self.sink.emit(failure.arm, {MetricName.REQUESTS: 1.0, MetricName.FAILURE: 1.0}, metadata)
+
+    def record_similar(self, request: SimilarRequest, factors_version: str, *, failed: bool) -> None:
+        """Emits one request for similar items; `failed` says that a bug left it without an answer."""
+        values: dict[str, float] = {SimilarMetric.REQUESTS: 1.0, SimilarMetric.FAILURE: float(failed)}
+        self.sink.emit(None, values, {"item_id": str(request.item_id), "factors": factors_version})
 
 
 def measured(answer: Recommendation) -> dict[str, float]:

@@ -7,6 +7,7 @@ import httpx
 import numpy as np
 import pytest
 
+from flagrank.metric_names import SimilarMetric
 from flagrank.model.factors import Neighbours
 from flagrank.ranking import postprocess
 from flagrank.serving.api import create_app
@@ -100,11 +101,24 @@ def test_diversity_moves_items_and_loses_none() -> None:
     assert plain[:10] != diverse[:10]
 
 
-def test_no_arm_counts_it() -> None:
-    """The rollout is judged by what its arms served."""
+def test_it_is_counted_under_its_own_name_and_in_no_arm() -> None:
+    """The rollout is judged by what its arms served; a rate of failures needs its zeros."""
     service = wired()
-    get(service, "/similar", item_id=105)
-    get(service, "/similar", item_id=1)
+    get(service, "/similar", item_id="0105")
+    assert service.metrics.records == [
+        (
+            None,
+            {SimilarMetric.REQUESTS: 1.0, SimilarMetric.FAILURE: 0.0},
+            {"item_id": "0105", "factors": FACTORS.version},
+        )
+    ]
+
+
+@pytest.mark.parametrize("params", [{"item_id": 1}, {"item_id": "abc"}, {"item_id": 105, "filter": "colour=red"}])
+def test_what_the_caller_asks_wrongly_is_not_counted(params: dict[str, Any]) -> None:
+    """It can never succeed, so it says nothing of our health."""
+    service = wired()
+    assert get(service, "/similar", **params).status_code in (404, 422)
     assert service.metrics.records == []
 
 
@@ -142,14 +156,17 @@ def test_a_bad_question_is_a_422_that_names_the_field(params: dict[str, Any], fi
 
 
 def test_a_bug_is_a_500_with_its_own_reason(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Problem details, and the log says what happened."""
+    """Problem details, the log says what happened, and it is counted as a failure."""
 
     def bug(*_: Any, **__: Any) -> Any:
         raise RuntimeError("a bug")
 
     monkeypatch.setattr(postprocess, "capped", bug)
-    response = get(wired(), "/similar", item_id=105)
+    service = wired()
+    response = get(service, "/similar", item_id=105)
     assert (response.status_code, response.json()["reason"]) == (500, "similar_failed")
+    ((arm, values, _),) = service.metrics.records
+    assert (arm, values) == (None, {SimilarMetric.REQUESTS: 1.0, SimilarMetric.FAILURE: 1.0})
     assert response.json()["detail"] == "The search failed; the log says why."
 
 
