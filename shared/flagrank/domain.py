@@ -1,10 +1,13 @@
 """The values that travel through one request. Frozen, free of IO, and without behaviour beyond derivation."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from types import MappingProxyType
 
 type ItemId = int | str
 type UserId = int | str
+type AttributeValue = float | int | str
 
 
 class Arm(StrEnum):
@@ -68,7 +71,7 @@ class Candidate:
     """One retrieved item: its row in the factor arrays, its baseline score (raw) and rank (0 is best).
 
     `is_new` marks an item without interactions, whose factors are guessed from its text. `sources` names the sources of
-    candidates that found it.
+    candidates that found it. `attributes` by name are the item's own, and are read only where a request is explained.
     """
 
     row: int
@@ -80,6 +83,7 @@ class Candidate:
     text: str
     is_new: bool = False
     sources: tuple[str, ...] = ()
+    attributes: Mapping[str, AttributeValue] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)

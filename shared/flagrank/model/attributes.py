@@ -13,11 +13,11 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
+from flagrank.domain import AttributeValue
 from flagrank.errors import ArtifactError
 from flagrank.model.arrays import Mask
 
 type AttributeType = Literal["number", "integer", "text"]
-type AttributeValue = float | int | str
 
 DOCUMENT = "attributes.json"
 NAME = r"[a-z][a-z0-9_]{0,31}"
@@ -48,6 +48,14 @@ class Attribute:
     type: AttributeType
     values: npt.NDArray[Any]
     texts: tuple[str, ...] = ()
+
+    def value(self, row: int) -> AttributeValue | None:
+        """An item's value as it was declared; None where it has none."""
+        value: AttributeValue = self.values[row].item()
+        if self.type == "text":
+            return None if value == MISSING_CODE else self.texts[int(value)]
+        is_missing = value == MISSING_INTEGER if self.type == "integer" else math.isnan(float(value))
+        return None if is_missing else value
 
     def is_one_of(self, wanted: Sequence[AttributeValue]) -> Mask:
         """Which items have one of the values, (n,) bool."""

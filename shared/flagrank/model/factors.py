@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import orjson
 
-from flagrank.domain import ItemId, UserId
+from flagrank.domain import AttributeValue, ItemId, UserId
 from flagrank.errors import InvalidRequest
 from flagrank.model.arrays import Floats, Ids, Mask, Rows
 from flagrank.model.attributes import Attributes
@@ -236,6 +236,11 @@ class Factors:
         assert self.item_weights is not None
         total: Floats = self.item_weights[seen[-MAX_SEEN:]].sum(axis=0)
         return total
+
+    def attributes_of(self, row: int) -> dict[str, AttributeValue]:
+        """The item's attributes by name, those of which it has a value."""
+        values = {name: attribute.value(row) for name, attribute in self.attributes.items()}
+        return {name: value for name, value in values.items() if value is not None}
 
     def item_id(self, row: int) -> ItemId:
         """The item's id as a plain int or str."""

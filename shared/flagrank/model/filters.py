@@ -15,9 +15,10 @@ from dataclasses import dataclass
 from functools import reduce
 from operator import and_
 
+from flagrank.domain import AttributeValue
 from flagrank.errors import InvalidRequest
 from flagrank.model.arrays import Mask
-from flagrank.model.attributes import NAME, ORDERINGS, Attribute, Attributes, AttributeValue, parse_value
+from flagrank.model.attributes import NAME, ORDERINGS, Attribute, Attributes, parse_value
 
 MAX_LENGTH = 512
 MAX_CLAUSES = 16

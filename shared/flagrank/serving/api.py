@@ -216,6 +216,7 @@ def _explained(entry: Ranked) -> dict[str, Any]:
         "item_id": candidate.item_id,
         "title": candidate.title,
         "category": candidate.category,
+        "attributes": dict(candidate.attributes),
         "new": candidate.is_new,
         "sources": candidate.sources,
         "baseline_rank": candidate.rank + 1,

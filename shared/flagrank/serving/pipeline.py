@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -84,6 +84,7 @@ class Recommender:
                     self.rules.given, factors, resolved.pinned, never, request.top_k, resolved.eligible
                 )
                 reranked, items, shadow = _listed(reranked, baseline, processor)
+                items = _described(items, factors) if request.explain else items
             watch.finish()
             return Recommendation(
                 user_id=resolved.user_id,
@@ -150,6 +151,12 @@ def _listed(
         failed = fallback_after_bug(baseline)
         return failed, processor.apply(failed.pool), None
     return reranked, items, shadow
+
+
+def _described(items: list[Ranked], factors: Factors) -> list[Ranked]:
+    # for the few that are explained: every request would pay for those of its whole pool
+    candidates = [replace(entry.candidate, attributes=factors.attributes_of(entry.candidate.row)) for entry in items]
+    return [replace(entry, candidate=candidate) for entry, candidate in zip(items, candidates, strict=True)]
 
 
 def _versions(factors: Factors, flag: FlagState, reranked: Reranked) -> Versions:

@@ -49,6 +49,17 @@ def test_orderings_are_those_of_the_values(operator: str, kind: AttributeType, d
     assert encoded(kind, values).compared(operator, operand).tolist() == expected
 
 
+@pytest.mark.parametrize("kind", VALUES)
+@given(data=st.data())
+def test_an_item_s_value_is_what_was_declared(kind: AttributeType, data: st.DataObject) -> None:
+    """As a plain value of its type, and None where none was given."""
+    values = data.draw(st.lists(st.none() | VALUES[kind], min_size=1, max_size=10))
+    attribute = encoded(kind, values)
+    found = [attribute.value(row) for row in range(len(values))]
+    assert found == values
+    assert [type(value) for value in found] == [type(value) for value in values]
+
+
 def test_values_are_plain_arrays() -> None:
     """float64 with NaN, int64 with a marker, and int32 codes of texts in ascending order."""
     number, integer, text = (

@@ -9,12 +9,15 @@ from hypothesis import strategies as st
 
 from flagrank.errors import InvalidRequest
 from flagrank.flags.document import FlagDocument
+from flagrank.model.attributes import encoded
 from flagrank.model.filters import parse_filter
+from flagrank.serving.api import answer_document
 from tests.factories import make_attributes, make_factors
 from tests.wiring import Wired, ids
 
 TREATED = FlagDocument(enabled=True, percent=100, alpha=0.0)
 CONTROL = FlagDocument(enabled=True, percent=0)
+FLAGS = pytest.mark.parametrize("flag", [CONTROL, TREATED])
 ITEMS = 200
 FACTORS = make_factors(ITEMS, attributes=make_attributes(ITEMS))
 IN_STOCK = {100 + row for row in range(ITEMS) if row % 10}
@@ -66,7 +69,26 @@ def test_a_filter_finds_the_best_of_what_it_leaves() -> None:
     assert ids(wired(CONTROL).recommend(top_k=100, filter="price<60"))[: len(expected)] == expected
 
 
-@pytest.mark.parametrize("flag", [CONTROL, TREATED])
+@FLAGS
+def test_an_explained_item_shows_its_attributes(flag: FlagDocument) -> None:
+    """Each by its declared name and as a plain value; an answer that is not explained does not read them."""
+    explained, plain = (wired(flag).recommend(top_k=3, query="wireless", explain=explain) for explain in (True, False))
+    (first, *_) = answer_document(explained, explain=True)["items"]
+    row = first["item_id"] - 100
+    assert first["attributes"] == {"price": row + 0.5, "stock": row % 10, "brand": f"brand {row % 5}"}
+    assert ids(explained) == ids(plain)
+    assert not any(entry.candidate.attributes for entry in plain.items)
+
+
+def test_a_value_that_an_item_does_not_have_is_not_explained() -> None:
+    """A set without attributes shows none, and so does an item without a value."""
+    attributes = {"price": encoded("number", [None] * ITEMS), "brand": encoded("text", [None] * ITEMS)}
+    for factors in (make_factors(ITEMS), make_factors(ITEMS, attributes=attributes)):
+        answer = Wired(CONTROL, factors=factors).recommend(explain=True)
+        assert all(item["attributes"] == {} for item in answer_document(answer, explain=True)["items"])
+
+
+@FLAGS
 def test_a_filter_that_nothing_meets_is_an_empty_list(flag: FlagDocument) -> None:
     """No error, and nobody is asked about nothing."""
     service = wired(flag)

@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import get_args
 
-from flagrank.domain import ItemId
+from flagrank.domain import AttributeValue, ItemId
 from flagrank.errors import DataError
-from flagrank.model.attributes import MAX_ATTRIBUTES, NAME, AttributeType, AttributeValue, parse_value
+from flagrank.model.attributes import MAX_ATTRIBUTES, NAME, AttributeType, parse_value
 from flagrank.offline.data.interactions import ItemAttribute
 
 TYPES: tuple[AttributeType, ...] = get_args(AttributeType.__value__)

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from flagrank.domain import ItemId
-from flagrank.model.attributes import AttributeType, AttributeValue
+from flagrank.domain import AttributeValue, ItemId
+from flagrank.model.attributes import AttributeType
 from flagrank.model.factors import Lexicon
 
 SYNTHETIC = "synthetic"
