@@ -44,13 +44,18 @@ def query_order(rows: Rows, relevance: Scores) -> tuple[Rows, Scores]:
     return rows[best_first], scores[best_first]
 
 
-def baseline_order(pool: Sequence[Candidate], *, has_query: bool) -> list[Ranked]:
+def baseline_order(pool: Sequence[Candidate]) -> list[Ranked]:
     """The pool as it comes, with final scores in 0..1 that the LLM's relevance can be blended with.
 
-    With a query the scores are stretched by their range, which `query_order` bounds. Learned scores have no bound, and
-    one outlier would flatten the others: without a query an item's place counts (infra/decisions/0061).
+    Scores are stretched over their range, all 1 where they are flat. Learned scores have no bound, and one outlier
+    would flatten the others: the best and the worst count for no more than leaves those between them a third of the
+    range (infra/decisions/0061).
     """
-    scores = by_range(pool) if has_query else [1 - place / max(1, len(pool) - 1) for place in range(len(pool))]
+    if not pool:
+        return []
+    worst, best = _bounded_ends(sorted(candidate.score for candidate in pool))
+    spread = best - worst
+    scores = [(min(max(each.score, worst), best) - worst) / spread if spread > 0 else 1.0 for each in pool]
     return [Ranked(candidate, score) for candidate, score in zip(pool, scores, strict=True)]
 
 
@@ -69,14 +74,14 @@ def hybrid_order(baseline: Sequence[Ranked], relevance: Mapping[int, int], alpha
     return ranked
 
 
-def by_range(pool: Sequence[Candidate]) -> list[float]:
-    """Baseline scores stretched over 0..1, all 1 where they are flat."""
-    if not pool:
-        return []
-    scores = [candidate.score for candidate in pool]
-    worst, spread = min(scores), max(scores) - min(scores)
-    return [(score - worst) / spread if spread > 0 else 1.0 for score in scores]
-
-
 def _blend(entry: Ranked, llm_score: float, alpha: float) -> Ranked:
     return Ranked(entry.candidate, alpha * entry.final_score + (1 - alpha) * llm_score, llm_score)
+
+
+def _bounded_ends(rising: Sequence[float]) -> tuple[float, float]:
+    worst, best = rising[0], rising[-1]
+    # of two or three scores no two lie between others, and equal ones cannot be flattened
+    between = rising[-2] - rising[1] if len(rising) > 3 else 0.0
+    if between <= 0:
+        return worst, best
+    return max(worst, rising[1] - between), min(best, rising[-2] + between)

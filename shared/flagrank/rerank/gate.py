@@ -4,7 +4,6 @@ from collections.abc import Sequence
 
 from flagrank.domain import Candidate
 from flagrank.flags.document import FlagDocument
-from flagrank.ranking.scoring import by_range
 
 
 def worth_asking(
@@ -22,6 +21,13 @@ def worth_asking(
 
 
 def margin_at_cut(pool: Sequence[Candidate], top_k: int) -> float:
-    """How far the list's last item is above the one as many places below the cut, in the pool's range of scores."""
-    scores = by_range(pool)
-    return scores[min(top_k, len(pool)) - 1] - scores[min(2 * top_k, len(pool)) - 1] if pool else 0.0
+    """How far the list's last item is above the one as many places below the cut, as a share of the pool's range.
+
+    The range is that of the raw scores: a cut is flat beside a first item that stands out.
+    """
+    if not pool:
+        return 0.0
+    scores = [candidate.score for candidate in pool]
+    spread = max(scores) - min(scores)
+    last, below = (scores[min(place, len(scores)) - 1] for place in (top_k, 2 * top_k))
+    return (last - below) / spread if spread > 0 else 0.0

@@ -70,7 +70,7 @@ class Recommender:
                 # nothing below the pool can be listed but pins
                 kept = (np.arange(len(rows)) < pool_size(self.rules.given)) | np.isin(rows, resolved.pinned)
                 pool = as_candidates(factors, rows[kept], scores[kept], found.sources())
-                baseline = baseline_order(pool, has_query=found.matches > 0)
+                baseline = baseline_order(pool)
             with watch.step("rerank"):
                 if decision.arm is Arm.TREATMENT and flag.document is not None:
                     deadline = watch.deadline(flag.document.request_budget_ms)

@@ -28,7 +28,7 @@ def find_similar(request: SimilarRequest, factors: Factors, rules: RuleSet, reso
     masked = np.concatenate([excluded, resolved.blocked])
     eligible = eligible_items(request, factors, resolved)
     rows, scores = similar_items(factors, row, pool_size(rules), masked, eligible)
-    pool = baseline_order(as_candidates(factors, rows, scores), has_query=False)
+    pool = baseline_order(as_candidates(factors, rows, scores))
     never = frozenset([row, *masked.tolist()])
     items = PostProcessor(rules, factors, NO_ROWS, never, request.top_k, eligible).apply(pool)
     return SimilarItems(item_id, tuple(items), factors.version)

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 import numpy as np
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from flagrank.domain import Candidate, Ranked
@@ -26,7 +26,7 @@ def ranked_of(categories: str) -> list[Ranked]:
 
 
 def ordered(pool: list[Candidate]) -> list[Ranked]:
-    return baseline_order(pool, has_query=True)
+    return baseline_order(pool)
 
 
 def rows(ranked: list[Ranked]) -> list[int]:
@@ -34,6 +34,8 @@ def rows(ranked: list[Ranked]) -> list[int]:
 
 
 scores = st.lists(st.floats(-1e3, 1e3, allow_subnormal=False), min_size=1, max_size=30)
+# what float32 can hold: outliers, ties and scores that differ in the last bit alone
+any_scores = st.lists(st.floats(-1e9, 1e9, width=32) | st.sampled_from([0.0, 1.0, 1e6]), min_size=1, max_size=30)
 relevances = st.dictionaries(st.integers(0, 29), st.integers(0, 100), max_size=30)
 
 
@@ -49,7 +51,7 @@ def test_reranking_is_a_permutation_that_leaves_the_unjudged_in_place(
     assert all(order[position] == position for position in range(len(pool)) if position not in judged)
 
 
-@given(scores=scores, relevance=relevances)
+@given(scores=any_scores, relevance=relevances)
 def test_alpha_one_is_the_baseline(scores: list[float], relevance: dict[int, int]) -> None:
     """With the baseline's weight at 1 the LLM moves nothing."""
     pool = pool_of(scores)
@@ -77,11 +79,38 @@ def test_a_flat_baseline_leaves_the_choice_to_the_llm() -> None:
     assert rows(hybrid_order(ordered(pool_of([2.0, 2.0, 2.0])), {0: 10, 1: 20, 2: 90}, 0.9)) == [2, 1, 0]
 
 
-def test_one_outlier_does_not_flatten_a_list_without_a_query() -> None:
-    """Learned scores have no bound: an item's place counts, and what follows an outlier moves as it did before."""
-    plain, wild = (baseline_order(pool_of(scores), has_query=False) for scores in ([4.0, 3, 2, 1], [1e6, 3, 2, 1]))
-    assert [entry.final_score for entry in plain] == [entry.final_score for entry in wild]
-    assert rows(hybrid_order(wild, {0: 50, 1: 60, 2: 61, 3: 62}, 0.7)) == [0, 1, 2, 3]
+@given(scores=any_scores)
+def test_baseline_scores_fall_from_one_to_zero(scores: list[float]) -> None:
+    """Whatever the learned scores are, a place further down never scores more; equal ones score alike."""
+    found = [entry.final_score for entry in ordered(pool_of(scores))]
+    assert found == sorted(found, reverse=True)
+    assert found[0] == 1
+    assert found[-1] == (0 if len(set(scores)) > 1 else 1)
+
+
+@given(scores=any_scores, best=st.floats(0, 1e9, width=32), worst=st.floats(0, 1e9, width=32))
+def test_one_outlier_at_each_end_does_not_flatten_the_others(scores: list[float], best: float, worst: float) -> None:
+    """Learned scores have no bound: those between the best and the worst keep a third of the range."""
+    assume(max(scores) - min(scores) > 1e-3)
+    found = [entry.final_score for entry in ordered(pool_of([*scores, max(scores) + best, min(scores) - worst]))]
+    assert found[1] - found[-2] >= 1 / 3 - 1e-9
+
+
+@given(scores=st.lists(st.floats(0, 1), min_size=4, max_size=30, unique=True))
+def test_scores_without_an_outlier_are_stretched_by_their_range(scores: list[float]) -> None:
+    """Where the ends are no further away than the others are apart, nothing is bounded."""
+    falling = sorted(scores, reverse=True)
+    between = falling[1] - falling[-2]
+    assume(falling[0] - falling[1] < between > falling[-2] - falling[-1])
+    expected = [(score - falling[-1]) / (falling[0] - falling[-1]) for score in falling]
+    assert [entry.final_score for entry in ordered(pool_of(scores))] == expected
+
+
+def test_what_follows_an_outlier_moves_as_it_did_before() -> None:
+    """An LLM's preference that moves an item without the outlier moves it with one."""
+    plain, wild = (ordered(pool_of(scores)) for scores in ([4.0, 3, 2, 1], [1e6, 3, 2, 1]))
+    preference = {0: 50, 1: 50, 2: 90, 3: 50}
+    assert rows(hybrid_order(plain, preference, 0.5)) == rows(hybrid_order(wild, preference, 0.5)) == [0, 2, 1, 3]
 
 
 @given(length=st.integers(0, 20), blocked=st.sets(st.integers(0, 25)))

@@ -108,7 +108,5 @@ def reblended(answer: Recommendation, alpha: float) -> list[ItemId]:
     relevance = {
         place: round(100 * entry.llm_score) for place, entry in enumerate(entries) if entry.llm_score is not None
     }
-    query = answer.diagnostics.query
-    baseline = baseline_order([entry.candidate for entry in entries], has_query=query is not None and query.matches > 0)
-    ordered = hybrid_order(baseline, relevance, alpha)
+    ordered = hybrid_order(baseline_order([entry.candidate for entry in entries]), relevance, alpha)
     return [entry.candidate.item_id for entry in ordered]
