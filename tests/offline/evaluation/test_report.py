@@ -24,6 +24,8 @@ def document() -> dict[str, Any]:
     """The report of a small shop, with fewer queries than the command asks."""
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(evaluation, "make_requests", partial(make_requests, count=60))
+        for count in ("QUERIES_OF_A_KIND", "VALIDATION_QUERIES_OF_A_KIND"):
+            patched.setattr(evaluation, count, 60)
         return evaluation.evaluate(shop(("audio",)), SMALL, "none", quick=False, progress=silent)
 
 
@@ -73,6 +75,15 @@ def test_relevance_of_one_leaves_diversity_free(document: dict[str, Any]) -> Non
     rows = document["diversity"]["factors"]
     assert rows[0]["ndcg@10"] == document["stage2"]["ndcg@10"]
     assert rows[-1]["diversity@10"] > rows[0]["diversity@10"]
+
+
+def test_the_choice_of_a_weight_says_by_what_evidence(document: dict[str, Any]) -> None:
+    """For each weight its change and whether it is safe, and the change of each kind for the chosen one."""
+    for name, kinds in (("alpha", {"users"}), ("alpha_query", document["catalogue_queries"].keys())):
+        found = document["blend"]["words"][name]
+        assert found["tried"][f"{found['chosen']:g}"]["safe"]
+        assert found["tried"]["1"] == {"mean": 0.0, "ci95": [0.0, 0.0], "safe": True}
+        assert found["kinds"].keys() == kinds
 
 
 def test_the_page_needs_nothing_else(made: str) -> None:

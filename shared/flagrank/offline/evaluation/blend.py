@@ -1,7 +1,8 @@
 """How much the baseline and the LLM weigh: both alphas of the flag, chosen on validation alone."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import accumulate, pairwise
 from typing import Any
 
 import numpy as np
@@ -14,14 +15,16 @@ from flagrank.offline.evaluation.llm_effect import FLAG
 from flagrank.offline.evaluation.llm_simulators import LLMSimulator, SimulatedLLM
 from flagrank.offline.evaluation.query_draw import Draws
 from flagrank.offline.evaluation.stage_report import Trained
-from flagrank.offline.metrics.ranking import PerUser, bootstrap
+from flagrank.offline.metrics.ranking import Interval, PerUser, bootstrap
 from flagrank.ranking.scoring import baseline_order, hybrid_order
 from flagrank.serving.pipeline import Recommender
 
 METRIC = f"ndcg@{CUTOFF}"
 # the baseline's weight, from the baseline alone down
-ALPHAS = (1.0, 0.95, 0.9, 0.8, 0.65, 0.5, 0.35, 0.2)
+ALPHAS = (1.0, 0.98, 0.95, 0.9, 0.8, 0.65, 0.5, 0.35, 0.2)
 LLM_ALONE = 0.0
+# what no kind of request may lose of METRIC: an interval that reaches further below 0 cannot exclude such a loss
+MARGIN = 0.01
 EVIDENCE = {
     "alpha": "users of a fold of the training interactions, what they went on to choose",
     "alpha_query": "the validation draw of queries, each kind alike",
@@ -29,28 +32,53 @@ EVIDENCE = {
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
-    """The baseline's weight that was chosen, and for every weight the NDCG@10 that it reached, by request.
+class Tried:
+    """What a weight changes over the baseline alone, in METRIC: by kind of request, and over all kinds alike."""
 
-    `weights` (n,) are what each request counts for; they sum to n.
+    kinds: Mapping[str, Interval]
+    overall: Interval
+
+    @classmethod
+    def of(cls, changes: Mapping[str, PerUser]) -> "Tried":
+        """From the change of each request, by kind."""
+        requests = sum(map(len, changes.values()))
+        # kinds of which there are fewer requests count as much as the others
+        weighed = [change * (requests / (len(changes) * len(change))) for change in changes.values()]
+        return cls({kind: bootstrap(change) for kind, change in changes.items()}, bootstrap(np.concatenate(weighed)))
+
+    @property
+    def is_safe(self) -> bool:
+        """Whether the interval of every kind excludes a loss of more than MARGIN."""
+        return all(change.low >= -MARGIN for change in self.kinds.values())
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """The baseline's weight that was chosen, and what each that was tried changes, for so many requests.
+
+    A test of non-inferiority: of the weights that are safe for every kind of request the one with the highest mean, the
+    largest of equals, since that moves least. The baseline alone changes nothing, so one is always safe.
     """
 
-    reached: dict[float, PerUser]
-    weights: PerUser
+    tried: Mapping[float, Tried]
+    requests: int
 
     @property
     def alpha(self) -> float:
-        """The weight of the highest mean; the largest of equals, since that moves least."""
-        return max(self.reached, key=lambda alpha: (float((self.reached[alpha] * self.weights).mean()), alpha))
+        """The weight that was chosen."""
+        safe = {alpha: tried.overall.mean for alpha, tried in self.tried.items() if tried.is_safe}
+        return max(safe, key=lambda alpha: (safe[alpha], alpha))
 
     def document(self, evidence: str) -> dict[str, Any]:
-        """What was chosen and by what evidence: for each weight the change over the baseline alone."""
-        plain = self.reached[1.0]
-        changes = {alpha: bootstrap((reached - plain) * self.weights) for alpha, reached in self.reached.items()}
+        """What was chosen and by what evidence: each weight's change, and that of each kind for the chosen one."""
         return {
             "chosen": self.alpha,
-            "evidence": f"{METRIC} of {len(plain)} requests: {evidence}",
-            "tried": {f"{alpha:g}": change.document() for alpha, change in changes.items()},
+            "evidence": f"{METRIC} of {self.requests} requests: {evidence}",
+            "margin": MARGIN,
+            "kinds": {kind: change.document() for kind, change in self.tried[self.alpha].kinds.items()},
+            "tried": {
+                f"{alpha:g}": {**tried.overall.document(), "safe": tried.is_safe} for alpha, tried in self.tried.items()
+            },
         }
 
 
@@ -76,26 +104,36 @@ def choose_blend(validation: Trained, draws: Draws, simulator: LLMSimulator) -> 
     flag = FLAG.model_copy(update={"alpha": LLM_ALONE})
     recommender = replay.reranking(validation.factors, SimulatedLLM(simulator), flag)
     users = validation.users
-    without = _tried(
+    without = _reached(
         recommender,
         [RecommendRequest(user_id, replay.LIST_LENGTH) for user_id in users.ids],
         lambda lists: users.quality(lists, (CUTOFF,))[METRIC],
     )
     queries = [query for kind in draws.values() for query in kind]
-    with_query = _tried(
+    with_query = _reached(
         recommender,
         [asked(query, replay.LIST_LENGTH) for query in queries],
         lambda lists: quality(queries, lists)[METRIC],
     )
-    # kinds of which there are fewer queries count as much as the others
-    sizes = np.concatenate([np.full(len(kind), len(kind), float) for kind in draws.values()])
     return Blend(
-        Choice(without, np.ones(len(users.ids))),
-        Choice(with_query, len(queries) / (len(draws) * sizes)),
+        chosen(without, {"users": len(users.ids)}),
+        chosen(with_query, {name: len(kind) for name, kind in draws.items()}),
     )
 
 
-def _tried(
+def chosen(reached: Mapping[float, PerUser], kinds: Mapping[str, int]) -> Choice:
+    """The choice by what each weight reached, by request; `kinds` says how many requests there are of each, in order.
+
+    The weight 1, the baseline alone, is among them.
+    """
+    ends = list(accumulate(kinds.values(), initial=0))
+    parts = {kind: slice(*both) for kind, both in zip(kinds, pairwise(ends), strict=True)}
+    changes = {alpha: values - reached[1.0] for alpha, values in reached.items()}
+    tried = {alpha: Tried.of({kind: change[part] for kind, part in parts.items()}) for alpha, change in changes.items()}
+    return Choice(tried, ends[-1])
+
+
+def _reached(
     recommender: Recommender, requests: Sequence[RecommendRequest], measure: Callable[[list[list[ItemId]]], PerUser]
 ) -> dict[float, PerUser]:
     answered = [recommender.recommend(request) for request in requests]

@@ -30,6 +30,8 @@ from flagrank.offline.training.progress import Progress
 from flagrank.offline.training.two_stage import TrainingPlan
 
 QUERIES_OF_A_KIND = 300
+# enough that an interval of most kinds can exclude a loss of a hundredth (see blend.MARGIN)
+VALIDATION_QUERIES_OF_A_KIND = 1000
 
 type Simulators = Mapping[str, LLMSimulator]
 
@@ -88,7 +90,7 @@ def _validation(trained: Trained, progress: Progress) -> Trained | None:
 
 
 def _blends(validation: Trained, simulators: Simulators, progress: Progress) -> dict[str, Blend]:
-    draws = draw(validation.dataset, validation.factors, Part.VALIDATION, QUERIES_OF_A_KIND)
+    draws = draw(validation.dataset, validation.factors, Part.VALIDATION, VALIDATION_QUERIES_OF_A_KIND)
     blends = {}
     for number, (name, simulator) in enumerate(simulators.items()):
         progress("choosing alphas", number, len(simulators))
@@ -114,6 +116,8 @@ def _gates(
     its_requests = make_requests(validation.dataset, validation.factors, seed=1)
     gates = {}
     for name, simulator in simulators.items():
-        on_validation = observe(validation, its_requests, simulator, flags[name])
-        gates[name] = gate_effect(on_validation, observe(trained, requests, simulator, flags[name]))
+        # the gate is measured on candidates of taste alone, where nothing but the LLM reads the query
+        flag = flags[name].model_copy(update={"alpha_query": FLAG.alpha})
+        on_validation = observe(validation, its_requests, simulator, flag)
+        gates[name] = gate_effect(on_validation, observe(trained, requests, simulator, flag))
     return gates

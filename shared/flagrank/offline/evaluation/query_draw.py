@@ -17,7 +17,8 @@ from flagrank.offline.evaluation.query_kinds import KINDS, Kind, Wanted, made_up
 from flagrank.offline.metrics.held_out_users import HeldOutUsers
 from flagrank.rerank.intent import intent_of
 
-SEED = 20_261_126
+# drawn anew when the choice of the weights changed: nothing was chosen by looking at its test half
+SEED = 20_261_127
 # a kind for which the catalogue has no queries is given up after so many tries for each
 TRIES = 100
 

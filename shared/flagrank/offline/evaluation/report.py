@@ -60,11 +60,14 @@ def _values(name: str, values: Mapping[str, Any]) -> str:
 
 
 def _blend(name: str, blend: Mapping[str, Any]) -> str:
-    head = ["", "chosen", "change over the baseline alone", "evidence"]
-    rows = [
-        [alpha, f"{found['chosen']:g}", _interval(found["tried"][f"{found['chosen']:g}"]), found["evidence"]]
-        for alpha, found in blend.items()
-    ]
+    head = ["", "chosen", "change over the baseline alone", "of the kind that gains least", "evidence"]
+    rows = []
+    for alpha, found in blend.items():
+        kind, least = min(found["kinds"].items(), key=lambda item: item[1]["ci95"][0])
+        change = found["tried"][f"{found['chosen']:g}"]
+        rows.append(
+            [alpha, f"{found['chosen']:g}", _interval(change), f"{kind}: {_interval(least)}", found["evidence"]]
+        )
     return f"<h2>weights of the baseline, LLM simulated by {html.escape(name)}</h2>" + _table(head, rows)
 
 
