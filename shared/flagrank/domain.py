@@ -1,7 +1,7 @@
 """The values that travel through one request. Frozen, free of IO, and without behaviour beyond derivation."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from enum import StrEnum
 from types import MappingProxyType
 
@@ -42,6 +42,7 @@ class Reason(StrEnum):
     NOTHING_TO_RERANK = "nothing_to_rerank"
     ALPHA_ONE = "alpha_one"
     GATED = "gated"
+    WARMING = "warming"
     # a treated request whose rerank failed
     BUDGET = "budget"
     BREAKER_OPEN = "breaker_open"
@@ -152,6 +153,11 @@ class Usage:
     input_tokens: int = 0
     output_tokens: int = 0
     cost_micro_usd: int = 0
+
+    def add(self, other: "Usage") -> None:
+        """Counts another judgement's in."""
+        for counter in fields(self):
+            setattr(self, counter.name, getattr(self, counter.name) + getattr(other, counter.name))
 
 
 @dataclass(slots=True)

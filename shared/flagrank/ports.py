@@ -88,6 +88,20 @@ class ScoreCache(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class JudgementTask:
+    """Texts to judge for an intent, by which model, under which judge's version. It never holds a user's id.
+
+    The first text is the baseline's best. `refresh` has all texts judged anew, also those whose scores still hold.
+    """
+
+    intent: str
+    model_id: str
+    version: str
+    texts: tuple[str, ...]
+    refresh: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Prompt:
     """One listwise micro-batch, ready to send. `size` is the number of items that it asks about.
 

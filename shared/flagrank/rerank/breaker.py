@@ -27,6 +27,13 @@ class Breaker:
         self._probe_at_s = self._clock.monotonic() + self._probe_after_s
         return True
 
+    def record(self, success: bool) -> None:
+        """Counts one outcome."""
+        if success:
+            self.succeeded()
+        else:
+            self.failed()
+
     def succeeded(self) -> None:
         """Closes the breaker."""
         self._failures = 0

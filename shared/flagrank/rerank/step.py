@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from flagrank.domain import Candidate, Mode, Ranked, Reason, RerankTally
-from flagrank.errors import RerankError
+from flagrank.errors import AllTied, LowCoverage, RerankError
 from flagrank.flags.assignment import RolloutDecision
 from flagrank.flags.document import FlagDocument
 from flagrank.model.arrays import Rows
@@ -14,7 +14,9 @@ from flagrank.model.factors import Factors
 from flagrank.ranking.scoring import hybrid_order
 from flagrank.rerank.gate import worth_asking
 from flagrank.rerank.intent import PROFILE_ITEMS, Intent, profile_intent
-from flagrank.rerank.reranker import Reranker
+from flagrank.rerank.parsing import MIN_COVERAGE
+from flagrank.rerank.records import tells_apart
+from flagrank.rerank.reranker import Judged, Reranker
 from flagrank.timing import Deadline
 
 NO_INTENT = Intent()
@@ -73,15 +75,24 @@ class RerankStep:
     def _ask(self, baseline: list[Ranked], head: Sequence[Candidate], intent: Intent, alpha: float) -> Reranked:
         flag = self.flag
         asked = partial(Reranked, intent=intent, attempted=True, prompt_version=self.reranker.prompt_version(flag))
-        try:
-            relevance = self.reranker.rerank(head, intent.text, flag, self.deadline, self.tally)
-        except RerankError as error:
-            return asked(baseline, error.reason, Mode.FALLBACK_BASELINE)
+        judged = self.reranker.rerank(head, intent.text, flag, self.deadline, self.tally)
+        relevance = judged.relevance
+        if trouble := why_unusable(judged, len(head)):
+            if judged.warming:
+                return asked(baseline, Reason.WARMING)
+            return asked(baseline, trouble.reason, Mode.FALLBACK_BASELINE)
         hybrid = hybrid_order(baseline, relevance, alpha)
         if flag.mode == "shadow":
             return asked(baseline, Reason.SHADOW, shadow=hybrid, head=len(head))
         mode = Mode.HYBRID_RERANK if len(relevance) == len(head) else Mode.PARTIAL_RERANK
         return asked(hybrid, self.decision.reason, mode)
+
+
+def why_unusable(judged: Judged, size: int) -> RerankError | None:
+    """Why the relevance of a head of `size` items gives no order; None if it does."""
+    if len(judged.relevance) < MIN_COVERAGE * size:
+        return judged.trouble or LowCoverage(f"{len(judged.relevance)} of {size} items judged")
+    return None if tells_apart(judged.relevance.values()) else AllTied("every item was judged the same")
 
 
 def profile_of(factors: Factors, seen: Rows) -> Intent:

@@ -1,0 +1,61 @@
+"""What the score cache knows of an intent: its key, its entries, how scores are added, and when they lapse.
+
+Pure, and shared by the request, which must not wait, and by those who judge ahead of it.
+"""
+
+import datetime as dt
+import hashlib
+from collections.abc import Iterable, Mapping
+
+from flagrank.ports import ScoreRecord
+
+ENTRY_KEY_BYTES = 8
+TTL_JITTER = 0.1
+
+
+def record_key(intent: str, model_id: str, version: str) -> str:
+    """The cache key of everything judged for an intent; another model, wording or schema never meets the same key."""
+    return hashlib.sha256("\0".join((intent, model_id, version)).encode()).hexdigest()
+
+
+def entry_key(text: str) -> bytes:
+    """The key of one item's score within a record: a changed text is a new item."""
+    return hashlib.sha256(text.encode()).digest()[:ENTRY_KEY_BYTES]
+
+
+def known_scores(record: ScoreRecord | None, texts: Mapping[int, str]) -> dict[int, int]:
+    """Relevance 0..100 by position, of the texts that the record holds."""
+    scores = record.scores if record else {}
+    entries = {place: entry_key(text) for place, text in texts.items()}
+    return {place: scores[entry] for place, entry in entries.items() if entry in scores}
+
+
+def entries_of(relevance: Mapping[int, int], texts: Mapping[int, str]) -> dict[bytes, int]:
+    """Relevance by position as a record keeps it."""
+    return {entry_key(texts[place]): score for place, score in relevance.items()}
+
+
+def added(before: ScoreRecord | None, fresh: Mapping[bytes, int], expires_at: int) -> ScoreRecord:
+    """The record with fresh scores, as the revision after `before`. The expiry counts for a new record alone.
+
+    A record that is added to for ever must still grow old.
+    """
+    if before is None:
+        return ScoreRecord(dict(fresh), expires_at)
+    return ScoreRecord({**before.scores, **fresh}, before.expires_at, before.revision)
+
+
+def expiry(key: str, now_s: float, ttl_s: int) -> int:
+    """When a record that is written now lapses, in epoch seconds; spread by key, so that not all lapse at once."""
+    jitter = 1 + TTL_JITTER * (int(key[:4], 16) / 0x8000 - 1)
+    return int(now_s + ttl_s * jitter)
+
+
+def utc_day(now_s: float) -> str:
+    """The day under which spend is counted, as YYYY-MM-DD."""
+    return dt.datetime.fromtimestamp(now_s, dt.UTC).date().isoformat()
+
+
+def tells_apart(scores: Iterable[int]) -> bool:
+    """Whether the scores carry any order: a model that answers all alike has judged nothing."""
+    return len(set(scores)) > 1
