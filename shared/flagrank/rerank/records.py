@@ -11,6 +11,8 @@ from flagrank.ports import ScoreRecord
 
 ENTRY_KEY_BYTES = 8
 TTL_JITTER = 0.1
+# the last part of a record's life, in which it is judged anew for those who still ask
+AGEING_SHARE = 0.1
 
 
 def record_key(intent: str, model_id: str, version: str) -> str:
@@ -49,6 +51,11 @@ def expiry(key: str, now_s: float, ttl_s: int) -> int:
     """When a record that is written now lapses, in epoch seconds; spread by key, so that not all lapse at once."""
     jitter = 1 + TTL_JITTER * (int(key[:4], 16) / 0x8000 - 1)
     return int(now_s + ttl_s * jitter)
+
+
+def is_ageing(record: ScoreRecord, now_s: float, ttl_s: int) -> bool:
+    """Whether the record lapses soon: it has less than AGEING_SHARE of the TTL left."""
+    return record.expires_at - now_s < AGEING_SHARE * ttl_s
 
 
 def utc_day(now_s: float) -> str:
