@@ -7,14 +7,16 @@ from typing import Any
 import orjson
 
 from flagrank.adapters.in_memory import (
+    InlineExecutor,
     InMemoryFactorStore,
     InMemoryFlagSource,
+    InMemoryJudgementQueue,
     InMemoryMetrics,
     InMemoryScoreCache,
     ManualClock,
     ScriptedLLM,
 )
-from flagrank.bootstrap import wire
+from flagrank.bootstrap import Adapters, wire
 from flagrank.domain import Recommendation, RecommendRequest
 from flagrank.flags.document import FlagDocument
 from flagrank.ports import Completion, Prompt
@@ -25,6 +27,7 @@ from tests.factories import make_factors
 ENVIRONMENT = {
     "FLAGRANK_BUCKET": "factors-bucket",
     "FLAGRANK_TABLE": "scores",
+    "FLAGRANK_QUEUE_URL": "https://queue.example/tasks",
     "FLAGRANK_APPCONFIG_APPLICATION": "flagrank",
     "FLAGRANK_APPCONFIG_ENVIRONMENT": "test",
     "FLAGRANK_APPCONFIG_PROFILE": "rerank",
@@ -64,7 +67,11 @@ class Wired:
         self.llm = ScriptedLLM(self.answer)
         self.metrics = InMemoryMetrics()
         settings = Settings.from_env({**ENVIRONMENT, **self.environment})
-        self.service: Service = wire(settings, self.store, self.flags, self.cache, self.llm, self.metrics, self.clock)
+        self.queue = InMemoryJudgementQueue()
+        adapters = Adapters(
+            self.store, self.flags, self.cache, self.llm, self.queue, self.metrics, background=InlineExecutor()
+        )
+        self.service: Service = wire(settings, adapters, self.clock)
 
     def recommend(self, user_id: int | str = 1, **values: Any) -> Recommendation:
         """One request."""

@@ -1,8 +1,10 @@
 """The only place that makes clients and wires adapters to the pipeline."""
 
+import time
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import dataclass
 
 from fastapi import FastAPI
 
@@ -12,28 +14,90 @@ from flagrank.adapters.bedrock_llm import BedrockLLM
 from flagrank.adapters.dynamodb_cache import DynamoDBScoreCache
 from flagrank.adapters.emf_metrics import EmfMetrics
 from flagrank.adapters.s3_factors import S3FactorStore
+from flagrank.adapters.sqs_queue import SqsJudgementQueue
 from flagrank.adapters.system_clock import SystemClock
 from flagrank.adapters.tiered_cache import TieredScoreCache
 from flagrank.errors import FactorsUnavailable
-from flagrank.ports import Clock, FactorStore, FlagSource, LLMClient, MetricsSink, ScoreCache
+from flagrank.metric_names import WARM_SERVICE
+from flagrank.ports import Clock, FactorStore, FlagSource, JudgementQueue, LLMClient, MetricsSink, ScoreCache
 from flagrank.rerank.breaker import Breaker
+from flagrank.rerank.handoff import Handoff
 from flagrank.rerank.listwise import ListwiseJudge
 from flagrank.rerank.reranker import LLMReranker
+from flagrank.rerank.warming import Warmer
+from flagrank.rerank.worker import Worker
 from flagrank.serving.api import create_app
 from flagrank.serving.pipeline import Recommender
 from flagrank.serving.resolve_rules import RulesBySet
 from flagrank.serving.service import Service
 from flagrank.serving.telemetry import Telemetry
-from flagrank.settings import Settings
+from flagrank.settings import JudgingSettings, Settings, WorkerSettings
 
 INIT_FLAG_WAIT_MS = 2000.0
+HANDOFF_THREADS = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Adapters:
+    """What a service is wired to. `background` is where tasks are handed over; None: threads of its own."""
+
+    factors: FactorStore
+    flags: FlagSource
+    cache: ScoreCache
+    llm: LLMClient
+    queue: JudgementQueue
+    metrics: MetricsSink
+    background: Executor | None = None
 
 
 def build_app(environment: Mapping[str, str]) -> FastAPI:
     """The application over AWS, warmed up; raises ConfigurationError naming the variable that is wrong."""
     settings = Settings.from_env(environment)
     clock = SystemClock()
-    flags = AppConfigFlagSource(
+    flags = _flags(settings, clock)
+    factors = S3FactorStore(aws_clients.s3_client(), settings.bucket, clock, poll_s=settings.factors_poll_s)
+    # twice the calls of one request: those that the last request gave up on may still be timing out
+    connections = 2 * settings.parallel_calls
+    cache = TieredScoreCache(_table(settings, clock, connections), clock)
+    queue = SqsJudgementQueue(aws_clients.sqs_client(HANDOFF_THREADS), settings.queue_url)
+    adapters = Adapters(factors, flags, cache, _llm(settings, connections), queue, EmfMetrics())
+    service = wire(settings, adapters, clock)
+    factors.prepare_with(service.recommender.rules.over)
+    warm_up(factors, flags)
+    after_restore(flags)
+    return create_app(service)
+
+
+def build_worker(environment: Mapping[str, str]) -> Worker:
+    """The queue's worker over AWS; raises ConfigurationError naming the variable that is wrong."""
+    settings = WorkerSettings.from_env(environment)
+    clock = SystemClock()
+    flags = _flags(settings, clock)
+    calls = settings.parallel_tasks * settings.parallel_calls
+    # the table itself: a worker must not take what it remembers for what the others have written
+    cache = _table(settings, clock, settings.parallel_tasks)
+    judge = _judge(settings, _llm(settings, calls), ThreadPoolExecutor(calls, "llm"))
+    warmer = Warmer(judge, cache, Breaker(clock), clock, time.sleep, settings.cache_ttl_s)
+    executor = ThreadPoolExecutor(settings.parallel_tasks, "task")
+    flags.current(INIT_FLAG_WAIT_MS)
+    return Worker(
+        warmer, cache, flags, clock, EmfMetrics(WARM_SERVICE), EmfMetrics(), executor, settings.task_max_age_s
+    )
+
+
+def wire(settings: Settings, adapters: Adapters, clock: Clock) -> Service:
+    """The service over any adapters."""
+    executor = ThreadPoolExecutor(2 * settings.parallel_calls, "llm")
+    background = adapters.background or ThreadPoolExecutor(HANDOFF_THREADS, "handoff")
+    handoff = Handoff(adapters.cache, adapters.queue, clock, background)
+    judge = _judge(settings, adapters.llm, executor)
+    reranker = LLMReranker(judge, adapters.cache, Breaker(clock), clock, executor, settings.cache_ttl_s, handoff)
+    recommender = Recommender(adapters.factors, adapters.flags, reranker, RulesBySet(settings.rules), clock)
+    return Service(recommender, Telemetry(adapters.metrics, adapters.factors, adapters.flags, handoff))
+
+
+def _flags(settings: JudgingSettings, clock: Clock) -> AppConfigFlagSource:
+    return AppConfigFlagSource(
         aws_clients.appconfigdata_client(),
         application=settings.appconfig_application,
         environment=settings.appconfig_environment,
@@ -42,38 +106,23 @@ def build_app(environment: Mapping[str, str]) -> FastAPI:
         poll_s=settings.flag_poll_s,
         max_age_s=settings.flag_max_age_s,
     )
-    factors = S3FactorStore(aws_clients.s3_client(), settings.bucket, clock, poll_s=settings.factors_poll_s)
-    # twice the calls of one request: those that the last request gave up on may still be timing out
-    connections = 2 * settings.parallel_calls
-    llm = BedrockLLM(
+
+
+def _table(settings: JudgingSettings, clock: Clock, connections: int) -> DynamoDBScoreCache:
+    return DynamoDBScoreCache(aws_clients.dynamodb_client(connections), settings.table, clock)
+
+
+def _llm(settings: JudgingSettings, connections: int) -> BedrockLLM:
+    return BedrockLLM(
         lambda timeout_ms: aws_clients.bedrock_client(timeout_ms, connections),
         structured_output=None if settings.structured_output == "auto" else settings.structured_output,
         latency=settings.latency,
         service_tier=settings.service_tier,
     )
-    table = DynamoDBScoreCache(aws_clients.dynamodb_client(connections), settings.table, clock)
-    service = wire(settings, factors, flags, TieredScoreCache(table, clock), llm, EmfMetrics(), clock)
-    factors.prepare_with(service.recommender.rules.over)
-    warm_up(factors, flags)
-    after_restore(flags)
-    return create_app(service)
 
 
-def wire(
-    settings: Settings,
-    factors: FactorStore,
-    flags: FlagSource,
-    cache: ScoreCache,
-    llm: LLMClient,
-    metrics: MetricsSink,
-    clock: Clock,
-) -> Service:
-    """The service over any adapters."""
-    executor = ThreadPoolExecutor(2 * settings.parallel_calls, "llm")
-    judge = ListwiseJudge(llm, executor, settings.prices, settings.batch_items, settings.parallel_calls)
-    reranker = LLMReranker(judge, cache, Breaker(clock), clock, executor, settings.cache_ttl_s)
-    recommender = Recommender(factors, flags, reranker, RulesBySet(settings.rules), clock)
-    return Service(recommender, Telemetry(metrics, factors, flags))
+def _judge(settings: JudgingSettings, llm: LLMClient, executor: Executor) -> ListwiseJudge:
+    return ListwiseJudge(llm, executor, settings.prices, settings.batch_items, settings.parallel_calls)
 
 
 def warm_up(factors: FactorStore, flags: FlagSource) -> None:

@@ -12,6 +12,8 @@ FlagrankError
 ├── ArtifactError           an artifact set that does not verify; the reader keeps the old one
 ├── PublishConflict         another publisher moved the pointer first; exit 1
 ├── CloudError              AWS refused or did not answer; exit 1
+├── QueueUnavailable        the queue did not take a task; the request is answered all the same
+├── UnreadableMessage       a message of the queue that is no task of ours; it ends in the dead-letter queue
 ├── RolloutRefused          a flag change that was refused; exit 1
 └── RerankError             degrades to the baseline; each leaf has a `reason`
     ├── BudgetExhausted     budget
@@ -101,6 +103,14 @@ class PublishConflict(FlagrankError):
 
 class CloudError(FlagrankError):
     """AWS refused, or did not answer."""
+
+
+class QueueUnavailable(FlagrankError):
+    """The queue of judgement tasks did not take one."""
+
+
+class UnreadableMessage(FlagrankError):
+    """A message of the queue that is no task of ours."""
 
 
 class RolloutRefused(FlagrankError):

@@ -6,6 +6,7 @@ from typing import Literal
 NAMESPACE = "Flagrank"
 SERVICE = "recommend"
 GUARD_SERVICE = "guard"
+WARM_SERVICE = "warm"
 
 
 class MetricName(StrEnum):
@@ -16,6 +17,7 @@ class MetricName(StrEnum):
     RERANK_LATENCY = "RerankLatency"
     RERANK_ELIGIBLE = "RerankEligible"
     RERANK_APPLIED = "RerankApplied"
+    RERANK_WARMING = "RerankWarming"
     RERANK_PARTIAL = "RerankPartial"
     FALLBACK = "Fallback"
     TIMEOUT = "Timeout"
@@ -29,6 +31,8 @@ class MetricName(StrEnum):
     INPUT_TOKENS = "InputTokens"
     OUTPUT_TOKENS = "OutputTokens"
     COST_MICRO_USD = "CostMicroUSD"
+    TASKS_SENT = "TasksSent"
+    HANDOFF_FAILURE = "HandoffFailure"
     FLAG_STALE = "FlagStale"
     FLAG_REJECTED = "FlagRejected"
     FACTORS_RELOAD = "FactorsReload"
@@ -40,11 +44,6 @@ class MetricName(StrEnum):
     SHADOW_OVERLAP = "ShadowOverlap"
     SHADOW_KENDALL_TAU = "ShadowKendallTau"
 
-    @property
-    def unit(self) -> Literal["Milliseconds", "Count"]:
-        """CloudWatch's unit of the values. It has none for shares, correlations and micro-USD: they are counts."""
-        return "Milliseconds" if self in (MetricName.RECOMMEND_LATENCY, MetricName.RERANK_LATENCY) else "Count"
-
 
 class SimilarMetric(StrEnum):
     """Every metric of a request for similar items, which has no arm. The only dimension is `service`."""
@@ -52,10 +51,42 @@ class SimilarMetric(StrEnum):
     REQUESTS = "SimilarRequests"
     FAILURE = "SimilarFailure"
 
-    @property
-    def unit(self) -> Literal["Count"]:
-        """CloudWatch's unit of the values."""
-        return "Count"
+
+class WarmMetric(StrEnum):
+    """The metrics of the queue's worker, one value a message. The only dimension is `service`.
+
+    Beside them it has those of `MetricName` that count calls, tokens and money.
+    """
+
+    MESSAGES = "Messages"
+    MESSAGES_JUDGED = "MessagesJudged"
+    MESSAGES_FAILED = "MessagesFailed"
+    MESSAGES_EXPIRED = "MessagesExpired"
+    MESSAGES_OUTDATED = "MessagesOutdated"
+    MESSAGES_OFF = "MessagesOff"
+    MESSAGES_UNREADABLE = "MessagesUnreadable"
+    QUEUE_AGE = "QueueAge"
+    JUDGING_LATENCY = "JudgingLatency"
+    TEXTS_JUDGED = "TextsJudged"
+    TEXTS_KNOWN = "TextsKnown"
+    TEXTS_MISSING = "TextsMissing"
+    SCORES_LOST = "ScoresLost"
+
+
+EMITTED = frozenset({*MetricName, *SimilarMetric, *WarmMetric})
+IN_MILLISECONDS = frozenset(
+    {MetricName.RECOMMEND_LATENCY, MetricName.RERANK_LATENCY, WarmMetric.QUEUE_AGE, WarmMetric.JUDGING_LATENCY}
+)
+
+
+def unit_of(name: str) -> Literal["Milliseconds", "Count"]:
+    """CloudWatch's unit of a metric's values; raises ValueError for a name that is not on the list.
+
+    It has none for shares, correlations and micro-USD: they are counts.
+    """
+    if name not in EMITTED:
+        raise ValueError(f"not a metric of ours: {name}")
+    return "Milliseconds" if name in IN_MILLISECONDS else "Count"
 
 
 class FeedbackMetric(StrEnum):

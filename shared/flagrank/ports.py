@@ -86,6 +86,12 @@ class ScoreCache(Protocol):
     def add_spend(self, day: str, micro_usd: int) -> None:
         """Adds to the day's spend, atomically."""
 
+    def claim(self, key: str, seconds: int) -> bool:
+        """Claims the key for so long; False while another's claim lasts. A claim and a record do not meet."""
+
+    def release(self, key: str) -> None:
+        """Ends the claim on the key, whoever holds it."""
+
 
 @dataclass(frozen=True, slots=True)
 class JudgementTask:
@@ -99,6 +105,13 @@ class JudgementTask:
     version: str
     texts: tuple[str, ...]
     refresh: bool = False
+
+
+class JudgementQueue(Protocol):
+    """Tasks for whoever judges behind the requests. Raises QueueUnavailable, nothing else."""
+
+    def send(self, task: JudgementTask) -> None:
+        """Enqueues a task; it may be delivered twice, and out of order."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,10 +157,10 @@ class Embedder(Protocol):
 
 
 class MetricsSink(Protocol):
-    """Where a request's figures go. Never raises."""
+    """Where the figures of a request or a message go. Never raises."""
 
     def emit(self, arm: str | None, values: Mapping[str, float], metadata: Mapping[str, str]) -> None:
-        """Records `values` by metric name, units as in `metric_names`; ids, reasons and versions are metadata.
+        """Records `values` of an arm, or of none, by metric name, units as in `metric_names`.
 
-        `arm` is None for a request that has none, whose names are those of SimilarMetric.
+        Ids, reasons and versions are metadata.
         """

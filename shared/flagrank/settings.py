@@ -1,7 +1,7 @@
 """Everything the environment decides, read once by `bootstrap` and never at import."""
 
 from collections.abc import Mapping
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, Json, ValidationError, field_validator
 
@@ -13,19 +13,17 @@ from flagrank.rerank.pricing import ANY_MODEL, Price
 PREFIX = "FLAGRANK_"
 
 
-class Settings(BaseModel):
-    """One environment's settings: each field is `FLAGRANK_` and its name in capitals."""
+class JudgingSettings(BaseModel):
+    """What everybody needs who asks an LLM: each field is `FLAGRANK_` and its name in capitals."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    bucket: Annotated[str, Field(min_length=3)]
     table: Annotated[str, Field(min_length=3)]
     appconfig_application: Annotated[str, Field(min_length=1)]
     appconfig_environment: Annotated[str, Field(min_length=1)]
     appconfig_profile: Annotated[str, Field(min_length=1)]
     flag_poll_s: Annotated[int, Field(ge=FLAG_POLL_S, le=86_400)] = FLAG_POLL_S
     flag_max_age_s: Annotated[int, Field(ge=60)] = 3600
-    factors_poll_s: Annotated[int, Field(ge=1)] = 60
     cache_ttl_s: Annotated[int, Field(ge=60)] = 24 * 3600
     batch_items: Annotated[int, Field(ge=1, le=50)] = 10
     parallel_calls: Annotated[int, Field(ge=1, le=32)] = 10
@@ -35,7 +33,6 @@ class Settings(BaseModel):
     prices: Json[dict[str, Price]] = Field(
         default={"*": Price(input_usd=0.06, output_usd=0.24)}, validate_default=False
     )
-    rules: Json[RuleSet] = Field(default=RuleSet(), validate_default=False)
 
     @field_validator("prices")
     @classmethod
@@ -45,7 +42,7 @@ class Settings(BaseModel):
         return prices
 
     @classmethod
-    def from_env(cls, environment: Mapping[str, str]) -> "Settings":
+    def from_env(cls, environment: Mapping[str, str]) -> Self:
         """The settings in a process's variables; raises ConfigurationError naming the variable."""
         values = {
             key.removeprefix(PREFIX).lower(): value
@@ -58,3 +55,19 @@ class Settings(BaseModel):
             first = error.errors()[0]
             variable = PREFIX + "_".join(str(part) for part in first["loc"][:1]).upper()
             raise ConfigurationError(f"{variable}: {first['msg']}") from error
+
+
+class Settings(JudgingSettings):
+    """The settings of an environment that answers requests."""
+
+    bucket: Annotated[str, Field(min_length=3)]
+    queue_url: Annotated[str, Field(min_length=1)]
+    factors_poll_s: Annotated[int, Field(ge=1)] = 60
+    rules: Json[RuleSet] = Field(default=RuleSet(), validate_default=False)
+
+
+class WorkerSettings(JudgingSettings):
+    """The settings of the queue's worker: how many tasks it judges at once, and how old one may be."""
+
+    parallel_tasks: Annotated[int, Field(ge=1, le=10)] = 5
+    task_max_age_s: Annotated[int, Field(ge=60)] = 3600

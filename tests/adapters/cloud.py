@@ -1,4 +1,4 @@
-"""S3 and DynamoDB on the loopback, and what the tests keep there."""
+"""S3, DynamoDB and SQS on the loopback, and what the tests keep there."""
 
 import uuid
 from collections.abc import Iterator
@@ -18,7 +18,7 @@ CREATED = "2026-01-01T00:00:00Z"
 
 @contextmanager
 def aws_stand_in() -> Iterator[str]:
-    """S3 and DynamoDB as the local cloud has them; yields their address."""
+    """S3, DynamoDB and SQS as the local cloud has them; yields their address."""
     stand_in = StandIn("aws", HOST, {})
     try:
         stand_in.wait()
@@ -44,6 +44,12 @@ def new_table(dynamodb: Any) -> str:
         AttributeDefinitions=[{"AttributeName": "pk", "AttributeType": "S"}],
     )
     return name
+
+
+def new_queue(sqs: Any) -> str:
+    """An empty queue of its own for each test; gives its address."""
+    url: str = sqs.create_queue(QueueName=f"tasks-{uuid.uuid4().hex}")["QueueUrl"]
+    return url
 
 
 def publish(s3: Any, bucket: str, factors: Factors) -> str:

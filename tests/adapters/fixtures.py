@@ -34,6 +34,13 @@ def dynamodb(cloud_url: str) -> Iterator[Any]:
     made.close()
 
 
+@pytest.fixture(scope="session")
+def sqs(cloud_url: str) -> Iterator[Any]:
+    made = client("sqs", cloud_url)
+    yield made
+    made.close()
+
+
 @pytest.fixture
 def bucket(s3: Any) -> str:
     return new_bucket(s3)

@@ -6,7 +6,7 @@ import orjson
 import pytest
 
 from flagrank.adapters.emf_metrics import EmfMetrics
-from flagrank.metric_names import NAMESPACE, SERVICE, MetricName
+from flagrank.metric_names import NAMESPACE, SERVICE, MetricName, unit_of
 
 
 def test_a_request_is_one_line_in_the_embedded_metric_format(capsys: pytest.CaptureFixture[str]) -> None:
@@ -19,7 +19,7 @@ def test_a_request_is_one_line_in_the_embedded_metric_format(capsys: pytest.Capt
     assert [sorted(dimensions) for dimensions in directive["Dimensions"]] == [["arm", "service"]]
     assert (blob["arm"], blob["service"]) == ("treatment", SERVICE)
     assert {metric["Name"]: metric["Unit"] for metric in directive["Metrics"]} == {
-        metric: metric.unit for metric in MetricName
+        metric: unit_of(metric) for metric in MetricName
     }
     assert all(blob[metric] == [1.0] for metric in MetricName)
 

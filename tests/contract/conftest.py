@@ -1,5 +1,5 @@
 """Fixtures for this folder."""
 
-from tests.adapters.fixtures import bucket, clock, cloud_url, dynamodb, s3, table, wire
+from tests.adapters.fixtures import bucket, clock, cloud_url, dynamodb, s3, sqs, table, wire
 
-__all__ = ["bucket", "clock", "cloud_url", "dynamodb", "s3", "table", "wire"]
+__all__ = ["bucket", "clock", "cloud_url", "dynamodb", "s3", "sqs", "table", "wire"]

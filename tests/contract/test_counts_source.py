@@ -8,7 +8,14 @@ import pytest
 
 from flagrank.adapters.control.cloudwatch_counts import CloudWatchCounts, series_id
 from flagrank.adapters.emf_metrics import EmfMetrics
-from flagrank.adapters.in_memory import InMemoryFactorStore, InMemoryFlagSource
+from flagrank.adapters.in_memory import (
+    InlineExecutor,
+    InMemoryFactorStore,
+    InMemoryFlagSource,
+    InMemoryJudgementQueue,
+    InMemoryScoreCache,
+    ManualClock,
+)
 from flagrank.delivery.analysis.counts import ArmCounts, Arms, CountsSource
 from flagrank.delivery.analysis.measures import COUNTS, SLOWER, USERS
 from flagrank.domain import Arm, Diagnostics, Mode, Reason, Recommendation, RerankTally, Usage, UserKind, Versions
@@ -18,6 +25,7 @@ from flagrank.local.gateway import create_app
 from flagrank.local.observed import Observed
 from flagrank.local.pool import Pool
 from flagrank.metric_names import SERVICE, FeedbackMetric, MetricName
+from flagrank.rerank.handoff import Handoff
 from flagrank.serving.telemetry import Telemetry, measured
 from tests.adapters.control.cloudwatch import CloudWatchOfLines
 from tests.local.conftest import served
@@ -144,7 +152,9 @@ def test_a_request_without_an_answer_is_an_error(
     """It counts in its arm beside those that failed for an unknown reason, and its user counts too."""
     answered = answer(1, 1, reason=Reason.UNKNOWN)
     failure = BaselineFailed(2, Arm.TREATMENT, Reason.SPLIT)
-    Telemetry(EmfMetrics(), InMemoryFactorStore(), InMemoryFlagSource()).record_failure(failure)
+    clock = ManualClock()
+    handoff = Handoff(InMemoryScoreCache(clock), InMemoryJudgementQueue(), clock, InlineExecutor())
+    Telemetry(EmfMetrics(), InMemoryFactorStore(), InMemoryFlagSource(), handoff).record_failure(failure)
     failed = json.loads(capsys.readouterr().out)
     failed["_aws"]["Timestamp"] = int(1000 * (BEGIN_S + 2))
     treatment = open_source([answered, failed]).read(BEGIN_S, BEGIN_S + 60).treatment

@@ -8,7 +8,7 @@ import pytest
 
 from flagrank.adapters.emf_metrics import EmfMetrics
 from flagrank.adapters.in_memory import InMemoryMetrics
-from flagrank.metric_names import MetricName, SimilarMetric
+from flagrank.metric_names import MetricName, SimilarMetric, WarmMetric
 from flagrank.ports import MetricsSink
 
 VALUES: dict[str, float] = {MetricName.REQUESTS: 1.0, MetricName.FALLBACK: 0.0, MetricName.RECOMMEND_LATENCY: 12.5}
@@ -47,6 +47,13 @@ def test_a_request_without_an_arm_arrives_without_one(sink: tuple[MetricsSink, R
     values: dict[str, float] = {SimilarMetric.REQUESTS: 1.0, SimilarMetric.FAILURE: 0.0}
     metrics.emit(None, values, {"item_id": "7"})
     assert records() == [(None, values, {"item_id": "7"})]
+
+
+def test_a_worker_s_figures_are_recorded_without_an_arm(sink: tuple[MetricsSink, Records]) -> None:
+    """They are nobody's request."""
+    metrics, records = sink
+    metrics.emit(None, {WarmMetric.MESSAGES: 1.0}, {})
+    assert records() == [(None, {WarmMetric.MESSAGES: 1.0}, {})]
 
 
 def test_requests_do_not_mix(sink: tuple[MetricsSink, Records]) -> None:

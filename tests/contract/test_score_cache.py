@@ -142,3 +142,40 @@ def test_spend_added_at_once_is_all_counted(open_cache: Callable[[], ScoreCache]
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(lambda _: cache.add_spend(DAY, 5), range(20)))
     assert open_cache().read("key", DAY).spent_micro_usd == 100
+
+
+def test_a_claim_is_one_environment_s_alone(open_cache: Callable[[], ScoreCache]) -> None:
+    """Of all who claim a key at once, one gets it."""
+    environments = [open_cache() for _ in range(8)]
+    with ThreadPoolExecutor(8) as pool:
+        claimed = list(pool.map(lambda cache: cache.claim("key", 30), environments))
+    assert sum(claimed) == 1
+
+
+def test_a_claim_lapses(cache: ScoreCache, clock: ManualClock) -> None:
+    """It lasts until its last second, and what has lapsed can be claimed again."""
+    assert cache.claim("key", 30)
+    clock.advance(29)
+    assert not cache.claim("key", 30)
+    clock.advance(1)
+    assert cache.claim("key", 30)
+    assert not cache.claim("key", 30)
+
+
+def test_a_released_claim_can_be_claimed_at_once(open_cache: Callable[[], ScoreCache]) -> None:
+    """Whoever did the work ends the claim of whoever asked for it; a key without a claim can be released too."""
+    asked, worked = open_cache(), open_cache()
+    assert asked.claim("key", 30)
+    worked.release("key")
+    worked.release("key")
+    assert asked.claim("key", 30)
+
+
+def test_a_claim_is_no_record_and_no_spend(cache: ScoreCache, clock: ManualClock) -> None:
+    """A claim on a key leaves the record under that key alone, and the other way round."""
+    assert cache.claim("key", 30)
+    assert cache.read("key", DAY).record is None
+    assert cache.write("key", ScoreRecord(SCORES, in_an_hour(clock)))
+    cache.release("key")
+    assert cache.read("key", DAY).record is not None
+    assert cache.claim("key", 30)

@@ -11,12 +11,13 @@ from flagrank.adapters.appconfig_flags import AppConfigFlagSource
 from flagrank.adapters.control.appconfig_rollout import AppConfigRolloutControl
 from flagrank.adapters.in_memory import (
     InMemoryFactorStore,
+    InMemoryJudgementQueue,
     InMemoryMetrics,
     InMemoryScoreCache,
     ManualClock,
     ScriptedLLM,
 )
-from flagrank.bootstrap import wire
+from flagrank.bootstrap import Adapters, wire
 from flagrank.delivery.analysis.counts import ArmCounts, Arms
 from flagrank.delivery.analysis.measures import SLOWER
 from flagrank.delivery.change_record import ChangeRecord
@@ -83,7 +84,8 @@ class Environment:
         self.metrics = InMemoryMetrics()
         store, cache = InMemoryFactorStore(make_factors(items=60)), InMemoryScoreCache(clock)
         settings = Settings.from_env(ENVIRONMENT)
-        self._service = wire(settings, store, flags, cache, ScriptedLLM(by_item_number), self.metrics, clock)
+        llm, queue = ScriptedLLM(by_item_number), InMemoryJudgementQueue()
+        self._service = wire(settings, Adapters(store, flags, cache, llm, queue, self.metrics), clock)
 
     def recommend(self, user: int) -> Recommendation:
         """One request."""

@@ -4,11 +4,12 @@ import pytest
 
 from flagrank.errors import ConfigurationError
 from flagrank.model.filters import parse_filter
-from flagrank.settings import Settings
+from flagrank.settings import Settings, WorkerSettings
 
 REQUIRED = {
     "FLAGRANK_BUCKET": "factors-bucket",
     "FLAGRANK_TABLE": "scores",
+    "FLAGRANK_QUEUE_URL": "https://queue.example/tasks",
     "FLAGRANK_APPCONFIG_APPLICATION": "flagrank",
     "FLAGRANK_APPCONFIG_ENVIRONMENT": "production",
     "FLAGRANK_APPCONFIG_PROFILE": "rerank",
@@ -34,6 +35,12 @@ def test_documents_in_variables_are_read() -> None:
     assert settings.rules.block == (42, "x")
     assert settings.rules.require == (parse_filter("price<50"),)
     assert settings.rules.exclude == (parse_filter("brand=A|B"),)
+
+
+def test_a_worker_needs_neither_factors_nor_a_queue() -> None:
+    """What it judges comes to it, and the texts come with it."""
+    needed = {name: value for name, value in REQUIRED.items() if name not in ("FLAGRANK_BUCKET", "FLAGRANK_QUEUE_URL")}
+    assert WorkerSettings.from_env(needed).parallel_tasks == 5
 
 
 @pytest.mark.parametrize("missing", sorted(REQUIRED))

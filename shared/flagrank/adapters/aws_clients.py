@@ -12,6 +12,8 @@ from botocore.config import Config
 CONNECT_TIMEOUT_S = 1.0
 FLAG_READ_TIMEOUT_S = 3.0
 CACHE_TIMEOUT_S = 0.5
+QUEUE_TIMEOUT_S = 2.0
+QUEUE_ATTEMPTS = 2
 FACTORS_READ_TIMEOUT_S = 30.0
 FACTORS_ATTEMPTS = 3
 FACTORS_CONNECTIONS = 8
@@ -34,6 +36,11 @@ def appconfigdata_client() -> Any:
 def dynamodb_client(connections: int) -> Any:
     """For the score cache: on the request's path, so a slow answer is worth no more than none."""
     return _client("dynamodb", CACHE_TIMEOUT_S, connections, connect_timeout_s=CACHE_TIMEOUT_S)
+
+
+def sqs_client(connections: int) -> Any:
+    """For the queue of tasks: behind the requests, so that a slow answer costs nobody anything."""
+    return _client("sqs", QUEUE_TIMEOUT_S, connections, QUEUE_ATTEMPTS)
 
 
 def bedrock_client(timeout_ms: int, connections: int) -> Any:

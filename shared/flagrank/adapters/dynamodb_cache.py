@@ -81,6 +81,27 @@ class DynamoDBScoreCache:
                 },
             )
 
+    def claim(self, key: str, seconds: int) -> bool:
+        """One conditional write; raises CacheUnavailable."""
+        now_s = int(self._clock.now())
+        with _translated():
+            try:
+                self._client.put_item(
+                    TableName=self._table,
+                    Item={"pk": {"S": _claim_key(key)}, "expires_at": {"N": str(now_s + seconds)}},
+                    # as with records, what has expired and is not yet deleted counts as none
+                    ConditionExpression="attribute_not_exists(pk) OR expires_at <= :now",
+                    ExpressionAttributeValues={":now": {"N": str(now_s)}},
+                )
+            except self._client.exceptions.ConditionalCheckFailedException:
+                return False
+        return True
+
+    def release(self, key: str) -> None:
+        """One delete; raises CacheUnavailable."""
+        with _translated():
+            self._client.delete_item(TableName=self._table, Key={"pk": {"S": _claim_key(key)}})
+
     def _live(self, item: Mapping[str, Any] | None) -> ScoreRecord | None:
         if item is None or int(item["expires_at"]["N"]) <= self._clock.now():
             return None
@@ -106,6 +127,10 @@ def _scores_key(key: str) -> str:
 
 def _spend_key(day: str) -> str:
     return f"spend#{day}"
+
+
+def _claim_key(key: str) -> str:
+    return f"claim#{key}"
 
 
 def _packed(scores: Mapping[bytes, int]) -> bytes:

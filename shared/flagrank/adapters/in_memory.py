@@ -8,12 +8,22 @@ from concurrent.futures import Executor, Future
 import numpy as np
 
 from flagrank.domain import Usage
-from flagrank.errors import CacheUnavailable, FactorsUnavailable, RerankError
+from flagrank.errors import CacheUnavailable, FactorsUnavailable, QueueUnavailable, RerankError
 from flagrank.flags.document import FlagDocument
 from flagrank.model.arrays import Floats
 from flagrank.model.factors import Factors
-from flagrank.ports import CacheRead, Clock, Completion, FlagState, Prompt, ReloadCounts, ScoreRecord
+from flagrank.ports import (
+    CacheRead,
+    Clock,
+    Completion,
+    FlagState,
+    JudgementTask,
+    Prompt,
+    ReloadCounts,
+    ScoreRecord,
+)
 from flagrank.rerank.judge import Judgement
+from flagrank.rerank.messages import read_task, write_task
 from flagrank.timing import Deadline
 
 
@@ -82,13 +92,14 @@ class InMemoryFlagSource:
 
 
 class InMemoryScoreCache:
-    """A dictionary with the cache's expiry, revisions and spend; `broken` makes every call fail."""
+    """A dictionary with the cache's expiry, revisions, spend and claims; `broken` makes every call fail."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._lock = threading.Lock()
         self._records: dict[str, ScoreRecord] = {}
         self._spend: dict[str, int] = {}
+        self._claims: dict[str, float] = {}
         self.broken = False
 
     def read(self, key: str, day: str) -> CacheRead:
@@ -118,9 +129,43 @@ class InMemoryScoreCache:
             self._check()
             self._spend[day] = self._spend.get(day, 0) + micro_usd
 
+    def claim(self, key: str, seconds: int) -> bool:
+        """Claims the key, unless another's claim lasts."""
+        with self._lock:
+            self._check()
+            if self._claims.get(key, 0) > self._clock.now():
+                return False
+            self._claims[key] = self._clock.now() + seconds
+            return True
+
+    def release(self, key: str) -> None:
+        """Ends the claim on the key."""
+        with self._lock:
+            self._check()
+            self._claims.pop(key, None)
+
     def _check(self) -> None:
         if self.broken:
             raise CacheUnavailable("told to be broken")
+
+
+class InMemoryJudgementQueue:
+    """Keeps what was sent, in order; `broken` makes it refuse."""
+
+    def __init__(self) -> None:
+        self.bodies: list[str] = []
+        self.broken = False
+
+    @property
+    def tasks(self) -> list[JudgementTask]:
+        """The tasks that were sent."""
+        return [read_task(body) for body in self.bodies]
+
+    def send(self, task: JudgementTask) -> None:
+        """Keeps the task's message."""
+        if self.broken:
+            raise QueueUnavailable("told to be broken")
+        self.bodies.append(write_task(task))
 
 
 class ScriptedLLM:

@@ -60,6 +60,14 @@ class TieredScoreCache:
                 self._spend = (day, spent + micro_usd)
         self._inner.add_spend(day, micro_usd)
 
+    def claim(self, key: str, seconds: int) -> bool:
+        """The inner claim: what another environment holds is not known here."""
+        return self._inner.claim(key, seconds)
+
+    def release(self, key: str) -> None:
+        """The inner release."""
+        self._inner.release(key)
+
     def _remembered(self, key: str) -> ScoreRecord | None:
         record = self._records.get(key)
         if record is None or record.expires_at <= self._clock.now():

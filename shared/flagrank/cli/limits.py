@@ -97,4 +97,6 @@ def _limits(numbers: Mapping[Metric, float | None]) -> Limits:
 def _bounds(measure: Measure, limit: Limit) -> str:
     lost = " lost" if measure.harm is Harm.LOSS else ""
     against = [] if limit.absolute is None else [f"{measure.format.exact(limit.absolute)}{lost} against control"]
-    return " and ".join(against + ([] if limit.ceiling is None else [f"{measure.format.exact(limit.ceiling)} in all"]))
+    ceiling = [] if limit.ceiling is None else [f"{measure.format.exact(limit.ceiling)} in all"]
+    floor = [] if limit.floor is None else [f"at least {measure.format.exact(limit.floor)}"]
+    return " and ".join(against + ceiling + floor)

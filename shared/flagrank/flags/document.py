@@ -26,8 +26,9 @@ class FlagDocument(BaseModel):
 
     `alpha` is the baseline's weight: 1 leaves the baseline as it is. Requests with a query take `alpha_query` where it
     is given. Budgets in ms, `max_input_tokens` per request, `daily_usd_cap` in USD per UTC day over all environments.
-    `answer` is the form in which a chat model answers (`rerank/answers.py`). With `gate` the LLM is asked only where it
-    is likely to help (`rerank/gate.py`).
+    `path` says who judges what the cache does not hold: the request itself, a worker behind it, or the worker what the
+    request did not manage. `answer` is the form in which a chat model answers (`rerank/answers.py`). With `gate` the
+    LLM is asked only where it is likely to help (`rerank/gate.py`).
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, populate_by_name=True, title="Flagrank flag")
@@ -44,6 +45,7 @@ class FlagDocument(BaseModel):
     top_m: Annotated[int, Field(ge=20, le=100)] = 60
     alpha: Annotated[float, Field(ge=0, le=1)] = 0.5
     alpha_query: Annotated[float, Field(ge=0, le=1)] | None = None
+    path: Literal["inline", "async", "both"] = "inline"
     request_budget_ms: Annotated[int, Field(ge=20, le=25_000)] = 1500
     call_budget_ms: Annotated[int, Field(ge=10, le=20_000)] = 1000
     max_input_tokens: Annotated[int, Field(ge=200, le=200_000)] = 12_000

@@ -1,9 +1,11 @@
-"""What a model charges."""
+"""What a model charges, and what a day may cost."""
 
 from collections.abc import Mapping
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
+
+from flagrank.errors import CostCapReached
 
 # the price of every model that has none of its own
 ANY_MODEL = "*"
@@ -16,6 +18,13 @@ class Price(BaseModel):
 
     input_usd: Annotated[float, Field(ge=0)]
     output_usd: Annotated[float, Field(ge=0)]
+
+
+def over_cap(daily_usd_cap: float, spent_micro_usd: int) -> CostCapReached | None:
+    """The trouble that the day's money is spent; None while it is not."""
+    if spent_micro_usd < daily_usd_cap * 1e6:
+        return None
+    return CostCapReached(f"{spent_micro_usd} micro-USD spent today")
 
 
 def cost_micro_usd(prices: Mapping[str, Price], model_id: str, input_tokens: int, output_tokens: int) -> int:

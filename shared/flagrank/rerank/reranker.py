@@ -1,5 +1,7 @@
 """The rerank of a list's head: cached scores are free, missing ones are judged, and money and failures have limits.
 
+The flag's `path` says who judges: the request, within its budget, or a worker, to whom the task is handed over.
+
 A cached score is served even while the breaker is open or the day's money is spent. An unreadable cache means no
 rerank: the day's spend lies beside the scores, and no judge is asked without a cost limit (infra/decisions/0002).
 """
@@ -10,13 +12,24 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from flagrank.domain import Candidate, RerankTally
-from flagrank.errors import BreakerOpen, BudgetExhausted, CacheUnavailable, CostCapReached, RerankError
+from flagrank.errors import BreakerOpen, BudgetExhausted, CacheUnavailable, RerankError
 from flagrank.flags.document import FlagDocument
-from flagrank.ports import CacheRead, Clock, ScoreCache, ScoreRecord
+from flagrank.ports import CacheRead, Clock, JudgementTask, ScoreCache, ScoreRecord
 from flagrank.rerank.breaker import Breaker
+from flagrank.rerank.handoff import Handoff
 from flagrank.rerank.judge import Judge, Judgement
 from flagrank.rerank.listwise import worth_calling
-from flagrank.rerank.records import added, entries_of, expiry, known_scores, record_key, tells_apart, utc_day
+from flagrank.rerank.pricing import over_cap
+from flagrank.rerank.records import (
+    added,
+    entries_of,
+    expiry,
+    is_ageing,
+    known_scores,
+    record_key,
+    tells_apart,
+    utc_day,
+)
 from flagrank.timing import Deadline
 
 
@@ -60,7 +73,10 @@ class IdentityReranker:
 
 @dataclass(frozen=True, slots=True)
 class LLMReranker:
-    """The reranker over a judge and a score cache. `executor` runs the cache's calls; the TTL is in seconds."""
+    """The reranker over a judge and a score cache. `executor` runs the cache's calls; the TTL is in seconds.
+
+    `handoff` takes what a worker is to judge.
+    """
 
     judge: Judge
     cache: ScoreCache
@@ -68,6 +84,7 @@ class LLMReranker:
     clock: Clock
     executor: Executor
     cache_ttl_s: int
+    handoff: Handoff
 
     def prompt_version(self, flag: FlagDocument) -> str | None:
         """The judge's version."""
@@ -76,63 +93,84 @@ class LLMReranker:
     def rerank(
         self, head: Sequence[Candidate], intent: str, flag: FlagDocument, deadline: Deadline, tally: RerankTally
     ) -> Judged:
-        """From the cache where the text was judged for this intent, from the judge where not."""
-        texts = {place: candidate.text for place, candidate in enumerate(head)}
-        key, day = record_key(intent, flag.model_id, self.judge.version(flag)), utc_day(self.clock.now())
+        """From the cache where the text was judged for this intent; who judges the rest, the flag's `path` says."""
+        question = _Question(intent, flag, self.judge.version(flag), {place: c.text for place, c in enumerate(head)})
         try:
-            stored = self._read(key, day, deadline)
+            stored = self._read(question.key, deadline)
         except CacheUnavailable as error:
             return Judged(trouble=error)
-        known = known_scores(stored.record, texts)
-        missing = {place: text for place, text in texts.items() if place not in known}
+        known = known_scores(stored.record, question.texts)
+        missing = {place: text for place, text in question.texts.items() if place not in known}
         tally.cache_hits, tally.cache_misses = len(known), len(missing)
-        if not missing:
-            return Judged(known)
-        judgement = self._judgement(missing, intent, flag, deadline, stored.spent_micro_usd)
+        capped = over_cap(flag.daily_usd_cap, stored.spent_micro_usd)
+        if flag.path != "inline" and not capped and self._is_ageing(stored.record):
+            self.handoff.offer(question.task(question.texts, refresh=True))
+        if not missing or capped:
+            return Judged(known, capped)
+        if flag.path == "async":
+            self.handoff.offer(question.task(missing))
+            return Judged(known, warming=True)
+        judgement = self._judge_now(missing, question, deadline)
         tally.usage = judgement.usage
         relevance = {**known, **judgement.relevance}
         # a tied answer is as good as none, and must not be remembered for a day
         keep = judgement.relevance and tells_apart(relevance.values())
-        record = self._added(key, stored.record, entries_of(judgement.relevance, texts)) if keep else None
-        self._write_back(key, record, day, deadline, tally)
-        return Judged(relevance, judgement.trouble)
+        fresh = entries_of(judgement.relevance, missing) if keep else {}
+        self._write_back(question.key, stored.record, fresh, deadline, tally)
+        late = {place: text for place, text in missing.items() if place not in judgement.relevance}
+        if flag.path == "inline" or not late:
+            return Judged(relevance, judgement.trouble)
+        self.handoff.offer(question.task(late))
+        return Judged(relevance, judgement.trouble, warming=not judgement.usage.llm_calls)
 
-    def _read(self, key: str, day: str, deadline: Deadline) -> CacheRead:
+    def _is_ageing(self, record: ScoreRecord | None) -> bool:
+        return record is not None and is_ageing(record, self.clock.now(), self.cache_ttl_s)
+
+    def _read(self, key: str, deadline: Deadline) -> CacheRead:
         # a table that hangs must not cost more than the request has, so its answer is awaited and not called for
-        reading = self.executor.submit(self.cache.read, key, day)
+        reading = self.executor.submit(self.cache.read, key, utc_day(self.clock.now()))
         try:
             return reading.result(deadline.remaining_ms() / 1000)
         except TimeoutError as error:
             raise CacheUnavailable("the cache did not answer within the request's budget") from error
 
-    def _judgement(
-        self,
-        missing: Mapping[int, str],
-        intent: str,
-        flag: FlagDocument,
-        deadline: Deadline,
-        spent_micro_usd: int,
-    ) -> Judgement:
-        if spent_micro_usd >= flag.daily_usd_cap * 1e6:
-            return Judgement(trouble=CostCapReached(f"{spent_micro_usd} micro-USD spent today"))
-        if not worth_calling(flag, deadline):
+    def _judge_now(self, missing: Mapping[int, str], question: "_Question", deadline: Deadline) -> Judgement:
+        if not worth_calling(question.flag, deadline):
             return Judgement(trouble=BudgetExhausted("too little of the request budget is left for a call"))
         if not self.breaker.allows():
             return Judgement(trouble=BreakerOpen("the LLM has been failing in this environment"))
-        judgement = self.judge.judge(missing, intent, flag, deadline)
+        judgement = self.judge.judge(missing, question.intent, question.flag, deadline)
         self.breaker.record(bool(judgement.relevance))
         return judgement
 
-    def _added(self, key: str, before: ScoreRecord | None, fresh: Mapping[bytes, int]) -> ScoreRecord:
-        return added(before, fresh, expiry(key, self.clock.now(), self.cache_ttl_s))
-
     def _write_back(
-        self, key: str, record: ScoreRecord | None, day: str, deadline: Deadline, tally: RerankTally
+        self, key: str, before: ScoreRecord | None, fresh: Mapping[bytes, int], deadline: Deadline, tally: RerankTally
     ) -> None:
         writes: list[Future[Any]] = []
+        now_s = self.clock.now()
         if tally.usage.cost_micro_usd:
-            writes.append(self.executor.submit(self.cache.add_spend, day, tally.usage.cost_micro_usd))
-        if record is not None:
+            writes.append(self.executor.submit(self.cache.add_spend, utc_day(now_s), tally.usage.cost_micro_usd))
+        if fresh:
+            record = added(before, fresh, expiry(key, now_s, self.cache_ttl_s))
             writes.append(self.executor.submit(self.cache.write, key, record))
         done, _ = wait(writes, timeout=deadline.remaining_ms() / 1000)
         tally.cache_failures += sum(write.exception() is not None for write in done)
+
+
+@dataclass(frozen=True, slots=True)
+class _Question:
+    """What one request asks: texts by their places in the head, under a judge's version."""
+
+    intent: str
+    flag: FlagDocument
+    version: str
+    texts: Mapping[int, str]
+
+    @property
+    def key(self) -> str:
+        """The key of the intent's record."""
+        return record_key(self.intent, self.flag.model_id, self.version)
+
+    def task(self, texts: Mapping[int, str], *, refresh: bool = False) -> JudgementTask:
+        """The task to judge some of the texts, the head's first one first."""
+        return JudgementTask(self.intent, self.flag.model_id, self.version, tuple(texts.values()), refresh)

@@ -15,7 +15,6 @@ from flagrank.errors import (
     BreakerOpen,
     BudgetExhausted,
     CacheUnavailable,
-    CostCapReached,
     LLMThrottled,
     LLMUnavailable,
     RerankError,
@@ -25,6 +24,7 @@ from flagrank.ports import Clock, JudgementTask, ScoreCache, ScoreRecord
 from flagrank.rerank.breaker import Breaker
 from flagrank.rerank.judge import Judge
 from flagrank.rerank.listwise import worth_calling
+from flagrank.rerank.pricing import over_cap
 from flagrank.rerank.records import (
     added,
     entries_of,
@@ -155,8 +155,8 @@ class _Warming:
         return self._write(entries_of(judgement.relevance, missing), stored.record, day) or judgement.trouble
 
     def _why_not(self, spent_micro_usd: int, until: Deadline) -> RerankError | None:
-        if spent_micro_usd >= self.flag.daily_usd_cap * 1e6:
-            return CostCapReached(f"{spent_micro_usd} micro-USD spent today")
+        if capped := over_cap(self.flag.daily_usd_cap, spent_micro_usd):
+            return capped
         if not worth_calling(self.flag, until):
             return BudgetExhausted("too little time is left for a call")
         return None if self.warmer.breaker.allows() else BreakerOpen("the LLM has been failing in this environment")

@@ -6,6 +6,7 @@ from flagrank.domain import Mode, Reason, Recommendation, SimilarRequest
 from flagrank.errors import BaselineFailed
 from flagrank.metric_names import MetricName, SimilarMetric
 from flagrank.ports import FactorStore, FlagSource, MetricsSink
+from flagrank.rerank.handoff import Handoff
 
 
 @dataclass(slots=True)
@@ -15,6 +16,7 @@ class Telemetry:
     sink: MetricsSink
     factors: FactorStore
     flags: FlagSource
+    handoff: Handoff
     _cold: bool = field(default=True, init=False)
 
     def record(self, answer: Recommendation) -> None:
@@ -24,6 +26,9 @@ class Telemetry:
         values[MetricName.FACTORS_RELOAD] = reloads.loaded
         values[MetricName.FACTORS_RELOAD_FAILURE] = reloads.failed
         values[MetricName.FLAG_REJECTED] = self.flags.drain_rejected()
+        handed_over = self.handoff.drain()
+        values[MetricName.TASKS_SENT] = handed_over.sent
+        values[MetricName.HANDOFF_FAILURE] = handed_over.failed
         values[MetricName.COLD_START] = int(self._cold)
         self._cold = False
         metadata = {
@@ -60,6 +65,7 @@ def measured(answer: Recommendation) -> dict[str, float]:
         MetricName.RECOMMEND_LATENCY: diagnostics.elapsed_ms["total"],
         MetricName.RERANK_ELIGIBLE: diagnostics.rerank_attempted,
         MetricName.RERANK_APPLIED: answer.mode in (Mode.HYBRID_RERANK, Mode.PARTIAL_RERANK),
+        MetricName.RERANK_WARMING: answer.reason is Reason.WARMING,
         MetricName.RERANK_PARTIAL: answer.mode is Mode.PARTIAL_RERANK,
         MetricName.FALLBACK: answer.mode is Mode.FALLBACK_BASELINE,
         MetricName.TIMEOUT: usage.timeouts,

@@ -33,6 +33,7 @@ FINDING_NAMES = {
     "high",
     "limit",
     "is_ceiling",
+    "is_floor",
     "excess",
     "more_requests",
 }

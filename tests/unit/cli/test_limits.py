@@ -71,7 +71,7 @@ def test_the_keys_of_the_document_stay() -> None:
         "steps",
         "min_requests",
     }
-    assert document["p95_ms"] == {"absolute": 1810, "relative": 0.0, "ceiling": 3620}
+    assert document["p95_ms"] == {"absolute": 1810, "relative": 0.0, "ceiling": 3620, "floor": None}
 
 
 def test_limits_are_told_in_their_units() -> None:
@@ -80,3 +80,4 @@ def test_limits_are_told_in_their_units() -> None:
     assert "errors 1 % against control and 5 % in all" in summary
     assert "cost per 1,000 5 USD in all" in summary
     assert summary.endswith("clicks 2 % lost against control")
+    assert "judged at least 85 %" in limits_summary(Limits({Metric.JUDGED: Limit(floor=0.85)}))

@@ -36,6 +36,8 @@ class Limits:
         for measure in MEASURES:
             if measure.harm is Harm.LOSS and self[measure.metric].ceiling is not None:
                 raise ValueError(f"{measure.metric} have no ceiling: a loss is compared with control")
+            if measure.harm is Harm.RISE and self[measure.metric].floor is not None:
+                raise ValueError(f"{measure.metric} have no floor: it is a rise that does harm")
 
     def __getitem__(self, metric: Metric) -> Limit:
         return self.by_metric[metric]
@@ -44,7 +46,7 @@ class Limits:
     def fail_log(self) -> float:
         """The natural log of the evidence that fails a limit: the steps and the limits share `false_fail`."""
         limits = self.by_metric.values()
-        comparisons = sum((limit.absolute is not None) + (limit.ceiling is not None) for limit in limits)
+        comparisons = sum(part is not None for limit in limits for part in (limit.absolute, limit.ceiling, limit.floor))
         return math.log(self.steps * max(comparisons, 1) / self.false_fail)
 
     @property

@@ -8,7 +8,7 @@ measure is a member of `Metric` and a row of `MEASURES`, and the metrics that it
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from enum import Enum, StrEnum
-from typing import Literal
+from typing import Any, Literal
 
 from flagrank.delivery.analysis.evidence import MeanOf, QuantileOf, ShareOf, Statistic
 from flagrank.delivery.analysis.formats import MILLISECONDS, PERCENT, USD_PER_THOUSAND, Format
@@ -41,6 +41,8 @@ class Metric(StrEnum):
     MALFORMED = "malformed"
     P95 = "p95"
     COST = "cost"
+    JUDGED = "judged"
+    WARMING = "warming"
     CLICKS = "clicks"
 
 
@@ -55,12 +57,14 @@ class Harm(Enum):
 class Limit:
     """What a treated value may be: control * (1 + relative) + absolute, and `ceiling` whatever control does.
 
-    Where a loss does harm, control may lose as much. None leaves that comparison out.
+    Where a loss does harm, control may lose as much, and `floor` is what there must be whatever control does. None
+    leaves that comparison out.
     """
 
     absolute: float | None = None
     relative: float = 0.0
     ceiling: float | None = None
+    floor: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,15 +73,17 @@ class LimitOption:
 
     name: str
     help: str
-    part: Literal["absolute", "ceiling"] = "absolute"
+    part: Literal["absolute", "ceiling", "floor"] = "absolute"
 
     def value(self, limit: Limit) -> float | None:
         """The part of the limit that it sets."""
-        return limit.absolute if self.part == "absolute" else limit.ceiling
+        found: float | None = getattr(limit, self.part)
+        return found
 
     def applied(self, limit: Limit, value: float | None) -> Limit:
         """The limit with that part set."""
-        return replace(limit, absolute=value) if self.part == "absolute" else replace(limit, ceiling=value)
+        change: dict[str, Any] = {self.part: value}
+        return replace(limit, **change)
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +149,25 @@ MEASURES = (
         Limit(ceiling=5000),
         USD_PER_THOUSAND,
         option=LimitOption("max_usd_per_thousand", "What a thousand treated requests may cost.", part="ceiling"),
+    ),
+    # the judge compares neither without a limit of its own: control asks for no rerank
+    Measure(
+        Metric.JUDGED,
+        ShareOf(Count("judged", (MetricName.RERANK_APPLIED,)), ATTEMPTED),
+        Limit(),
+        PERCENT,
+        Harm.LOSS,
+        LimitOption(
+            "min_judged",
+            "How many of the treated requests must get the LLM's order. It is shown and not judged without this limit.",
+            part="floor",
+        ),
+    ),
+    Measure(
+        Metric.WARMING,
+        ShareOf(Count("warming", (MetricName.RERANK_WARMING,)), ATTEMPTED),
+        Limit(),
+        PERCENT,
     ),
     Measure(
         Metric.CLICKS,

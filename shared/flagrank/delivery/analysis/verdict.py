@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from flagrank.delivery.analysis.comparison import Comparison, compare
+from flagrank.delivery.analysis.comparison import Bound, Comparison, compare
 from flagrank.delivery.analysis.counts import ArmCounts
 from flagrank.delivery.analysis.eprocess import bounds, split_p_value
 from flagrank.delivery.analysis.formats import PERCENT, Format
@@ -35,8 +35,8 @@ class MetricResult:
     """One metric judged. `low` and `high` bound the excess over control, or the treated value against a ceiling.
 
     Shares are 0..1, p95 is in ms (rungs of the ladder), cost in micro-USD a request. Of clicks the excess is what was
-    lost. `excess` says in words how much it is. About `more_requests` treated requests end a hold; None if nobody can
-    tell. `format` is how people write the values.
+    lost; against a floor `low` and `high` bound the treated value. `excess` says in words how much it is. About
+    `more_requests` treated requests end a hold; None if nobody can tell. `format` is how people write the values.
     """
 
     metric: Metric
@@ -48,6 +48,7 @@ class MetricResult:
     high: float | None = None
     limit: float | None = None
     is_ceiling: bool = False
+    is_floor: bool = False
     excess: str = ""
     more_requests: int | None = None
     format: Format = PERCENT
@@ -69,6 +70,7 @@ class MetricResult:
             "high": self.high,
             "limit": self.limit,
             "is_ceiling": self.is_ceiling,
+            "is_floor": self.is_floor,
             "excess": self.excess,
             "more_requests": self.more_requests,
         }
@@ -170,18 +172,23 @@ def _judge_split(
 def _judge_comparison(comparison: Comparison, limits: Limits, requests: int) -> MetricResult:
     outcome = decide(comparison, limits)
     low, high = bounds(comparison.evidence, comparison.span, limits.fail_log, limits.pass_log)
-    excess = _amount(comparison, low, high)
+    span, limit = comparison.span, comparison.limit
+    if comparison.bound is Bound.FLOOR:
+        # kept with its sign turned, and read as it is
+        low, high, span, limit = -high, -low, (-span[1], -span[0]), -limit
+    excess = _amount(comparison.measure.format, span, low, high)
     more = _more_requests(comparison, limits, requests) if outcome is Outcome.INCONCLUSIVE else None
     return MetricResult(
         metric=comparison.measure.metric,
         outcome=outcome,
-        sentence=_sentence(comparison, outcome, excess, more),
+        sentence=_sentence(comparison, limit, outcome, excess, more),
         treatment=comparison.treatment,
         control=comparison.control,
         low=low,
         high=high,
-        limit=comparison.limit,
-        is_ceiling=comparison.is_ceiling,
+        limit=limit,
+        is_ceiling=comparison.bound is Bound.CEILING,
+        is_floor=comparison.bound is Bound.FLOOR,
         excess=excess,
         more_requests=more,
         format=comparison.measure.format,
@@ -194,21 +201,23 @@ def _more_requests(comparison: Comparison, limits: Limits, requests: int) -> int
     return math.ceil((HORIZON[ends.argmax()] - 1) * requests) if requests and ends.any() else None
 
 
-def _sentence(comparison: Comparison, outcome: Outcome, excess: str, more: int | None) -> str:
+def _sentence(comparison: Comparison, limit: float, outcome: Outcome, excess: str, more: int | None) -> str:
     measure, show = comparison.measure, comparison.measure.format.rounded
     undecided = "nobody can tell yet" if more is None else f"about {more} more treated requests will tell"
-    end = {Outcome.FAIL: "too much", Outcome.PASS: "within the limit", Outcome.INCONCLUSIVE: undecided}[outcome]
+    failed = "too little" if comparison.bound is Bound.FLOOR else "too much"
+    end = {Outcome.FAIL: failed, Outcome.PASS: "within the limit", Outcome.INCONCLUSIVE: undecided}[outcome]
     observed = f"{measure.label}: {show(comparison.treatment)} treated"
-    if comparison.is_ceiling:
-        return f"{observed}, in truth {excess}; {show(comparison.limit)} allowed: {end}"
+    if comparison.bound is not Bound.CONTROL:
+        asked = "allowed" if comparison.bound is Bound.CEILING else "at least wanted"
+        return f"{observed}, in truth {excess}; {show(limit)} {asked}: {end}"
     against = "none in control" if comparison.control is None else f"{show(comparison.control)} in control"
     base = "control" if comparison.slope == 1 else f"{comparison.slope:g} times control"
     side = measure.harm.value
-    return f"{observed}, {against}; {side} {base} by {excess}, {show(comparison.limit)} tolerated: {end}"
+    return f"{observed}, {against}; {side} {base} by {excess}, {show(limit)} tolerated: {end}"
 
 
-def _amount(comparison: Comparison, low: float, high: float) -> str:
-    (lowest, highest), show = comparison.span, comparison.measure.format.rounded
+def _amount(written: Format, span: tuple[float, float], low: float, high: float) -> str:
+    (lowest, highest), show = span, written.rounded
     if low <= lowest and high >= highest:
         return "an unknown amount"
     if low <= lowest:

@@ -7,6 +7,7 @@ from flagrank.adapters.in_memory import (
     InlineExecutor,
     InMemoryFactorStore,
     InMemoryFlagSource,
+    InMemoryJudgementQueue,
     InMemoryScoreCache,
     ManualClock,
 )
@@ -16,6 +17,7 @@ from flagrank.model.factors import Factors
 from flagrank.ports import LLMClient, ScoreCache
 from flagrank.ranking.rules import RuleSet
 from flagrank.rerank.breaker import Breaker
+from flagrank.rerank.handoff import Handoff
 from flagrank.rerank.listwise import ListwiseJudge
 from flagrank.rerank.pricing import ANY_MODEL, Price
 from flagrank.rerank.reranker import IdentityReranker, LLMReranker
@@ -40,8 +42,11 @@ def reranking(factors: Factors, llm: LLMClient, flag: FlagDocument, cache: Score
     """The pipeline with every user treated, over its own cache if none is shared."""
     clock, executor = ManualClock(), InlineExecutor()
     judge = ListwiseJudge(llm, executor, FREE, BATCH_ITEMS, BATCH_ITEMS)
-    reranker = LLMReranker(judge, cache or InMemoryScoreCache(clock), Breaker(clock), clock, executor, CACHE_TTL_S)
-    treated = flag.model_copy(update={"enabled": True, "percent": 100.0})
+    cache = cache or InMemoryScoreCache(clock)
+    handoff = Handoff(cache, InMemoryJudgementQueue(), clock, executor)
+    reranker = LLMReranker(judge, cache, Breaker(clock), clock, executor, CACHE_TTL_S, handoff)
+    # what a worker would have judged by the next request is judged at once: time stands still here
+    treated = flag.model_copy(update={"enabled": True, "percent": 100.0, "path": "inline"})
     return Recommender(_store(factors), InMemoryFlagSource(treated), reranker, RulesBySet(RuleSet()), clock)
 
 

@@ -14,12 +14,13 @@ from flagrank.delivery.analysis.measures import MEASURES, Limit, Metric
         lambda: Limits(false_fail=0.0),
         lambda: Limits(steps=0),
         lambda: Limits({Metric.CLICKS: Limit(ceiling=0.1)}),
+        lambda: Limits({Metric.COST: Limit(floor=0.1)}),
         lambda: Limits({Metric.SPLIT: Limit(absolute=0.1)}),
     ],
 )
 def test_what_is_no_limit_is_refused(wrong: Callable[[], Limits]) -> None:
-    """Chances beyond 0..1, no steps, a ceiling for clicks and a limit on the split are mistakes of the caller."""
-    with pytest.raises(ValueError, match=r"chance|steps|ceiling|no limit"):
+    """Chances beyond 0..1, no steps, bounds that a measure has not, and a limit on the split are the caller's mistakes."""
+    with pytest.raises(ValueError, match=r"chance|steps|ceiling|floor|no limit"):
         wrong()
 
 

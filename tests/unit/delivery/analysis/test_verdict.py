@@ -93,7 +93,24 @@ def test_a_healthy_step_passes() -> None:
     """With enough requests and nothing wrong every metric passes."""
     verdict = judge(*arms(), LIMITS, 25)
     assert verdict.outcome is Outcome.PASS
-    assert {result.metric for result in verdict.results} == set(Metric)
+    assert {result.metric for result in verdict.results} == set(Metric) - {Metric.JUDGED, Metric.WARMING}
+
+
+def test_the_share_that_was_judged_is_held_against_its_floor_alone() -> None:
+    """Control asks for no rerank, so only a floor can be kept; few requests prove neither side."""
+    floor = with_limits({Metric.JUDGED: Limit(floor=0.85)})
+    treatment, control = arms()
+    outcomes = {}
+    for attempted, judged in ((4000, 3800), (4000, 2000), (40, 34)):
+        results = judge(changed(treatment, attempted=attempted, judged=judged), control, floor, 25).results
+        (result,) = (entry for entry in results if entry.metric is Metric.JUDGED)
+        assert result.low is not None
+        assert result.high is not None
+        assert 0 <= result.low <= judged / attempted <= result.high <= 1
+        assert (result.limit, result.is_floor) == (0.85, True)
+        outcomes[judged] = result.outcome
+        assert "at least wanted" in result.sentence
+    assert outcomes == {3800: Outcome.PASS, 2000: Outcome.FAIL, 34: Outcome.INCONCLUSIVE}
 
 
 @pytest.mark.parametrize(

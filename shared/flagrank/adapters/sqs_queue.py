@@ -1,0 +1,24 @@
+"""Judgement tasks on an SQS queue."""
+
+from typing import Any
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from flagrank.errors import QueueUnavailable
+from flagrank.ports import JudgementTask
+from flagrank.rerank.messages import write_task
+
+
+class SqsJudgementQueue:
+    """A JudgementQueue over one standard queue: delivery may be twice, and out of order."""
+
+    def __init__(self, client: Any, url: str) -> None:
+        self._client = client
+        self._url = url
+
+    def send(self, task: JudgementTask) -> None:
+        """One message; raises QueueUnavailable."""
+        try:
+            self._client.send_message(QueueUrl=self._url, MessageBody=write_task(task))
+        except (BotoCoreError, ClientError) as error:
+            raise QueueUnavailable(str(error)) from error
