@@ -22,20 +22,28 @@ from flagrank.errors import CloudError
 from flagrank.flags.document import FLAG_POLL_S, FlagDocument
 from flagrank.local import clients, seed
 from flagrank.local.emf import EmfForwarder
+from flagrank.local.event_source import EventSourceMapping
 from flagrank.local.gateway import create_app
 from flagrank.local.observed import Observed
 from flagrank.local.pool import Pool
 from flagrank.local.processes import StandIn, variables_to_inherit
 from flagrank.local.serve import HOST, bound_listener
 from flagrank.offline.publishing.publish import publish
+from flagrank.settings import PREFIX, Settings, WorkerSettings
 
 REPOSITORY = Path(flagrank.__file__).resolve().parents[2]
 HANDLER = "functions.recommend.app.handler"
+WARM_HANDLER = "functions.warm.app.handler"
 TIMEOUT_S = 29.0
+WARM_TIMEOUT_S = 120.0
+WARM_ENVIRONMENTS = 2
+WARM_BATCH = 5
+VISIBILITY_S = 150
 START_S = 60.0
 ROLLBACK_S = 0.2
 BUCKET = "flagrank-local"
 TABLE = "flagrank-scores"
+QUEUE = "flagrank-tasks"
 APPLICATION, ENVIRONMENT, PROFILE = "flagrank", "local", "rerank"
 CREDENTIALS = {"AWS_ACCESS_KEY_ID": "local", "AWS_SECRET_ACCESS_KEY": "local"}
 REGION = "us-east-1"
@@ -71,7 +79,8 @@ class LocalCloud:
     """A running local cloud over an artifact folder; `port` 0 lets the system choose.
 
     `flag_poll_s` below AppConfig's 15 compresses a rollout's time: a service names the next poll, and this one is ours.
-    So does `minute_s`, which is what a minute of a deployment strategy lasts.
+    So does `minute_s`, which is what a minute of a deployment strategy lasts, and `visibility_s`, after which a killed
+    worker's messages come back. `workers` is how many environments judge what is on the queue.
     The API listens on loopback, the stand-ins on `cloud_host`: a Docker bridge's address lets containers reach them.
     """
 
@@ -88,10 +97,13 @@ class LocalCloud:
     timeout_s: float = TIMEOUT_S
     flag_poll_s: int | None = None
     minute_s: float = 1.0
+    workers: int = WARM_ENVIRONMENTS
+    visibility_s: int = VISIBILITY_S
     variables: dict[str, str] = field(default_factory=dict, init=False)
     url: str = field(default="", init=False)
     observed: Observed = field(default_factory=Observed, init=False)
     _stand_ins: dict[str, StandIn] = field(default_factory=dict, init=False)
+    _queue_arn: str = field(default="", init=False)
     _emf: EmfForwarder | None = field(default=None, init=False)
     _server: uvicorn.Server | None = field(default=None, init=False)
     _thread: threading.Thread | None = field(default=None, init=False)
@@ -112,7 +124,7 @@ class LocalCloud:
         self.stop()
 
     def take_down(self, name: str) -> None:
-        """Ends one stand-in: `aws` (S3, DynamoDB, CloudWatch), `appconfig` or `bedrock`."""
+        """Ends one stand-in: `aws` (S3, DynamoDB, SQS, CloudWatch), `appconfig` or `bedrock`."""
         self._stand_ins[name].stop()
 
     def endpoint(self, name: str) -> str:
@@ -179,13 +191,19 @@ class LocalCloud:
         if self.publish_first:
             self.publish()
         seed.create_table(self.client("dynamodb"), TABLE)
+        url, self._queue_arn = seed.create_queue(self.client("sqs"), QUEUE, self.visibility_s)
+        self.variables["FLAGRANK_QUEUE_URL"] = url
         seed.create_flag_profile(self.client("appconfig"), APPLICATION, ENVIRONMENT, PROFILE)
         self.flag_control().deploy(self.flag, ChangeRecord("flagrank local", "first document"))
 
     def _serve(self, listener: socket.socket) -> None:
         started = threading.Event()
         failure: list[Exception] = []
-        pool = Pool(self._worker_variables(), self.environments, self.timeout_s, self._take_line)
+        pool = Pool(self._function_variables("recommend"), self.environments, self.timeout_s, self._take_line)
+        worker = Pool(self._function_variables("warm"), self.workers, WARM_TIMEOUT_S, self._take_line)
+        source = EventSourceMapping(
+            self.client("sqs"), self.variables["FLAGRANK_QUEUE_URL"], self._queue_arn, worker, self.workers, WARM_BATCH
+        )
         local = {
             "environment": self.variables,
             "environments": self.environments,
@@ -203,13 +221,16 @@ class LocalCloud:
 
         async def serve(server: uvicorn.Server) -> None:
             await pool.start()
+            worker.open()
+            polling = asyncio.create_task(source.run())
             try:
                 # before anybody is told: a request that comes at once waits in the backlog
                 listener.listen(config.backlog)
                 started.set()
                 await server.serve(sockets=[listener])
             finally:
-                await pool.stop()
+                polling.cancel()
+                await asyncio.gather(pool.stop(), worker.stop())
 
         def run(server: uvicorn.Server) -> None:
             try:
@@ -226,15 +247,21 @@ class LocalCloud:
         if failure:
             raise CloudError(f"the API did not start: {failure[0]}") from failure[0]
 
-    def _worker_variables(self) -> dict[str, str]:
+    def _function_variables(self, name: str) -> dict[str, str]:
+        is_worker = name == "warm"
+        known, others = {*Settings.model_fields}, {*WorkerSettings.model_fields}
+        if is_worker:
+            known, others = others, known
+        # a setting that a function does not know would keep it from starting
+        unknown = {f"{PREFIX}{field.upper()}" for field in others - known}
         return {
             **variables_to_inherit(),
-            **self.variables,
+            **{name: value for name, value in self.variables.items() if name not in unknown},
             "AWS_CONFIG_FILE": os.devnull,
             "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
-            "_HANDLER": self.handler,
+            "_HANDLER": WARM_HANDLER if is_worker else self.handler,
             "LAMBDA_TASK_ROOT": str(REPOSITORY),
-            "AWS_LAMBDA_FUNCTION_NAME": "flagrank-recommend",
+            "AWS_LAMBDA_FUNCTION_NAME": f"flagrank-{name}",
             "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "1769",
             "AWS_LAMBDA_FUNCTION_VERSION": "$LATEST",
             "AWS_EC2_METADATA_DISABLED": "true",

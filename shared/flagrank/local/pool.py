@@ -114,6 +114,11 @@ class Pool:
         self._all: set[Environment] = set()
         self._replacements: set[asyncio.Task[None]] = set()
 
+    def open(self) -> None:
+        """Starts nothing: each environment begins with the first event that needs it."""
+        for _ in range(self._size):
+            self._free.put_nowait(None)
+
     async def start(self) -> None:
         """Starts every environment; raises EnvironmentEnded if one cannot, and leaves none behind."""
         started = await asyncio.gather(*(self._environment() for _ in range(self._size)), return_exceptions=True)

@@ -1,9 +1,12 @@
-"""What a deployed stack has and a new local cloud has not: bucket, table and flag."""
+"""What a deployed stack has and a new local cloud has not: bucket, table, queue and flag."""
 
 import json
 from typing import Any
 
 from flagrank.flags.document import json_schema
+
+# as often as the template lets a message come before it is set aside
+MAX_RECEIVES = 10
 
 # the alarm's name is the template's; the stand-in is told whether it rings
 MONITOR_ARN = "arn:aws:cloudwatch:us-east-1:123456789012:alarm:{}-FlagMonitor"
@@ -25,6 +28,17 @@ def create_table(dynamodb: Any, table: str) -> None:
     )
     ttl = {"Enabled": True, "AttributeName": "expires_at"}
     dynamodb.update_time_to_live(TableName=table, TimeToLiveSpecification=ttl)
+
+
+def create_queue(sqs: Any, name: str, visibility_s: int) -> tuple[str, str]:
+    """The queue of tasks with its dead-letter queue; gives its address and its ARN."""
+    dead_url = sqs.create_queue(QueueName=f"{name}-dead")["QueueUrl"]
+    dead = sqs.get_queue_attributes(QueueUrl=dead_url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+    redrive = json.dumps({"deadLetterTargetArn": dead, "maxReceiveCount": MAX_RECEIVES})
+    attributes = {"VisibilityTimeout": str(visibility_s), "RedrivePolicy": redrive}
+    url = sqs.create_queue(QueueName=name, Attributes=attributes)["QueueUrl"]
+    arn = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+    return url, arn
 
 
 def create_flag_profile(appconfig: Any, application: str, environment: str, profile: str) -> None:

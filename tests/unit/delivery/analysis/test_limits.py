@@ -19,7 +19,7 @@ from flagrank.delivery.analysis.measures import MEASURES, Limit, Metric
     ],
 )
 def test_what_is_no_limit_is_refused(wrong: Callable[[], Limits]) -> None:
-    """Chances beyond 0..1, no steps, bounds that a measure has not, and a limit on the split are the caller's mistakes."""
+    """Chances beyond 0..1, no steps, bounds that a measure has not and a limit on the split are mistakes."""
     with pytest.raises(ValueError, match=r"chance|steps|ceiling|floor|no limit"):
         wrong()
 

@@ -1,0 +1,87 @@
+"""What treated requests cost in time, and how many are judged, while an LLM at a real one's speed works behind them."""
+
+import os
+import random
+import time
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import numpy as np
+import pytest
+
+from flagrank.local.cloud import LOCAL_FLAG, TABLE, LocalCloud
+from flagrank.model.artifacts import encode
+from flagrank.offline.data import synthetic
+from flagrank.offline.publishing import artifact_folder
+from flagrank.offline.training.als import AlsParameters, train
+
+QUERIES, REQUESTS, CALLERS, PER_SECOND = 500, 5000, 2, 25.0
+PERCENT = float(os.environ.get("ASYNC_PERCENT", "50"))
+MALFORMED = float(os.environ.get("ASYNC_MALFORMED", "0.04"))
+REAL = {"latency_ms": 350.0, "ms_per_token": 1.6, "malformed": MALFORMED}
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """One answer, as the caller saw it."""
+
+    arm: str
+    mode: str
+    reason: str
+    took_ms: float
+
+
+@pytest.mark.timeout(900)
+def test_a_zipf_like_mix_on_two_environments(tmp_path: Path) -> None:
+    """5,000 requests with 500 queries, half of the users treated: p95 by arm, share judged, texts judged twice."""
+    parameters = AlsParameters(iterations=8)
+    factors = train(synthetic.generate(), parameters)
+    files = encode(factors, created="2026-01-01T00:00:00+00:00", training=parameters.recorded())
+    artifact_folder.save(files, tmp_path / "set")
+    dice = random.Random(1)
+    items = [item.text.split() for item in factors.catalog]
+    queries = [" ".join(dice.sample(words, 2)) for words in dice.sample(items, QUERIES)]
+    weights = [1 / rank for rank in range(1, QUERIES + 1)]
+    asked = dice.choices(queries, weights, k=REQUESTS)
+    users = [dice.randint(1, len(factors.user_ids)) for _ in range(REQUESTS)]
+    flag = LOCAL_FLAG.model_copy(update={"path": "async", "percent": PERCENT})
+    with LocalCloud(tmp_path / "set", flag, REAL, environments=2) as cloud:
+        answers = _ask_all(cloud.url, users, asked)
+        time.sleep(5)
+        statistics = httpx.get(cloud.endpoint("bedrock") + "/_statistics").json()
+        distinct = _distinct(cloud)
+    treated, control = ([answer for answer in answers if answer.arm == arm] for arm in ("treatment", "control"))
+    for name, arm in (("treatment", treated), ("control", control)):
+        p50, p95, p99 = np.percentile([answer.took_ms for answer in arm], (50, 95, 99))
+        print(f"{name}: {len(arm)} requests, p50 {p50:.1f}, p95 {p95:.1f}, p99 {p99:.1f} ms")
+    judged = [answer for answer in treated if answer.mode in ("hybrid_rerank", "partial_rerank")]
+    print(f"judged: {len(judged) / len(treated):.1%}; {Counter((answer.mode, answer.reason) for answer in treated)}")
+    halves = np.array_split(np.array([answer in judged for answer in treated], float), 2)
+    print("judged by half:", [f"{half.mean():.1%}" for half in halves])
+    print(f"{statistics}; {distinct} distinct (intent, text), {statistics['texts'] / distinct:.3f} judged for each")
+    print("load:", os.getloadavg())
+    assert {answer.mode for answer in answers} <= {"baseline", "hybrid_rerank", "partial_rerank", "cold_start"}
+    assert {answer.reason for answer in treated} <= {"split", "warming"}
+
+
+def _ask_all(url: str, users: list[int], queries: list[str]) -> list[Answer]:
+    began_s = time.monotonic()
+
+    def ask(number: int) -> Answer:
+        time.sleep(max(0.0, began_s + number / PER_SECOND - time.monotonic()))
+        started_s = time.monotonic()
+        response = client.get("/recommend", params={"user_id": users[number], "query": queries[number]})
+        took_ms = (time.monotonic() - started_s) * 1000
+        document = response.json()
+        return Answer(document["arm"], document["mode"], document["reason"], took_ms)
+
+    with httpx.Client(base_url=url, timeout=30) as client, ThreadPoolExecutor(CALLERS) as callers:
+        return list(callers.map(ask, range(len(users))))
+
+
+def _distinct(cloud: LocalCloud) -> int:
+    pages = cloud.client("dynamodb").get_paginator("scan").paginate(TableName=TABLE)
+    return sum(len(bytes(item["scores"]["B"])) // 9 for page in pages for item in page["Items"] if "scores" in item)
