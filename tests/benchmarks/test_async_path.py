@@ -42,7 +42,7 @@ def test_a_zipf_like_mix_on_two_environments(tmp_path: Path) -> None:
     files = encode(factors, created="2026-01-01T00:00:00+00:00", training=parameters.recorded())
     artifact_folder.save(files, tmp_path / "set")
     dice = random.Random(1)
-    items = [item.text.split() for item in factors.catalog]
+    items = [factors.catalog[row].text.split() for row in range(len(factors.item_ids))]
     queries = [" ".join(dice.sample(words, 2)) for words in dice.sample(items, QUERIES)]
     weights = [1 / rank for rank in range(1, QUERIES + 1)]
     asked = dice.choices(queries, weights, k=REQUESTS)

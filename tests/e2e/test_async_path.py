@@ -52,7 +52,7 @@ def test_a_cold_query_is_answered_at_once_and_judged_by_the_next_request(start_c
 def test_identical_cold_requests_are_one_judgement(start_cloud: StartCloud) -> None:
     """200 at once over four environments: each is answered, and the items are judged once."""
     cloud = start_cloud(ASYNC, behaviour=REAL, environments=4)
-    params = {"user_id": 1, "query": "cordless headset"}
+    params: dict[str, str | int] = {"user_id": 1, "query": "cordless headset"}
     with httpx.Client(base_url=cloud.url, timeout=30) as client, ThreadPoolExecutor(50) as callers:
         answers = list(callers.map(lambda _: client.get("/recommend", params=params), range(200)))
     assert {answer.status_code for answer in answers} == {200}

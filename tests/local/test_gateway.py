@@ -226,4 +226,4 @@ def test_the_gateway_tells_how_to_reach_the_local_cloud() -> None:
 
     local, env_vars = run(scenario)
     assert local["environment"] == {"A": "1"}
-    assert env_vars == {"RecommendFunction": {"A": "1"}}
+    assert env_vars == {"RecommendFunction": {"A": "1"}, "WarmFunction": {"A": "1"}}

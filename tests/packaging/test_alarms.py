@@ -15,7 +15,9 @@ from flagrank.delivery.alarm import SETTLED_S
 from flagrank.delivery.guard import AlarmResponse
 from flagrank.domain import Arm
 from flagrank.flags.document import FLAG_POLL_S, FlagDocument
-from flagrank.metric_names import NAMESPACE, MetricName, SimilarMetric
+from flagrank.metric_names import NAMESPACE, WARM_SERVICE, MetricName, SimilarMetric, WarmMetric
+from flagrank.rerank.warming import WarmResult
+from flagrank.rerank.worker import measured
 from tests.packaging.stack_template import RESOURCES, ROOT, TEMPLATE
 from tests.unit.delivery.guard_story import alarm
 
@@ -37,6 +39,8 @@ OF_AWS = {
     ("AWS/Lambda", "Invocations", ("FunctionName", "Resource")),
     ("AWS/Lambda", "Errors", ("FunctionName", "Resource")),
     ("AWS/Lambda", "AsyncEventsDropped", ("FunctionName",)),
+    ("AWS/SQS", "ApproximateAgeOfOldestMessage", ("QueueName",)),
+    ("AWS/SQS", "ApproximateNumberOfMessagesVisible", ("QueueName",)),
 }
 
 type Named = tuple[str, str, tuple[str, ...]]
@@ -84,6 +88,7 @@ def test_every_metric_that_is_looked_at_is_emitted(capsys: pytest.CaptureFixture
     EmfMetrics().emit(None, dict.fromkeys(SimilarMetric, 1.0), {})
     for lowered in (True, False):
         guard_emf.emit(alarm(0), AlarmResponse(lowered, 5.0, 0.0, "test"))
+    EmfMetrics(WARM_SERVICE).emit(None, dict.fromkeys([*WarmMetric, *measured(WarmResult())], 1.0), {})
     known = OF_AWS | set(emitted(capsys.readouterr().out))
     assert set(alarmed()) - known == set()
     assert set(plotted()) - known == set()
@@ -158,6 +163,7 @@ def threshold(name: str) -> float:
         ("CostCeiling", {"treated": 100, "spent": 600_000}, {"treated": 100, "spent": 100_000}),
         ("UnknownFailureCeiling", {"treated": 100, "unknown": 6}, {"treated": 100, "unknown": 1}),
         ("FailureCeiling", {"treated": 20, "failed": 2}, {"treated": 19, "failed": 19}),
+        ("HandoffFailing", {"sent": 10, "failed": 10}, {"sent": 0, "failed": 19}),
         ("ApiErrors", {"requests": 20, "failed": 2}, {"requests": 19, "failed": 19}),
         ("FunctionErrors", {"requests": 100, "failed": 10}, {"requests": 100, "failed": 1}),
         ("BaselineLatencyCeiling", {"controls": 200, "latency": 600}, {"controls": 200, "latency": 20}),
@@ -277,24 +283,21 @@ def test_the_dashboard_shows_what_was_promised() -> None:
     """Latency, cache, parse failures, timeouts, applied reranks and cost, and the versions that were served."""
     labels = {row[-1]["label"] for graph in GRAPHS.values() for row in graph["metrics"] if "label" in row[-1]}
     promised = {f"{rank} {arm}" for rank in ("p95", "p99") for arm in Arm}
-    assert (
-        promised
-        | {"hit", "parse failure", "timeout", "applied", "guard lowered exposure", "similar", "similar, no answer"}
-        <= labels
-    )
+    promised |= {"hit", "parse failure", "timeout", "applied", "warming", "guard lowered exposure"}
+    assert promised | {"similar", "similar, no answer"} <= labels
     assert {row[-1].get("label") for row in GRAPHS["Cost per 1,000 requests"]["metrics"]} >= set(Arm)
     (table,) = (widget["properties"] for widget in WIDGETS if widget["type"] == "log")
     assert "${RecommendLogs}" in table["query"]
 
 
 def test_what_pages_is_in_the_runbook() -> None:
-    """Each of the five alarms that page has its section with one command, and the runbook is one page."""
+    """Each of the six alarms that page has its section with one command, and the runbook is one page."""
     paging = {
         name for name, entry in {**COMPOSITES, **ALARMS}.items() if entry.get("AlarmActions") == [{"Ref": "Pages"}]
     }
     sections = dict(re.findall(r"^## (\w+)$(.*?)(?=^## |\Z)", RUNBOOK, re.MULTILINE | re.DOTALL))
     assert set(sections) == paging
-    assert len(paging) == 5
+    assert len(paging) == 6
     assert {name: len(re.findall(r"^    \S", text, re.MULTILINE)) for name, text in sections.items()} == dict.fromkeys(
         paging, 1
     )

@@ -16,7 +16,10 @@ ALARMED_ALONE = {
     MetricName.LLM_REJECTED: "a rejected request falls back, which is judged",
 }
 # the judge counts these, and they have no alarm or line on the dashboard
-NOT_ALARMED: dict[MetricName, str] = {}
+NOT_ALARMED = {
+    MetricName.RERANK_APPLIED: "a request that is not judged gets the baseline: nobody is harmed",
+    MetricName.RERANK_WARMING: "the same; JudgingBehind pages where it lasts",
+}
 NOT_PLOTTED: dict[MetricName, str] = {}
 
 

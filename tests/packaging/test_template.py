@@ -9,8 +9,14 @@ import pytest
 
 from flagrank.cli.generate import generated
 from flagrank.flags.document import FlagDocument, json_schema
+from flagrank.local.cloud import WARM_BATCH, WARM_ENVIRONMENTS, WARM_TIMEOUT_S
+from flagrank.local.seed import MAX_RECEIVES
+from flagrank.rerank.answers import FORMS
+from flagrank.rerank.messages import read_task
+from flagrank.rerank.warming import CALL_BUDGET_MS, WRITING_S
+from flagrank.rerank.worker import messages_of
 from flagrank.serving.api import create_app
-from flagrank.settings import PREFIX, Settings
+from flagrank.settings import PREFIX, JudgingSettings, Settings, WorkerSettings
 from tests.packaging.stack_template import FUNCTIONS, RESOURCES, ROOT, TEMPLATE
 from tests.wiring import Wired
 
@@ -53,25 +59,73 @@ def test_function_and_layer_are_built_for_the_same_machine(name: str) -> None:
     assert has_the_layer == imports_the_package
 
 
-def test_the_function_is_given_every_setting_and_no_other() -> None:
-    """What Settings reads is what the template sets."""
-    given = {
-        variable
-        for variable in RESOURCES["RecommendFunction"]["Properties"]["Environment"]["Variables"]
-        if variable.startswith(PREFIX)
-    }
-    assert given == {PREFIX + name.upper() for name in Settings.model_fields}
+SETTINGS: dict[str, type[JudgingSettings]] = {"RecommendFunction": Settings, "WarmFunction": WorkerSettings}
 
 
-def test_parameter_defaults_are_valid_settings() -> None:
+@pytest.mark.parametrize("name", SETTINGS)
+def test_a_function_is_given_every_setting_and_no_other(name: str) -> None:
+    """What its settings read is what the template sets."""
+    variables = RESOURCES[name]["Properties"]["Environment"]["Variables"]
+    given = {variable for variable in variables if variable.startswith(PREFIX)}
+    assert given == {PREFIX + field.upper() for field in SETTINGS[name].model_fields}
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_parameter_defaults_are_valid_settings(name: str) -> None:
     """A first deploy with nothing chosen starts."""
-    variables = RESOURCES["RecommendFunction"]["Properties"]["Environment"]["Variables"]
+    variables = RESOURCES[name]["Properties"]["Environment"]["Variables"]
     parameters = TEMPLATE["Parameters"]
     environment = {}
     for variable, value in variables.items():
         reference = value.get("Ref") if isinstance(value, dict) else None
-        environment[variable] = str(parameters[reference]["Default"]) if reference in parameters else "resource-name"
-    assert Settings.from_env(environment).flag_poll_s == 15
+        written = value if isinstance(value, str) else "resource-name"
+        environment[variable] = str(parameters[reference]["Default"]) if reference in parameters else written
+    assert SETTINGS[name].from_env(environment).flag_poll_s == 15
+
+
+def test_the_queue_is_the_worker_s() -> None:
+    """Messages stay invisible six times as long as the worker may take, and are kept longer than they are worth."""
+    queue, worker = RESOURCES["TaskQueue"]["Properties"], RESOURCES["WarmFunction"]["Properties"]
+    assert queue["VisibilityTimeout"] >= 6 * worker["Timeout"]
+    assert queue["MessageRetentionPeriod"] > TEMPLATE["Parameters"]["TaskMaxAgeSeconds"]["Default"]
+    assert queue["RedrivePolicy"]["deadLetterTargetArn"] == {"GetAtt": "DeadTasks.Arn"}
+    assert queue["RedrivePolicy"]["maxReceiveCount"] == MAX_RECEIVES
+    assert RESOURCES["DeadTasks"]["Properties"]["MessageRetentionPeriod"] > queue["MessageRetentionPeriod"]
+    source = worker["Events"]["Tasks"]["Properties"]
+    assert source["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
+    variables = worker["Environment"]["Variables"]
+    assert source["BatchSize"] == WARM_BATCH == int(variables["FLAGRANK_PARALLEL_TASKS"])
+    assert worker["Timeout"] == WARM_TIMEOUT_S
+    assert TEMPLATE["Parameters"]["WarmConcurrency"]["Default"] == WARM_ENVIRONMENTS
+    assert worker["Timeout"] > CALL_BUDGET_MS * 2 / 1000 + WRITING_S
+
+
+def test_requests_may_send_and_the_worker_may_receive() -> None:
+    """Neither may do the other's part, and claims are all that the worker may delete."""
+
+    def allowed(role: str) -> dict[str, Any]:
+        statements = RESOURCES[role]["Properties"]["Policies"][0]["PolicyDocument"]["Statement"]
+        return {statement["Sid"]: statement for statement in statements if "Sid" in statement}
+
+    actions = {
+        role: {action for entry in allowed(role).values() for action in [*entry["Action"]] if action.startswith("sqs:")}
+        | {entry["Action"] for entry in allowed(role).values() if str(entry["Action"]).startswith("sqs:")}
+        for role in ("RecommendRole", "WarmRole")
+    }
+    assert actions == {
+        "RecommendRole": {"sqs:SendMessage"},
+        "WarmRole": {"sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"},
+    }
+    assert allowed("WarmRole")["ReleaseClaims"]["Action"] == "dynamodb:DeleteItem"
+    assert "s3:GetObject" not in str(allowed("WarmRole"))
+
+
+def test_the_worker_s_event_is_a_task_that_it_would_judge() -> None:
+    """It is of the wording in force: after a change of the wording, write its version here."""
+    (message,) = messages_of(json.loads((ROOT / "infra/events/warm.json").read_text()))
+    task = read_task(message.body)
+    flag = FlagDocument()
+    assert (task.model_id, task.version) == (flag.model_id, FORMS[flag.answer].version)
 
 
 def test_the_flag_s_schema_is_the_same_in_code_file_and_stack() -> None:
@@ -190,11 +244,12 @@ def test_every_parameter_says_what_it_is() -> None:
 
 
 def test_every_event_is_valid_json_with_a_behaviour_of_its_own() -> None:
-    """The events for `sam local invoke` are HTTP API events of version 2.0, one bare event and the guard's alarm."""
+    """`sam local invoke` has HTTP API events of version 2.0, a bare one, an alarm, and messages of the queue."""
     events = {path.stem: json.loads(path.read_text()) for path in (ROOT / "infra/events").glob("*.json")}
     bare = events.pop("bare")
     assert bare == {"user_id": 123, "top_k": 5}
     assert events.pop("alarm")["source"] == "aws.cloudwatch"
+    assert events.pop("warm")["Records"]
     assert all(event["version"] == "2.0" and event["routeKey"] in routes() for event in events.values())
     assert len({json.dumps(event) for event in events.values()}) == len(events)
 

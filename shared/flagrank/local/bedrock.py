@@ -113,6 +113,7 @@ async def _converse(stage: Stage, body: dict[str, Any]) -> Response:
     prompt = body["messages"][-1]["content"][0]["text"]
     system = "".join(block.get("text", "") for block in body.get("system", []))
     entries = simulate_by_words(prompt)
+    stage.statistics["texts"] += len(entries or ())
     judged = answer_of(entries, system)
     text = orjson.dumps(judged).decode() if entries is not None else "I see no items to judge."
     stop_reason = "end_turn"

@@ -29,10 +29,8 @@ def create_app(pool: Pool, local: Mapping[str, Any], figures: CountsSource) -> S
         return Response(orjson.dumps(local), media_type=JSON_TYPE)
 
     async def show_env_vars(_: Request) -> Response:
-        return Response(
-            orjson.dumps(dict.fromkeys(("RecommendFunction", "WarmFunction"), local["environment"])),
-            media_type=JSON_TYPE,
-        )
+        variables = dict.fromkeys(("RecommendFunction", "WarmFunction"), local["environment"])
+        return Response(orjson.dumps(variables), media_type=JSON_TYPE)
 
     async def show_figures(request: Request) -> Response:
         try:
