@@ -1,6 +1,6 @@
 """What the core asks of the world. Adapters implement these; the contract suites in tests/contract hold them to it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -77,8 +77,11 @@ class CacheRead:
 class ScoreCache(Protocol):
     """LLM scores by content address, and the day's spend. Raises CacheUnavailable, nothing else."""
 
-    def read(self, key: str, day: str) -> CacheRead:
-        """The record under `key` and the spend of `day` (YYYY-MM-DD), in one round trip."""
+    def read(self, key: str, day: str, entries: Collection[bytes] = ()) -> CacheRead:
+        """The record under `key` and the spend of `day` (YYYY-MM-DD), in one round trip.
+
+        A cache may answer from memory, but not with a record that misses one of `entries`: others may have added it.
+        """
 
     def write(self, key: str, record: ScoreRecord) -> bool:
         """Stores a record if the stored revision is still `record.revision`; False when another writer was first."""

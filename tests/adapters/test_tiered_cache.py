@@ -1,5 +1,7 @@
 """The in-process tier: what it saves, what it must not hide, and what it survives."""
 
+from collections.abc import Collection
+
 import pytest
 
 from flagrank.adapters.in_memory import InMemoryScoreCache, ManualClock
@@ -15,9 +17,9 @@ class CountingCache(InMemoryScoreCache):
 
     reads = 0
 
-    def read(self, key: str, day: str) -> CacheRead:
+    def read(self, key: str, day: str, entries: Collection[bytes] = ()) -> CacheRead:
         self.reads += 1
-        return super().read(key, day)
+        return super().read(key, day, entries)
 
 
 @pytest.fixture
@@ -64,6 +66,33 @@ def test_what_was_written_here_can_be_added_to_from_memory(cache: TieredScoreCac
 def test_a_miss_always_asks(cache: TieredScoreCache, inner: CountingCache) -> None:
     """Another environment may have written what was missing a moment ago."""
     cache.read("key", DAY)
+    cache.read("key", DAY)
+    assert inner.reads == 2
+
+
+def test_a_record_that_misses_an_entry_is_read_again(
+    cache: TieredScoreCache, inner: CountingCache, clock: ManualClock
+) -> None:
+    """A worker may have added it: what is remembered answers only for what it holds."""
+    inner.write("key", record(clock))
+    cache.read("key", DAY)
+    inner.write("key", ScoreRecord({b"entry--1": 50, b"entry--2": 9}, int(clock.now()) + 3600, 1))
+    assert cache.read("key", DAY, [b"entry--1"]).record == record_of_one(clock)
+    found = cache.read("key", DAY, [b"entry--1", b"entry--2"]).record
+    assert found is not None
+    assert found.scores == {b"entry--1": 50, b"entry--2": 9}
+    assert inner.reads == 2
+
+
+def record_of_one(clock: ManualClock) -> ScoreRecord:
+    return ScoreRecord({b"entry--1": 50}, int(clock.now()) + 3600, 1)
+
+
+def test_a_claim_drops_what_is_remembered(cache: TieredScoreCache, inner: CountingCache, clock: ManualClock) -> None:
+    """Somebody judges the intent anew, and the next request must see it."""
+    inner.write("key", record(clock))
+    cache.read("key", DAY)
+    cache.claim("key", 30)
     cache.read("key", DAY)
     assert inner.reads == 2
 

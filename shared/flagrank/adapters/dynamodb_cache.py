@@ -5,7 +5,7 @@ would cost ten times the client's CPU.
 """
 
 import datetime as dt
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -28,7 +28,7 @@ class DynamoDBScoreCache:
         self._table = table
         self._clock = clock
 
-    def read(self, key: str, day: str) -> CacheRead:
+    def read(self, key: str, day: str, entries: Collection[bytes] = ()) -> CacheRead:
         """The live record and the day's spend in one BatchGetItem; raises CacheUnavailable."""
         keys = [{"pk": {"S": _scores_key(key)}}, {"pk": {"S": _spend_key(day)}}]
         with _translated():

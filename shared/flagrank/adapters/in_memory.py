@@ -2,7 +2,7 @@
 
 import hashlib
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import Executor, Future
 
 import numpy as np
@@ -102,7 +102,7 @@ class InMemoryScoreCache:
         self._claims: dict[str, float] = {}
         self.broken = False
 
-    def read(self, key: str, day: str) -> CacheRead:
+    def read(self, key: str, day: str, entries: Collection[bytes] = ()) -> CacheRead:
         """The live record and the day's spend."""
         with self._lock:
             self._check()

@@ -2,6 +2,7 @@
 
 import threading
 from collections import OrderedDict
+from collections.abc import Collection
 from dataclasses import replace
 
 from flagrank.errors import CacheUnavailable
@@ -22,16 +23,19 @@ class TieredScoreCache:
         self._spend: tuple[str, int] = ("", 0)
         self._spend_read_at = float("-inf")
 
-    def read(self, key: str, day: str) -> CacheRead:
-        """From memory while record and spend are fresh, else one inner read; a known record outlives an outage."""
+    def read(self, key: str, day: str, entries: Collection[bytes] = ()) -> CacheRead:
+        """From memory while the spend is fresh and the record holds all entries, else one inner read.
+
+        A known record outlives an outage.
+        """
         with self._lock:
             record = self._remembered(key)
             known_day, spent = self._spend
             fresh = known_day == day and self._clock.monotonic() - self._spend_read_at < SPEND_FRESH_S
-        if record is not None and fresh:
+        if record is not None and fresh and all(entry in record.scores for entry in entries):
             return CacheRead(record, spent)
         try:
-            found = self._inner.read(key, day)
+            found = self._inner.read(key, day, entries)
         except CacheUnavailable:
             if record is None:
                 raise
@@ -61,7 +65,12 @@ class TieredScoreCache:
         self._inner.add_spend(day, micro_usd)
 
     def claim(self, key: str, seconds: int) -> bool:
-        """The inner claim: what another environment holds is not known here."""
+        """The inner claim: what another environment holds is not known here.
+
+        The record is about to change, so the memory of it is dropped.
+        """
+        with self._lock:
+            self._records.pop(key, None)
         return self._inner.claim(key, seconds)
 
     def release(self, key: str) -> None:

@@ -23,6 +23,7 @@ from flagrank.rerank.pricing import over_cap
 from flagrank.rerank.records import (
     added,
     entries_of,
+    entry_key,
     expiry,
     is_ageing,
     known_scores,
@@ -96,7 +97,7 @@ class LLMReranker:
         """From the cache where the text was judged for this intent; who judges the rest, the flag's `path` says."""
         question = _Question(intent, flag, self.judge.version(flag), {place: c.text for place, c in enumerate(head)})
         try:
-            stored = self._read(question.key, deadline)
+            stored = self._read(question, deadline)
         except CacheUnavailable as error:
             return Judged(trouble=error)
         known = known_scores(stored.record, question.texts)
@@ -126,9 +127,10 @@ class LLMReranker:
     def _is_ageing(self, record: ScoreRecord | None) -> bool:
         return record is not None and is_ageing(record, self.clock.now(), self.cache_ttl_s)
 
-    def _read(self, key: str, deadline: Deadline) -> CacheRead:
+    def _read(self, question: "_Question", deadline: Deadline) -> CacheRead:
         # a table that hangs must not cost more than the request has, so its answer is awaited and not called for
-        reading = self.executor.submit(self.cache.read, key, utc_day(self.clock.now()))
+        day, entries = utc_day(self.clock.now()), [entry_key(text) for text in question.texts.values()]
+        reading = self.executor.submit(self.cache.read, question.key, day, entries)
         try:
             return reading.result(deadline.remaining_ms() / 1000)
         except TimeoutError as error:

@@ -184,7 +184,7 @@ def test_a_hanging_cache_costs_no_more_than_the_request_has() -> None:
     wired = Wired(TREATED.model_copy(update={"request_budget_ms": 60, "call_budget_ms": 40}))
     answered = threading.Event()
 
-    def hang(key: str, day: str) -> CacheRead:
+    def hang(key: str, day: str, entries: object = ()) -> CacheRead:
         answered.wait(30)
         return CacheRead(None)
 
@@ -200,7 +200,7 @@ def test_a_request_without_time_left_falls_back_at_once() -> None:
     clock = wired.clock
     read = wired.cache.read
 
-    def slow_read(key: str, day: str) -> object:
+    def slow_read(key: str, day: str, entries: object = ()) -> object:
         clock.advance(0.015)
         return read(key, day)
 
