@@ -55,6 +55,7 @@ def test_a_zipf_like_mix_on_two_environments(tmp_path: Path) -> None:
         distinct = _distinct(cloud)
     treated, control = ([answer for answer in answers if answer.arm == arm] for arm in ("treatment", "control"))
     for name, arm in (("treatment", treated), ("control", control)):
+        assert arm
         p50, p95, p99 = np.percentile([answer.took_ms for answer in arm], (50, 95, 99))
         print(f"{name}: {len(arm)} requests, p50 {p50:.1f}, p95 {p95:.1f}, p99 {p99:.1f} ms")
     judged = [answer for answer in treated if answer.mode in ("hybrid_rerank", "partial_rerank")]

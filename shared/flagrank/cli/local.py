@@ -48,8 +48,8 @@ def local(
 ) -> None:
     """Train (or take an artifact folder as --data), start the local cloud, publish, and serve the API.
 
-    S3, DynamoDB, CloudWatch, AppConfig and Bedrock are stand-ins on loopback that speak AWS's wire protocol; requests
-    become Lambda events for the real handler. Ctrl-C ends all of it.
+    S3, DynamoDB, CloudWatch, SQS, AppConfig and Bedrock are stand-ins on loopback that speak AWS's wire protocol;
+    requests become Lambda events for the real handler. Ctrl-C ends all of it.
     """
     from flagrank.local.cloud import LOCAL_FLAG, LocalCloud, check_can_serve
 
@@ -102,7 +102,13 @@ def _introduce(cloud: Any, artifacts: Path) -> None:
         users[decide(cloud.flag, user_id).arm].append(str(user_id))
     table = Table(show_header=False, box=None, title="Flagrank local", title_justify="left")
     table.add_row("factors", f"{factors.version}: {len(factors.item_ids)} items, {len(factors.user_ids)} users")
-    for name, what in (("aws", "S3, DynamoDB, CloudWatch"), ("appconfig", "AppConfig"), ("bedrock", "Bedrock")):
+    stand_ins = (
+        ("aws", "S3, DynamoDB, CloudWatch"),
+        ("sqs", "SQS"),
+        ("appconfig", "AppConfig"),
+        ("bedrock", "Bedrock"),
+    )
+    for name, what in stand_ins:
         table.add_row(what, cloud.endpoint(name))
     table.add_row("environments", str(cloud.environments))
     table.add_row("flag", f"{cloud.flag.percent:g} % treated, alpha {cloud.flag.alpha:g}")

@@ -1,4 +1,4 @@
-"""S3, DynamoDB, SQS and CloudWatch by moto, as an application like those of the other stand-ins."""
+"""S3, DynamoDB, CloudWatch and SQS by moto, as an application like those of the other stand-ins."""
 
 import functools
 from typing import Any

@@ -124,7 +124,7 @@ class LocalCloud:
         self.stop()
 
     def take_down(self, name: str) -> None:
-        """Ends one stand-in: `aws` (S3, DynamoDB, SQS, CloudWatch), `appconfig` or `bedrock`."""
+        """Ends one stand-in: `aws` (S3, DynamoDB, CloudWatch), `sqs`, `appconfig` or `bedrock`."""
         self._stand_ins[name].stop()
 
     def endpoint(self, name: str) -> str:
@@ -157,6 +157,7 @@ class LocalCloud:
     def _start(self, listener: socket.socket) -> None:
         for name, options in (
             ("aws", {}),
+            ("sqs", {}),
             ("appconfig", {"poll_s": self.flag_poll_s, "minute_s": self.minute_s, "rollback_s": ROLLBACK_S}),
             ("bedrock", dict(self.behaviour)),
         ):
@@ -172,6 +173,7 @@ class LocalCloud:
     def _variables(self) -> dict[str, str]:
         return {
             "AWS_ENDPOINT_URL": self.endpoint("aws"),
+            "AWS_ENDPOINT_URL_SQS": self.endpoint("sqs"),
             "AWS_ENDPOINT_URL_APPCONFIG": self.endpoint("appconfig"),
             "AWS_ENDPOINT_URL_APPCONFIGDATA": self.endpoint("appconfig"),
             "AWS_ENDPOINT_URL_BEDROCK_RUNTIME": self.endpoint("bedrock"),

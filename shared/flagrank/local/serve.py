@@ -26,7 +26,8 @@ def main() -> None:
 
 def _app(name: str, options: dict[str, Any]) -> Any:
     # each process pays for what it serves
-    if name == "aws":
+    # moto holds up everybody while a queue is read, so SQS is a process of its own
+    if name in ("aws", "sqs"):
         from flagrank.local import aws
 
         return aws.create_app()
