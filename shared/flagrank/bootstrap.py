@@ -93,7 +93,7 @@ def wire(settings: Settings, adapters: Adapters, clock: Clock) -> Service:
     judge = _judge(settings, adapters.llm, executor)
     reranker = LLMReranker(judge, adapters.cache, Breaker(clock), clock, executor, settings.cache_ttl_s, handoff)
     recommender = Recommender(adapters.factors, adapters.flags, reranker, RulesBySet(settings.rules), clock)
-    return Service(recommender, Telemetry(adapters.metrics, adapters.factors, adapters.flags, handoff))
+    return Service(recommender, Telemetry(adapters.metrics, adapters.factors, adapters.flags, handoff), handoff)
 
 
 def _flags(settings: JudgingSettings, clock: Clock) -> AppConfigFlagSource:

@@ -1,9 +1,9 @@
 """Handing what is missing to whoever judges it, behind the requests' back.
 
 One of many requests for the same intent claims it and enqueues the task; the others just answer. No request waits for
-that: it happens on threads of their own. Lambda freezes an environment between requests, and its threads with it: a
-handoff under way then goes on at the next request, or is lost with the environment. The claim lapses by itself, so what
-is lost is only late (infra/decisions/0071).
+that: it happens on threads of their own, once the request's own work is done. Lambda freezes an environment between
+requests, and its threads with it: a handoff under way then goes on at the next request, or is lost with the
+environment. The claim lapses by itself, so what is lost is only late (infra/decisions/0071).
 """
 
 import logging
@@ -35,7 +35,10 @@ class HandoffCounts:
 
 
 class Handoff:
-    """Enqueues tasks, each intent's once at a time. `executor` does it; at most MAX_WAITING tasks wait for it."""
+    """Enqueues tasks, each intent's once at a time. `executor` does it; at most MAX_WAITING tasks wait for it.
+
+    Tasks are offered during a request, and started at its end.
+    """
 
     def __init__(self, cache: ScoreCache, queue: JudgementQueue, clock: Clock, executor: Executor) -> None:
         self._cache = cache
@@ -44,6 +47,7 @@ class Handoff:
         self._executor = executor
         self._lock = threading.Lock()
         self._settled: OrderedDict[str, float] = OrderedDict()
+        self._offered: list[tuple[str, JudgementTask]] = []
         self._waiting = 0
         self._counts = HandoffCounts()
 
@@ -65,7 +69,14 @@ class Handoff:
                 self._count(failed=1)
                 return
             self._waiting += 1
-        self._executor.submit(self._enqueue, key, task)
+            self._offered.append((key, task))
+
+    def start(self) -> None:
+        """Begins to enqueue what was offered: the answer comes first, since threads share one processor with it."""
+        with self._lock:
+            offered, self._offered = self._offered, []
+        for key, task in offered:
+            self._executor.submit(self._enqueue, key, task)
 
     def drain(self) -> HandoffCounts:
         """The counts since this was last asked."""

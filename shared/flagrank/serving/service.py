@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from flagrank.domain import Recommendation, RecommendRequest, SimilarItems, SimilarRequest
 from flagrank.errors import BaselineFailed, InvalidRequest, UnknownItem
+from flagrank.rerank.handoff import Handoff
 from flagrank.serving.pipeline import Recommender
 from flagrank.serving.similar import find_similar
 from flagrank.serving.telemetry import Telemetry
@@ -11,10 +12,11 @@ from flagrank.serving.telemetry import Telemetry
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """Recommends, and records each answer."""
+    """Recommends, records each answer, and starts what the request handed over."""
 
     recommender: Recommender
     telemetry: Telemetry
+    handoff: Handoff
 
     def recommend(self, request: RecommendRequest) -> Recommendation:
         """The answer. Raises InvalidRequest and FactorsUnavailable, which the gateway counts.
@@ -27,6 +29,7 @@ class Service:
             self.telemetry.record_failure(failure)
             raise
         self.telemetry.record(answer)
+        self.handoff.start()
         return answer
 
     def similar(self, request: SimilarRequest) -> SimilarItems:

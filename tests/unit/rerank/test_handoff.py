@@ -40,6 +40,12 @@ class World:
         return Handoff(self.cache, self.queue, self.clock, executor or InlineExecutor())
 
 
+def ask(environment: Handoff, task: JudgementTask) -> None:
+    """One request that offers a task."""
+    environment.offer(task)
+    environment.start()
+
+
 def task_of(intent: str, *texts: str) -> JudgementTask:
     return JudgementTask(intent, "some.model", "listwise-1", texts or ("a", "b"))
 
@@ -53,7 +59,7 @@ def test_one_of_many_environments_enqueues_an_intent() -> None:
     world = World()
     environments = [world.environment() for _ in range(8)]
     for environment in environments * 3:
-        environment.offer(task_of("red shoes"))
+        ask(environment, task_of("red shoes"))
     assert world.queue.tasks == [task_of("red shoes")]
     assert sum(environment.drain().sent for environment in environments) == 1
 
@@ -63,7 +69,7 @@ def test_another_intent_is_another_task() -> None:
     world = World()
     environment = world.environment()
     for intent in ("red shoes", "blue hats"):
-        environment.offer(task_of(intent))
+        ask(environment, task_of(intent))
     assert [task.intent for task in world.queue.tasks] == ["red shoes", "blue hats"]
 
 
@@ -71,22 +77,22 @@ def test_what_is_still_missing_is_enqueued_once_the_worker_is_done() -> None:
     """The claim is the intent's: while it lasts, other texts wait, and afterwards they go alone."""
     world = World()
     environment = world.environment()
-    environment.offer(task_of("red shoes", "a", "b"))
-    environment.offer(task_of("red shoes", "c"))
+    ask(environment, task_of("red shoes", "a", "b"))
+    ask(environment, task_of("red shoes", "c"))
     assert len(world.queue.tasks) == 1
     world.cache.release(key_of("red shoes"))
     world.clock.advance(REMEMBERED_S)
-    environment.offer(task_of("red shoes", "c"))
+    ask(environment, task_of("red shoes", "c"))
     assert [task.texts for task in world.queue.tasks] == [("a", "b"), ("c",)]
 
 
 def test_a_lost_task_is_only_late() -> None:
     """Once the claim has lapsed the next request enqueues the intent again."""
     world = World()
-    world.environment().offer(task_of("red shoes"))
+    ask(world.environment(), task_of("red shoes"))
     world.queue.bodies.clear()
     world.clock.advance(CLAIM_S)
-    world.environment().offer(task_of("red shoes"))
+    ask(world.environment(), task_of("red shoes"))
     assert len(world.queue.tasks) == 1
 
 
@@ -103,18 +109,21 @@ def test_an_environment_does_not_ask_for_a_claim_again_and_again() -> None:
 
     world.cache.claim = counted  # type: ignore[method-assign]
     for _ in range(50):
-        environment.offer(task_of("red shoes"))
+        ask(environment, task_of("red shoes"))
     assert claims == 1
     world.clock.advance(REMEMBERED_S)
-    environment.offer(task_of("red shoes"))
+    ask(environment, task_of("red shoes"))
     assert claims == 2
 
 
 def test_nothing_is_asked_while_the_request_waits() -> None:
-    """Claim and queue are asked on the executor alone, whenever that comes to run."""
+    """Claim and queue are asked on the executor alone, and not before the request's own work is done."""
     world, later = World(), Later()
     environment = world.environment(later)
     environment.offer(task_of("red shoes"))
+    later.run()
+    assert world.queue.tasks == []
+    environment.start()
     assert world.queue.tasks == []
     later.run()
     assert world.queue.tasks == [task_of("red shoes")]
@@ -125,9 +134,9 @@ def test_a_queue_that_fails_is_counted_and_raises_nothing() -> None:
     world = World()
     environment = world.environment()
     world.queue.broken = True
-    environment.offer(task_of("red shoes"))
+    ask(environment, task_of("red shoes"))
     world.cache.broken = True
-    environment.offer(task_of("blue hats"))
+    ask(environment, task_of("blue hats"))
     assert environment.drain() == HandoffCounts(sent=0, failed=2)
     assert environment.drain() == HandoffCounts()
 
@@ -137,7 +146,7 @@ def test_a_full_backlog_drops_tasks_and_counts_them() -> None:
     world, later = World(), Later()
     environment = world.environment(later)
     for number in range(MAX_WAITING + 3):
-        environment.offer(task_of(f"intent {number}"))
+        ask(environment, task_of(f"intent {number}"))
     assert len(later.waiting) == MAX_WAITING
     later.run()
     assert environment.drain() == HandoffCounts(sent=MAX_WAITING, failed=3)

@@ -44,8 +44,16 @@ def test_a_cold_request_gets_the_baseline_and_waits_for_nothing() -> None:
     assert (answer.mode, answer.arm, answer.reason) == (Mode.BASELINE, Arm.TREATMENT, Reason.WARMING)
     assert (answer.diagnostics.rerank_attempted, wired.llm.prompts) == (True, [])
     _, values, _ = wired.metrics.records[-1]
-    counted = (MetricName.RERANK_ELIGIBLE, MetricName.RERANK_WARMING, MetricName.FALLBACK, MetricName.TASKS_SENT)
-    assert [values[name] for name in counted] == [1, 1, 0, 1]
+    counted = (MetricName.RERANK_ELIGIBLE, MetricName.RERANK_WARMING, MetricName.FALLBACK)
+    assert [values[name] for name in counted] == [1, 1, 0]
+
+
+def test_what_was_handed_over_is_counted_by_the_next_request() -> None:
+    """By then the environment knows what became of it."""
+    wired = Wired(ASYNC)
+    for _ in range(3):
+        wired.recommend(query="wireless")
+    assert [values[MetricName.TASKS_SENT] for _, values, _ in wired.metrics.records] == [0, 1, 0]
 
 
 def test_once_judged_the_list_is_that_of_an_inline_rerank() -> None:
@@ -102,10 +110,11 @@ def test_a_spent_day_hands_nothing_over() -> None:
 
 
 def test_a_queue_that_fails_costs_the_request_nothing() -> None:
-    """The failure is counted, here in the same request since the executor waits for nothing."""
+    """The failure is counted by the next request."""
     wired = Wired(ASYNC)
     wired.queue.broken = True
-    assert wired.recommend(query="wireless").reason is Reason.WARMING
+    for _ in range(2):
+        assert wired.recommend(query="wireless").reason is Reason.WARMING
     _, values, _ = wired.metrics.records[-1]
     assert (values[MetricName.HANDOFF_FAILURE], values[MetricName.TASKS_SENT]) == (1, 0)
 
