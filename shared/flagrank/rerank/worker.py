@@ -70,7 +70,8 @@ def messages_of(event: Mapping[str, Any]) -> list[Message]:
 class Worker:
     """Judges messages, several at a time: `executor` bounds how many. Drops those older than `max_age_s`.
 
-    `metrics` takes the worker's own figures. `arms` takes what judging cost, in the arm that asked for it.
+    `metrics` takes the worker's own figures. `arms` takes, for the arm that asked, what judging cost, and calls that were
+    rejected or malformed.
     """
 
     warmer: Warmer
@@ -130,10 +131,9 @@ class Worker:
         values |= {WarmMetric.MESSAGES: 1, outcome.metric: 1, WarmMetric.QUEUE_AGE: max(0.0, age_s * 1000)}
         if outcome.result is not None:
             values |= measured(outcome.result) | {WarmMetric.JUDGING_LATENCY: took_s * 1000}
-            cost = outcome.result.usage.cost_micro_usd
-            if cost:
+            if outcome.result.usage.llm_calls:
                 # only treated requests enqueue, so what judging costs is the treated arm's
-                self.arms.emit(Arm.TREATMENT, {MetricName.COST_MICRO_USD: float(cost)}, {})
+                self.arms.emit(Arm.TREATMENT, {name: float(values[name]) for name in OF_THE_ARM}, {})
         self.metrics.emit(None, {name: float(value) for name, value in values.items()}, {"reason": outcome.reason})
 
 
@@ -145,6 +145,10 @@ OUTCOMES = (
     WarmMetric.MESSAGES_OFF,
     WarmMetric.MESSAGES_UNREADABLE,
 )
+
+
+# what a ramp must see of an LLM that answers behind the requests; how long it took, nobody has waited
+OF_THE_ARM = (MetricName.LLM_CALLS, MetricName.LLM_REJECTED, MetricName.PARSE_FAILURE, MetricName.COST_MICRO_USD)
 
 
 def measured(result: WarmResult) -> dict[str, float]:

@@ -2,11 +2,11 @@
 
 from dataclasses import dataclass, field
 
-from flagrank.domain import Mode, Reason, Recommendation, SimilarRequest
+from flagrank.domain import Arm, Mode, Reason, Recommendation, SimilarRequest
 from flagrank.errors import BaselineFailed
 from flagrank.metric_names import MetricName, SimilarMetric
 from flagrank.ports import FactorStore, FlagSource, MetricsSink
-from flagrank.rerank.handoff import Handoff
+from flagrank.rerank.handoff import Handoff, HandoffCounts
 
 
 @dataclass(slots=True)
@@ -26,7 +26,8 @@ class Telemetry:
         values[MetricName.FACTORS_RELOAD] = reloads.loaded
         values[MetricName.FACTORS_RELOAD_FAILURE] = reloads.failed
         values[MetricName.FLAG_REJECTED] = self.flags.drain_rejected()
-        handed_over = self.handoff.drain()
+        # they are the treated requests', whichever arm asks next
+        handed_over = self.handoff.drain() if answer.arm is Arm.TREATMENT else HandoffCounts()
         values[MetricName.TASKS_SENT] = handed_over.sent
         values[MetricName.HANDOFF_FAILURE] = handed_over.failed
         values[MetricName.COLD_START] = int(self._cold)

@@ -172,7 +172,9 @@ def test_what_judging_costs_is_the_treated_arm_s() -> None:
     world.judge.judge = billed  # type: ignore[assignment, method-assign]
     world.handle(body_of())
     world.handle(body_of())
-    assert world.arms.records == [(Arm.TREATMENT, {MetricName.COST_MICRO_USD: 70.0}, {})]
+    ((arm, values, _),) = world.arms.records
+    assert (arm, values[MetricName.COST_MICRO_USD], values[MetricName.LLM_CALLS]) == (Arm.TREATMENT, 70, 1)
+    assert MetricName.TIMEOUT not in values
     assert [values[MetricName.COST_MICRO_USD] for _, values, _ in world.metrics.records] == [70, 0]
 
 

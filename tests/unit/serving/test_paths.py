@@ -48,12 +48,12 @@ def test_a_cold_request_gets_the_baseline_and_waits_for_nothing() -> None:
     assert [values[name] for name in counted] == [1, 1, 0]
 
 
-def test_what_was_handed_over_is_counted_by_the_next_request() -> None:
-    """By then the environment knows what became of it."""
-    wired = Wired(ASYNC)
-    for _ in range(3):
-        wired.recommend(query="wireless")
-    assert [values[MetricName.TASKS_SENT] for _, values, _ in wired.metrics.records] == [0, 1, 0]
+def test_what_was_handed_over_is_counted_by_the_next_treated_request() -> None:
+    """By then the environment knows what became of it, and it belongs to the arm that handed it over."""
+    wired = Wired(ASYNC.model_copy(update={"deny": ("2",)}))
+    for user in (1, 2, 1, 1):
+        wired.recommend(user, query="wireless")
+    assert [values[MetricName.TASKS_SENT] for _, values, _ in wired.metrics.records] == [0, 0, 1, 0]
 
 
 def test_once_judged_the_list_is_that_of_an_inline_rerank() -> None:
