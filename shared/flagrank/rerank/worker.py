@@ -70,8 +70,8 @@ def messages_of(event: Mapping[str, Any]) -> list[Message]:
 class Worker:
     """Judges messages, several at a time: `executor` bounds how many. Drops those older than `max_age_s`.
 
-    `metrics` takes the worker's own figures. `arms` takes, for the arm that asked, what judging cost, and calls that were
-    rejected or malformed.
+    `metrics` takes the worker's own figures. `arms` takes, for the arm that asked, what judging cost and the calls that
+    were rejected or malformed.
     """
 
     warmer: Warmer
