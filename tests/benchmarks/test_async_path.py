@@ -22,7 +22,7 @@ QUERIES, REQUESTS, CALLERS = 500, 5000, 2
 PER_SECOND = float(os.environ.get("ASYNC_PER_SECOND", "20"))
 PERCENT = float(os.environ.get("ASYNC_PERCENT", "90"))
 MALFORMED = float(os.environ.get("ASYNC_MALFORMED", "0.04"))
-REAL = {"latency_ms": 350.0, "ms_per_token": 1.6, "malformed": MALFORMED}
+REAL = {"latency_ms": 350.0, "ms_per_input_token": 1.6, "ms_per_output_token": 1.6, "malformed": MALFORMED}
 
 
 @dataclass(frozen=True, slots=True)

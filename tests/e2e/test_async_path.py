@@ -25,8 +25,8 @@ from tests.e2e.conftest import PATIENT, StartCloud
 
 ASYNC = PATIENT.model_copy(update={"path": "async"})
 # a real model's: about 1.2 s for ten items
-REAL = {"latency_ms": 350.0, "ms_per_token": 1.6, "malformed": 0.0}
-QUICK = {"latency_ms": 5.0, "ms_per_token": 0.0, "malformed": 0.0}
+REAL = {"latency_ms": 350.0, "ms_per_input_token": 1.6, "ms_per_output_token": 1.6, "malformed": 0.0}
+QUICK = {"latency_ms": 5.0, "ms_per_input_token": 0.0, "ms_per_output_token": 0.0, "malformed": 0.0}
 
 
 def ask(cloud: LocalCloud, query: str, user: int = 1) -> dict[str, Any]:
