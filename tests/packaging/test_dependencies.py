@@ -22,7 +22,7 @@ local
 bootstrap  offline.evaluation  offline.publishing
 offline.training
 offline.metrics
-offline.data  adapters.control
+offline.data  adapters.control  warming
 adapters  serving  delivery  settings
 rerank  delivery.analysis
 candidates  ranking  timing
@@ -34,7 +34,7 @@ domain
 LEVEL = {package: level for level, line in enumerate(ORDER.strip().splitlines()) for package in line.split()}
 
 # the wings do not know each other, except that learning measures what serves
-SERVING = {"candidates", "ranking", "rerank", "serving", "adapters"}
+SERVING = {"candidates", "ranking", "rerank", "serving", "warming", "adapters"}
 CONTROL = {"delivery", "delivery.analysis", "adapters.control"}
 LEARNING = {package for package in LEVEL if package.startswith("offline")}
 STRANGERS = {**dict.fromkeys(SERVING, CONTROL | LEARNING), **dict.fromkeys(LEARNING, CONTROL)}
