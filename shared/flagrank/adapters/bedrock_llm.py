@@ -93,22 +93,11 @@ class BedrockLLM:
                 # only what was taken is remembered: the request may be invalid for another reason
                 self._constraints[model_id] = lower
                 logger.warning("%s refuses %s; asking it by %s from now on", model_id, constraint, lower)
-            usage = answer["usage"]
-            return Completion(
-                text=_text(answer["output"]["message"]["content"]),
-                stop_reason=answer["stopReason"],
-                input_tokens=usage["inputTokens"],
-                output_tokens=usage["outputTokens"],
-            )
+            return completion_of(answer)
 
     def request(self, prompt: Prompt, model_id: str, max_output_tokens: int, constraint: Constraint) -> dict[str, Any]:
         """The Converse parameters for a prompt."""
-        request: dict[str, Any] = {
-            "modelId": model_id,
-            "system": _system(prompt, model_id),
-            "messages": [{"role": "user", "content": [{"text": prompt.user}]}],
-            "inferenceConfig": {"maxTokens": max_output_tokens, "temperature": 0.0},
-        }
+        request = {"modelId": model_id, **plain_body(prompt, model_id, max_output_tokens)}
         if constraint == "json_schema":
             schema = {"name": ANSWER_NAME, "schema": json.dumps(prompt.schema)}
             request["outputConfig"] = {"textFormat": {"type": "json_schema", "structure": {"jsonSchema": schema}}}
@@ -133,6 +122,26 @@ class BedrockLLM:
                     self._clients.pop(next(iter(self._clients)))
                 self._clients[timeout_ms] = self._client_for(timeout_ms)
             return self._clients[timeout_ms]
+
+
+def plain_body(prompt: Prompt, model_id: str, max_output_tokens: int) -> dict[str, Any]:
+    """The body of a Converse request that holds the model to the answer's form by its instructions alone."""
+    return {
+        "system": _system(prompt, model_id),
+        "messages": [{"role": "user", "content": [{"text": prompt.user}]}],
+        "inferenceConfig": {"maxTokens": max_output_tokens, "temperature": 0.0},
+    }
+
+
+def completion_of(answer: Mapping[str, Any]) -> Completion:
+    """The completion in the body of a Converse response; raises KeyError or TypeError for one of another shape."""
+    usage = answer["usage"]
+    return Completion(
+        text=_text(answer["output"]["message"]["content"]),
+        stop_reason=answer["stopReason"],
+        input_tokens=usage["inputTokens"],
+        output_tokens=usage["outputTokens"],
+    )
 
 
 def _system(prompt: Prompt, model_id: str) -> list[dict[str, Any]]:

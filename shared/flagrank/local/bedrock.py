@@ -18,6 +18,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from flagrank.local.bedrock_batch import BatchJobs
 from flagrank.local.bedrock_embedding import answer
 from flagrank.local.rest_json import ServiceError, error_response, json_response
 from flagrank.offline.evaluation.llm_simulators import answer_of, simulate_by_words
@@ -91,7 +92,9 @@ def create_app(behaviour: LLMBehaviour) -> Starlette:
         Route("/_behaviour", change, methods=["PUT"]),
         Route("/_statistics", statistics),
     ]
-    return Starlette(routes=routes, exception_handlers={ServiceError: error_response})
+    app = Starlette(routes=routes, exception_handlers={ServiceError: error_response})
+    app.router.routes += BatchJobs(app).routes()
+    return app
 
 
 async def _converse(stage: Stage, body: dict[str, Any]) -> Response:

@@ -165,6 +165,8 @@ class LocalCloud:
         for stand_in in self._stand_ins.values():
             stand_in.wait()
         self.variables = self._variables()
+        # the one stand-in that reaches another: batch inference reads and writes S3
+        clients.introduce(self.endpoint("bedrock"), self.variables)
         self._seed()
         self._emf = EmfForwarder(self.client("cloudwatch"))
         self.url = f"http://{HOST}:{listener.getsockname()[1]}"
@@ -176,6 +178,7 @@ class LocalCloud:
             "AWS_ENDPOINT_URL_SQS": self.endpoint("sqs"),
             "AWS_ENDPOINT_URL_APPCONFIG": self.endpoint("appconfig"),
             "AWS_ENDPOINT_URL_APPCONFIGDATA": self.endpoint("appconfig"),
+            "AWS_ENDPOINT_URL_BEDROCK": self.endpoint("bedrock"),
             "AWS_ENDPOINT_URL_BEDROCK_RUNTIME": self.endpoint("bedrock"),
             "AWS_REGION": REGION,
             "AWS_DEFAULT_REGION": REGION,
