@@ -95,6 +95,9 @@ class ScoreCache(Protocol):
     def release(self, key: str) -> None:
         """Ends the claim on the key, whoever holds it."""
 
+    def add_spend_once(self, day: str, micro_usd: int, receipt: str) -> bool:
+        """Adds to the day's spend unless this receipt was ever added, in one step; False if it was."""
+
 
 @dataclass(frozen=True, slots=True)
 class JudgementTask:

@@ -179,3 +179,23 @@ def test_a_claim_is_no_record_and_no_spend(cache: ScoreCache, clock: ManualClock
     cache.release("key")
     assert cache.read("key", DAY).record is not None
     assert cache.claim("key", 30)
+
+
+def test_spend_with_a_receipt_is_counted_once(open_cache: Callable[[], ScoreCache]) -> None:
+    """Whoever comes a second time with the same receipt is told so, and another receipt counts for itself."""
+    assert open_cache().add_spend_once(DAY, 100, "job-1")
+    assert not open_cache().add_spend_once(DAY, 100, "job-1")
+    assert not open_cache().add_spend_once("2027-01-16", 100, "job-1")
+    assert open_cache().add_spend_once(DAY, 20, "job-2")
+    open_cache().add_spend(DAY, 3)
+    assert open_cache().read("key", DAY).spent_micro_usd == 123
+    assert open_cache().read("key", "2027-01-16").spent_micro_usd == 0
+
+
+def test_of_many_with_one_receipt_one_counts(open_cache: Callable[[], ScoreCache]) -> None:
+    """Receipt and spend are one step."""
+    cache = open_cache()
+    with ThreadPoolExecutor(4) as pool:
+        counted = list(pool.map(lambda _: cache.add_spend_once(DAY, 5, "job-1"), range(12)))
+    assert counted.count(True) == 1
+    assert open_cache().read("key", DAY).spent_micro_usd == 5

@@ -18,6 +18,8 @@ KEY_BYTES = 8
 ENTRY_BYTES = KEY_BYTES + 1
 MAX_ENTRIES = 4000
 SPEND_KEPT_DAYS = 7
+# longer than a batch's folder is kept, so that nothing is left to count again when the receipt is gone
+RECEIPT_KEPT_DAYS = 90
 
 
 class DynamoDBScoreCache:
@@ -69,17 +71,39 @@ class DynamoDBScoreCache:
 
     def add_spend(self, day: str, micro_usd: int) -> None:
         """Adds to the day's spend atomically; raises CacheUnavailable."""
-        end_of_day = dt.datetime.fromisoformat(day).replace(tzinfo=dt.UTC) + dt.timedelta(days=1 + SPEND_KEPT_DAYS)
         with _translated():
-            self._client.update_item(
-                TableName=self._table,
-                Key={"pk": {"S": _spend_key(day)}},
-                UpdateExpression="ADD micro_usd :more SET expires_at = :expires_at",
-                ExpressionAttributeValues={
-                    ":more": {"N": str(micro_usd)},
-                    ":expires_at": {"N": str(int(end_of_day.timestamp()))},
-                },
-            )
+            self._client.update_item(**self._spending(day, micro_usd))
+
+    def add_spend_once(self, day: str, micro_usd: int, receipt: str) -> bool:
+        """Adds to the day's spend with a receipt, in one transaction; raises CacheUnavailable."""
+        kept_until = int(self._clock.now()) + RECEIPT_KEPT_DAYS * 86_400
+        noted = {
+            "TableName": self._table,
+            "Item": {"pk": {"S": f"receipt#{receipt}"}, "expires_at": {"N": str(kept_until)}},
+            "ConditionExpression": "attribute_not_exists(pk)",
+        }
+        with _translated():
+            try:
+                self._client.transact_write_items(
+                    TransactItems=[{"Put": noted}, {"Update": self._spending(day, micro_usd)}]
+                )
+            except self._client.exceptions.TransactionCanceledException as error:
+                if error.response["CancellationReasons"][0]["Code"] != "ConditionalCheckFailed":
+                    raise
+                return False
+        return True
+
+    def _spending(self, day: str, micro_usd: int) -> dict[str, Any]:
+        end_of_day = dt.datetime.fromisoformat(day).replace(tzinfo=dt.UTC) + dt.timedelta(days=1 + SPEND_KEPT_DAYS)
+        return {
+            "TableName": self._table,
+            "Key": {"pk": {"S": _spend_key(day)}},
+            "UpdateExpression": "ADD micro_usd :more SET expires_at = :expires_at",
+            "ExpressionAttributeValues": {
+                ":more": {"N": str(micro_usd)},
+                ":expires_at": {"N": str(int(end_of_day.timestamp()))},
+            },
+        }
 
     def claim(self, key: str, seconds: int) -> bool:
         """One conditional write; raises CacheUnavailable."""

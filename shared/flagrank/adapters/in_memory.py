@@ -100,6 +100,7 @@ class InMemoryScoreCache:
         self._records: dict[str, ScoreRecord] = {}
         self._spend: dict[str, int] = {}
         self._claims: dict[str, float] = {}
+        self._receipts: set[str] = set()
         self.broken = False
 
     def read(self, key: str, day: str, entries: Collection[bytes] = ()) -> CacheRead:
@@ -143,6 +144,16 @@ class InMemoryScoreCache:
         with self._lock:
             self._check()
             self._claims.pop(key, None)
+
+    def add_spend_once(self, day: str, micro_usd: int, receipt: str) -> bool:
+        """Adds to the day's spend unless this receipt is known."""
+        with self._lock:
+            self._check()
+            if receipt in self._receipts:
+                return False
+            self._receipts.add(receipt)
+            self._spend[day] = self._spend.get(day, 0) + micro_usd
+            return True
 
     def _check(self) -> None:
         if self.broken:

@@ -77,6 +77,10 @@ class TieredScoreCache:
         """The inner release."""
         self._inner.release(key)
 
+    def add_spend_once(self, day: str, micro_usd: int, receipt: str) -> bool:
+        """Passed on: what is remembered of the spend is read anew within seconds."""
+        return self._inner.add_spend_once(day, micro_usd, receipt)
+
     def _remembered(self, key: str) -> ScoreRecord | None:
         record = self._records.get(key)
         if record is None or record.expires_at <= self._clock.now():

@@ -9,6 +9,9 @@ from flagrank.errors import CostCapReached
 
 # the price of every model that has none of its own
 ANY_MODEL = "*"
+# what a call of a batch costs of the price of one that is answered at once, for every model that takes batches
+# (https://aws.amazon.com/bedrock/pricing/, read 2026-11-26)
+BATCH_PRICE = 0.5
 
 
 class Price(BaseModel):

@@ -3,7 +3,7 @@
 So an intent, a head and its texts are what a request has, to the letter: there is no second pipeline that could differ.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from flagrank.adapters.in_memory import InMemoryFactorStore, InMemoryFlagSource
@@ -11,7 +11,7 @@ from flagrank.domain import Candidate, Reason, RecommendRequest, RerankTally
 from flagrank.flags.document import FlagDocument
 from flagrank.model.factors import Factors
 from flagrank.ports import Clock
-from flagrank.rerank.reranker import IdentityReranker
+from flagrank.rerank.reranker import IdentityReranker, Judged
 from flagrank.serving.pipeline import Recommender
 from flagrank.serving.resolve_rules import RulesBySet
 from flagrank.timing import Deadline
@@ -32,10 +32,10 @@ class _Note(IdentityReranker):
 
     def rerank(
         self, head: Sequence[Candidate], intent: str, flag: FlagDocument, deadline: Deadline, tally: RerankTally
-    ) -> Mapping[int, int]:
+    ) -> Judged:
         """No relevance at all."""
         self.head = Head(intent, tuple(candidate.text for candidate in head))
-        return {}
+        return Judged()
 
 
 class HeadReader:

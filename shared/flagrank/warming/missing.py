@@ -10,7 +10,7 @@ from flagrank.rerank.answers import FORMS
 from flagrank.rerank.listwise import plan
 from flagrank.rerank.pricing import Price, cost_micro_usd
 from flagrank.rerank.prompting import estimate_input_tokens
-from flagrank.rerank.reranker import entry_key
+from flagrank.rerank.records import entry_key
 from flagrank.warming.heads import Head
 from flagrank.warming.wanted import Tell
 

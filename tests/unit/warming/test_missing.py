@@ -7,7 +7,7 @@ from flagrank.adapters.in_memory import InlineExecutor, InMemoryScoreCache, Manu
 from flagrank.flags.document import FlagDocument
 from flagrank.ports import ScoreRecord
 from flagrank.rerank.pricing import Price
-from flagrank.rerank.reranker import entry_key
+from flagrank.rerank.records import entry_key
 from flagrank.warming.heads import Head
 from flagrank.warming.missing import estimate, in_requests, missing
 from tests.unit.warming.test_wanted import silent
