@@ -132,9 +132,7 @@ class BatchJobs:
         job.counts["totalRecordCount"] = len(lines)
         if len(lines) < MINIMUM_RECORDS:
             job.status = "Failed"
-            job.message = (
-                f"Batch job contains less records ({len(lines)}) than the required minimum of: {MINIMUM_RECORDS}"
-            )
+            job.message = f"{len(lines)} records are less than the required minimum of {MINIMUM_RECORDS}"
             return
         job.status = "InProgress"
         answers = await self._answers(job, [orjson.loads(line) for line in lines])
