@@ -5,11 +5,13 @@ from collections.abc import Mapping
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from fastapi import FastAPI
 
 from flagrank.adapters import aws_clients
 from flagrank.adapters.appconfig_flags import AppConfigFlagSource
+from flagrank.adapters.bedrock_batch import BedrockBatch
 from flagrank.adapters.bedrock_llm import BedrockLLM
 from flagrank.adapters.dynamodb_cache import DynamoDBScoreCache
 from flagrank.adapters.emf_metrics import EmfMetrics
@@ -18,6 +20,7 @@ from flagrank.adapters.sqs_queue import SqsJudgementQueue
 from flagrank.adapters.system_clock import SystemClock
 from flagrank.adapters.tiered_cache import TieredScoreCache
 from flagrank.errors import FactorsUnavailable
+from flagrank.flags.document import FlagDocument
 from flagrank.metric_names import WARM_SERVICE
 from flagrank.ports import Clock, FactorStore, FlagSource, JudgementQueue, LLMClient, MetricsSink, ScoreCache
 from flagrank.rerank.breaker import Breaker
@@ -32,6 +35,10 @@ from flagrank.serving.resolve_rules import RulesBySet
 from flagrank.serving.service import Service
 from flagrank.serving.telemetry import Telemetry
 from flagrank.settings import JudgingSettings, Settings, WorkerSettings
+
+if TYPE_CHECKING:
+    from flagrank.warming.batches import Batches
+    from flagrank.warming.warmup import Warmup
 
 INIT_FLAG_WAIT_MS = 2000.0
 HANDOFF_THREADS = 2
@@ -82,6 +89,33 @@ def build_worker(environment: Mapping[str, str]) -> Worker:
     flags.current(INIT_FLAG_WAIT_MS)
     return Worker(
         warmer, cache, flags, clock, EmfMetrics(WARM_SERVICE), EmfMetrics(), executor, settings.task_max_age_s
+    )
+
+
+def build_warmup(
+    environment: Mapping[str, str], document: FlagDocument, batch_role: str | None, parallel_calls: int | None
+) -> "tuple[Warmup, Batches]":
+    """What judges ahead of the requests over AWS, in an operator's process; `parallel_calls` None: as in a request.
+
+    Raises ConfigurationError naming the variable that is wrong, and FactorsUnavailable.
+    """
+    # no function's cold start pays for what only an operator uses
+    from flagrank.warming.batches import Batches
+    from flagrank.warming.warmup import Warmup
+
+    settings = Settings.from_env(environment)
+    calls, clock = parallel_calls or settings.parallel_calls, SystemClock()
+    settings = settings.model_copy(update={"parallel_calls": calls})
+    judge = _judge(settings, _llm(settings, calls), ThreadPoolExecutor(calls, "llm"))
+    # the table itself: a warm-up must not take what it remembers for what the others have written
+    cache = DynamoDBScoreCache(aws_clients.patient_dynamodb_client(calls), settings.table, clock)
+    warmer = Warmer(judge, cache, Breaker(clock), clock, time.sleep, settings.cache_ttl_s)
+    s3 = aws_clients.s3_client()
+    service = BedrockBatch(aws_clients.operator_client("bedrock", attempts=2), s3, settings.bucket, batch_role)
+    factors, rules = S3FactorStore(s3, settings.bucket, clock).current(), RulesBySet(settings.rules)
+    return (
+        Warmup(factors, document, rules, warmer, settings.prices, settings.batch_items, calls),
+        Batches(service, warmer, document, settings.prices, settings.batch_items),
     )
 
 

@@ -21,6 +21,8 @@ EMBEDDING_READ_TIMEOUT_S = 60.0
 EMBEDDING_ATTEMPTS = 8
 EMBEDDING_CONNECTIONS = 8
 OPERATOR_READ_TIMEOUT_S = 5.0
+# as long as an item takes to come from another continent, and not so often that a sum would be added to twice
+PATIENT_CACHE_TIMEOUT_S = 5.0
 
 
 def s3_client() -> Any:
@@ -41,6 +43,11 @@ def dynamodb_client(connections: int) -> Any:
 def sqs_client(connections: int) -> Any:
     """For the queue of tasks: behind the requests, so that a slow answer costs nobody anything."""
     return _client("sqs", QUEUE_TIMEOUT_S, connections, QUEUE_ATTEMPTS)
+
+
+def patient_dynamodb_client(connections: int) -> Any:
+    """For the score cache, asked by an operator's process: nobody waits for it, and it may be far away."""
+    return _client("dynamodb", PATIENT_CACHE_TIMEOUT_S, connections)
 
 
 def bedrock_client(timeout_ms: int, connections: int) -> Any:

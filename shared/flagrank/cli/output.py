@@ -34,3 +34,22 @@ def progress_bar() -> Iterator[Callable[[str, int, int], None]]:
             bar.update(tasks[step], completed=done)
 
         yield tell
+
+
+@contextmanager
+def steps() -> Iterator[Callable[[str], Callable[[int, int], None]]]:
+    """The progress of named steps on standard error, each a callback of done and total.
+
+    A bar on a terminal; elsewhere a line for each tenth of a step.
+    """
+    with progress_bar() as tell:
+
+        def step(name: str) -> Callable[[int, int], None]:
+            def told(done: int, total: int) -> None:
+                tell(name, done, total)
+                if not stderr.is_terminal and 10 * done // total > 10 * (done - 1) // total:
+                    stderr.print(f"{name}: {done} of {total}", markup=False)
+
+            return told
+
+        yield step

@@ -1,6 +1,7 @@
 """Which flag a command is about: in AWS, or in a local cloud."""
 
 import functools
+import os
 import urllib.error
 import urllib.request
 from collections.abc import Mapping
@@ -18,6 +19,7 @@ from flagrank.flags.document import FLAG_POLL_S
 
 ALARMS = ("RerankUnhealthy", "ServiceFailing")
 DEFAULT_PORT = 8080
+LOCAL_BATCH_ROLE = "arn:aws:iam::123456789012:role/flagrank-local-batch"
 PORTS = range(1024, 65536)
 # commands whose own argument may follow a bare `--local`
 TAKING_NUMBERS = frozenset({"percent", "ramp", "diff", "activate"})
@@ -74,6 +76,21 @@ class Target:
         names = tuple(variables[f"FLAGRANK_APPCONFIG_{name}"] for name in ("APPLICATION", "ENVIRONMENT", "PROFILE"))
         return AppConfigRolloutControl.named(local_client("appconfig", variables), *names)
 
+    def variables(self) -> dict[str, str]:
+        """The variables of the function that serves: its settings, and where a local cloud is.
+
+        With `--local` this process is in that cloud from now on, and its own AWS settings are left behind.
+        """
+        if self.local is not None:
+            variables: dict[str, str] = local_cloud(self.local)["environment"]
+            enter_local_cloud(variables)
+            return variables
+        return _deployed_variables(self.stack)
+
+    def batch_role(self) -> str | None:
+        """The ARN of the role that batch inference takes on; None where the stack has none."""
+        return LOCAL_BATCH_ROLE if self.local is not None else _stack_output(self.stack, "BatchRoleArn")
+
     def figures(self) -> CountsSource:
         """Both arms' figures."""
         from flagrank.adapters.aws_clients import operator_client
@@ -105,17 +122,53 @@ class Target:
 
 @functools.cache
 def _stack_poll_s(stack: str) -> float:
-    from flagrank.adapters.aws_clients import operator_client
-    from flagrank.adapters.aws_errors import aws_errors
-
     try:
-        with aws_errors():
-            (described,) = operator_client("cloudformation").describe_stacks(StackName=stack)["Stacks"]
+        described = _described(stack)
     except CloudError as error:
         stderr.print(f"the stack does not tell FlagPollSeconds, so its default is assumed: {error}", markup=False)
         return FLAG_POLL_S
     parameters = {entry["ParameterKey"]: entry["ParameterValue"] for entry in described.get("Parameters", ())}
     return float(parameters.get("FlagPollSeconds", FLAG_POLL_S))
+
+
+def _stack_output(stack: str, name: str) -> str | None:
+    outputs = {entry["OutputKey"]: entry["OutputValue"] for entry in _described(stack).get("Outputs", ())}
+    return outputs.get(name)
+
+
+def _described(stack: str) -> dict[str, Any]:
+    from flagrank.adapters.aws_clients import operator_client
+    from flagrank.adapters.aws_errors import aws_errors
+
+    with aws_errors():
+        (described,) = operator_client("cloudformation").describe_stacks(StackName=stack)["Stacks"]
+    found: dict[str, Any] = described
+    return found
+
+
+def _deployed_variables(stack: str) -> dict[str, str]:
+    from flagrank.adapters.aws_clients import operator_client
+    from flagrank.adapters.aws_errors import aws_errors
+
+    with aws_errors():
+        function = operator_client("cloudformation", attempts=2).describe_stack_resource(
+            StackName=stack, LogicalResourceId="RecommendFunction"
+        )["StackResourceDetail"]["PhysicalResourceId"]
+        found = operator_client("lambda", attempts=2).get_function_configuration(
+            FunctionName=function, Qualifier="live"
+        )
+    variables: dict[str, str] = found["Environment"]["Variables"]
+    return variables
+
+
+def enter_local_cloud(variables: Mapping[str, str]) -> None:
+    """Gives this process a local cloud's variables in place of its own AWS settings, flag names and proxies."""
+    from flagrank.local.processes import variables_to_inherit
+
+    kept = {**variables_to_inherit(), **variables}
+    files = dict.fromkeys(("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"), os.devnull)
+    os.environ.clear()
+    os.environ.update(kept | files)
 
 
 def local_cloud(port: int) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from flagrank.warming.wanted import Tell
 
 # trouble that every further task would meet as well
 STOPPING = (CostCapReached, BreakerOpen, CacheUnavailable)
-# so many tasks in a row without a score say the same, whatever their trouble is
+# so many tasks in a row whose calls gave no score say the same, whatever their trouble is
 FAILURES_TO_STOP = 10
 
 
@@ -43,7 +43,8 @@ class WarmReport:
         trouble = result.trouble
         if trouble is not None:
             self.troubles[trouble.reason] += 1
-        self._failures = 0 if result.written or not result.missing else self._failures + 1
+        is_failure = result.usage.llm_calls and result.missing and not result.written
+        self._failures = self._failures + 1 if is_failure else 0
         if isinstance(trouble, STOPPING) or self._failures >= FAILURES_TO_STOP:
             self.stopped_by = self.stopped_by or trouble
 

@@ -22,7 +22,7 @@ JUDGED = WarmResult(written=2, usage=Usage(llm_calls=1, cost_micro_usd=5))
 
 
 def failed(trouble: RerankError) -> WarmResult:
-    return WarmResult(missing=2, trouble=trouble)
+    return WarmResult(missing=2, usage=Usage(llm_calls=1), trouble=trouble)
 
 
 def run(results: dict[str, WarmResult], at_once: int = 1) -> tuple[WarmReport, list[str]]:
