@@ -96,7 +96,8 @@ def test_a_model_that_refuses_a_schema_is_asked_with_less_and_remembered(serve: 
     model = llm(url, structured_output="json_schema")
     assert ask(model)[0] > 0
     assert ask(model)[0] > 0
-    assert httpx.get(url + "/_statistics").json() == {"calls": 2, "texts": 6, "malformed": 0, "refused": 1}
+    statistics = httpx.get(url + "/_statistics").json()
+    assert (statistics["calls"], statistics["texts"], statistics["refused"]) == (2, 6, 1)
 
 
 def test_a_model_that_refuses_everything_is_rejected(serve: Serve) -> None:

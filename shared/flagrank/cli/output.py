@@ -1,6 +1,7 @@
 """What every command shares: results on standard output, progress on standard error."""
 
 import json
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Annotated, Any
@@ -8,6 +9,8 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+
+LINE_EVERY_S = 15.0
 
 stdout = Console(highlight=False, soft_wrap=True)
 stderr = Console(stderr=True, highlight=False)
@@ -40,14 +43,18 @@ def progress_bar() -> Iterator[Callable[[str, int, int], None]]:
 def steps() -> Iterator[Callable[[str], Callable[[int, int], None]]]:
     """The progress of named steps on standard error, each a callback of done and total.
 
-    A bar on a terminal; elsewhere a line for each tenth of a step.
+    A bar on a terminal; elsewhere a line at the end of each step, and one in a while before that.
     """
     with progress_bar() as tell:
 
         def step(name: str) -> Callable[[int, int], None]:
+            due_s = time.monotonic() + LINE_EVERY_S
+
             def told(done: int, total: int) -> None:
+                nonlocal due_s
                 tell(name, done, total)
-                if not stderr.is_terminal and 10 * done // total > 10 * (done - 1) // total:
+                if not stderr.is_terminal and (done == total or time.monotonic() >= due_s):
+                    due_s = time.monotonic() + LINE_EVERY_S
                     stderr.print(f"{name}: {done} of {total}", markup=False)
 
             return told

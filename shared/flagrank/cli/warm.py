@@ -2,14 +2,14 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from flagrank.cli.option_groups import with_option_groups
 from flagrank.cli.output import JsonFlag, emit_json, steps
 from flagrank.cli.target import Target
-from flagrank.cli.warm_run import Step, WarmRun
+from flagrank.cli.warm_run import WarmRun
 from flagrank.errors import ConfigurationError, DataError, InvalidRequest
 
 if TYPE_CHECKING:
@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 # as long as the API takes
 MAX_QUERY = 256
 POLL_S, LOCAL_POLL_S = 30.0, 0.5
+
+# with their numbers
+type Lines = list[tuple[int, str]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,13 +99,14 @@ def warm(
     holds. A request with a history, a category, a filter or exclusions of its own has another head.
     """
     _check_usage(sources, options)
+    users, queries = _lines(sources.users), _queries(sources.queries)
     warmup, batches = _open(target, sources, options, parallel)
     with steps() as step:
         run = WarmRun(warmup, batches, step, POLL_S if target.local is None else LOCAL_POLL_S, quiet=json)
         if options.batch and not dry_run:
             run.finish_open(options.resume, options.wait)
         if not sources.is_empty and options.resume is None:
-            left = run.plan(_wanted(warmup, sources, step, run), options.batch)
+            left = run.plan(_wanted(run, sources, users, queries), options.batch)
             if left.pieces and not dry_run:
                 run.batch(left, options.wait) if options.batch else run.judge(left)
     if json:
@@ -135,27 +139,24 @@ def _open(target: Target, sources: Sources, options: BatchOptions, parallel: int
         return build_warmup(target.variables(), document, role, parallel)
 
 
-def _wanted(warmup: "Warmup", sources: Sources, step: Step, run: WarmRun) -> "Wanted":
+def _wanted(run: WarmRun, sources: Sources, users: Lines, queries: list[str]) -> "Wanted":
     from flagrank.warming.wanted import Wanted, most_active
 
-    wanted, user_ids = Wanted(), _user_ids(warmup, sources.users)
+    wanted, warmup = Wanted(), run.warmup
+    user_ids = [_user_id(warmup, sources.users, *line) for line in users]
     user_ids += most_active(warmup.factors, sources.active or 0)
     if user_ids:
-        warmup.want_users(wanted, list(dict.fromkeys(user_ids)), step("users"))
-    queries = _queries(sources.queries)
-    covered = warmup.want_queries(wanted, queries, sources.askers, step("queries")) if queries else None
+        warmup.want_users(wanted, list(dict.fromkeys(user_ids)), run.step("users"))
+    covered = warmup.want_queries(wanted, queries, sources.askers, run.step("queries")) if queries else None
     run.document["wanted"] = {"users": len(user_ids), "queries": len(queries), "covered": covered}
     return wanted
 
 
-def _user_ids(warmup: "Warmup", path: Path | None) -> list[Any]:
-    found = []
-    for number, line in _lines(path):
-        try:
-            found.append(warmup.factors.parse_id("user_id", line))
-        except InvalidRequest as error:
-            raise DataError(str(path), number, error.problem) from error
-    return found
+def _user_id(warmup: "Warmup", path: Path | None, number: int, line: str) -> int | str:
+    try:
+        return warmup.factors.parse_id("user_id", line)
+    except InvalidRequest as error:
+        raise DataError(str(path), number, error.problem) from error
 
 
 def _queries(path: Path | None) -> list[str]:
@@ -167,7 +168,7 @@ def _queries(path: Path | None) -> list[str]:
     return list(dict.fromkeys(found))
 
 
-def _lines(path: Path | None) -> list[tuple[int, str]]:
+def _lines(path: Path | None) -> Lines:
     if path is None:
         return []
     try:

@@ -43,7 +43,8 @@ class WarmRun:
         flag = self.warmup.document
         texts = sum(map(len, wanted.texts.values()))
         found = self.document.setdefault("wanted", {})
-        found |= {"intents": len(wanted.texts), "texts": texts, "left_out": dict(wanted.left_out)}
+        found |= {"intents": len(wanted.texts), "texts": texts}
+        found["left_out"] = {str(reason): count for reason, count in wanted.left_out.items()}
         self.document["left"] = _estimate_document(left.estimate, share)
         self.document["cap"] = {"usd": flag.daily_usd_cap, "spent_usd": left.spent_micro_usd / 1e6}
         self.document |= {"factors": self.warmup.factors.version, "model_id": flag.model_id}
@@ -131,7 +132,7 @@ def _report_document(report: "WarmReport", tasks: int, took_s: float) -> dict[st
     usage = report.usage
     return {
         "tasks": tasks,
-        "tasks_begun": report.tasks,
+        "tasks_begun": len(report.latest),
         "texts_written": report.written,
         "texts_known": report.known,
         "texts_missing": report.missing,
@@ -157,7 +158,7 @@ def _report_lines(report: "WarmReport", tasks: int, took_s: float) -> list[str]:
     if report.troubles:
         lines.append(f"not judged: {report.missing} texts, {_counted(report.troubles)}")
     if report.stopped_by is not None:
-        lines.append(f"stopped after {report.tasks} of {tasks} tasks: {report.stopped_by}")
+        lines.append(f"stopped after {len(report.latest)} of {tasks} tasks: {report.stopped_by}")
     if len(lines) > 1:
         lines.append("the same command again judges what is missing")
     return lines

@@ -138,14 +138,17 @@ async def _converse(stage: Stage, body: dict[str, Any]) -> Response:
         {
             "output": {"message": {"role": "assistant", "content": [block]}},
             "stopReason": stop_reason,
-            "usage": {
-                "inputTokens": round(behaviour.billed * input_tokens),
-                "outputTokens": round(behaviour.billed * output_tokens),
-                "totalTokens": round(behaviour.billed * input_tokens) + round(behaviour.billed * output_tokens),
-            },
+            "usage": _billed(stage, input_tokens, output_tokens),
             "metrics": {"latencyMs": round(latency_ms)},
         }
     )
+
+
+def _billed(stage: Stage, input_tokens: int, output_tokens: int) -> dict[str, int]:
+    tokens = [round(stage.behaviour.billed * count) for count in (input_tokens, output_tokens)]
+    stage.statistics["input_tokens"] += tokens[0]
+    stage.statistics["output_tokens"] += tokens[1]
+    return {"inputTokens": tokens[0], "outputTokens": tokens[1], "totalTokens": sum(tokens)}
 
 
 def _invoke(stage: Stage, model_id: str, body: dict[str, Any]) -> Response:

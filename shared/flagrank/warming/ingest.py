@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from flagrank.domain import Reason, Usage
+from flagrank.domain import Usage
 from flagrank.errors import RerankError
 from flagrank.flags.document import FlagDocument
 from flagrank.ports import JudgementTask
@@ -29,7 +29,7 @@ class BatchAnswers:
     records: int = 0
     answered: int = 0
     errors: Counter[str] = field(default_factory=Counter)
-    malformed: Counter[Reason] = field(default_factory=Counter)
+    malformed: Counter[str] = field(default_factory=Counter)
     unanswered: int = 0
     unknown: int = 0
     usage: Usage = field(default_factory=Usage)
@@ -51,7 +51,7 @@ def read_answers(plan: BatchPlan, answers: Iterable[BatchAnswer], prices: Mappin
             try:
                 judged = parse_answer(answer.completion, len(call.texts), form)
             except RerankError as trouble:
-                found.malformed[trouble.reason] += 1
+                found.malformed[str(trouble.reason)] += 1
                 continue
             found.answered += 1
             scores = found.scores.setdefault(call.intent, {})

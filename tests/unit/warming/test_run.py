@@ -1,6 +1,7 @@
 """Many tasks, until they are done or going on is of no use."""
 
 import threading
+from collections import Counter
 
 import pytest
 
@@ -15,7 +16,7 @@ from flagrank.errors import (
 )
 from flagrank.ports import JudgementTask
 from flagrank.rerank.warming import WarmResult
-from flagrank.warming.run import FAILURES_TO_STOP, WarmReport, warm_all
+from flagrank.warming.run import FAILURES_TO_STOP, PASSES, WarmReport, warm_all
 
 TASKS = [JudgementTask(f"intent {number}", "model", "v1", ("a", "b")) for number in range(40)]
 JUDGED = WarmResult(written=2, usage=Usage(llm_calls=1, cost_micro_usd=5))
@@ -41,7 +42,7 @@ def test_every_task_is_judged_once_and_counted(at_once: int) -> None:
     """The report is the sum of the results."""
     report, begun = run({}, at_once)
     assert sorted(begun) == sorted(task.intent for task in TASKS)
-    assert (report.tasks, report.written, report.missing, report.stopped_by) == (40, 80, 0, None)
+    assert (len(report.latest), report.written, report.missing, report.stopped_by) == (40, 80, 0, None)
     assert (report.usage.llm_calls, report.usage.cost_micro_usd) == (40, 200)
 
 
@@ -62,14 +63,15 @@ def test_what_is_under_way_at_the_end_is_counted() -> None:
         return failed(CostCapReached("")) if task.intent == "intent 0" else JUDGED
 
     report = warm_all(TASKS, warm, 2, lambda done, total: None)
-    assert (report.tasks, report.written, report.missing) == (2, 2, 2)
+    assert (len(report.latest), report.written, report.missing) == (2, 2, 2)
 
 
 def test_one_bad_intent_does_not_end_the_run() -> None:
     """A prompt that the model refuses or answers badly is counted, and the rest goes on."""
     report, begun = run({"intent 3": failed(LLMRejected("")), "intent 5": failed(MalformedAnswer(""))})
-    assert len(begun) == 40
+    assert len(set(begun)) == 40
     assert report.troubles == {Reason.LLM_REJECTED: 1, Reason.PARSE: 1}
+    assert report.missing == 4
     assert report.stopped_by is None
 
 
@@ -78,3 +80,22 @@ def test_nothing_but_failures_end_the_run() -> None:
     report, begun = run({task.intent: failed(LLMRejected("no access")) for task in TASKS})
     assert len(begun) == FAILURES_TO_STOP
     assert str(report.stopped_by) == "no access"
+
+
+def test_what_failed_is_tried_again_at_the_end() -> None:
+    """Twice at most; what came of it in the end is what is reported, and every call is counted."""
+    tries: Counter[str] = Counter()
+
+    def warm(task: JudgementTask) -> WarmResult:
+        tries[task.intent] += 1
+        if task.intent == "intent 3" and tries[task.intent] == 1:
+            return WarmResult(written=1, missing=1, usage=Usage(llm_calls=2), trouble=MalformedAnswer(""))
+        if task.intent == "intent 3":
+            return WarmResult(written=1, known=1, usage=Usage(llm_calls=1))
+        return failed(MalformedAnswer("")) if task.intent == "intent 5" else JUDGED
+
+    report = warm_all(TASKS, warm, 1, lambda done, total: None)
+    assert tries == Counter({task.intent: 1 for task in TASKS}) | Counter({"intent 3": 2, "intent 5": PASSES})
+    assert (report.written, report.known, report.missing) == (2 * 39, 0, 2)
+    assert report.troubles == {Reason.PARSE: 1}
+    assert report.usage.llm_calls == 38 + 3 + PASSES
