@@ -11,7 +11,6 @@ from fastapi import FastAPI
 
 from flagrank.adapters import aws_clients
 from flagrank.adapters.appconfig_flags import AppConfigFlagSource
-from flagrank.adapters.bedrock_batch import BedrockBatch
 from flagrank.adapters.bedrock_llm import BedrockLLM
 from flagrank.adapters.dynamodb_cache import DynamoDBScoreCache
 from flagrank.adapters.emf_metrics import EmfMetrics
@@ -34,10 +33,11 @@ from flagrank.serving.pipeline import Recommender
 from flagrank.serving.resolve_rules import RulesBySet
 from flagrank.serving.service import Service
 from flagrank.serving.telemetry import Telemetry
-from flagrank.settings import JudgingSettings, Settings, WorkerSettings
+from flagrank.settings import JudgingSettings, PublicationSettings, Settings, WorkerSettings
 
 if TYPE_CHECKING:
     from flagrank.warming.batches import Batches
+    from flagrank.warming.publication import Queued
     from flagrank.warming.warmup import Warmup
 
 INIT_FLAG_WAIT_MS = 2000.0
@@ -100,23 +100,42 @@ def build_warmup(
     Raises ConfigurationError naming the variable that is wrong, and FactorsUnavailable.
     """
     # no function's cold start pays for what only an operator uses
+    from flagrank.adapters.bedrock_batch import BedrockBatch
     from flagrank.warming.batches import Batches
-    from flagrank.warming.warmup import Warmup
 
     settings = Settings.from_env(environment)
-    calls, clock = parallel_calls or settings.parallel_calls, SystemClock()
-    settings = settings.model_copy(update={"parallel_calls": calls})
+    calls = parallel_calls or settings.parallel_calls
+    warmup = _warmup(settings.model_copy(update={"parallel_calls": calls}), document, SystemClock())
+    bedrock = aws_clients.operator_client("bedrock", attempts=2)
+    service = BedrockBatch(bedrock, aws_clients.s3_client(), settings.bucket, batch_role)
+    return warmup, Batches(service, warmup.warmer, document, settings.prices, settings.batch_items)
+
+
+def queue_active_users(environment: Mapping[str, str]) -> "Queued":
+    """Queues the profile intents of the most active users over AWS, under the set and the flag in force by now.
+
+    Raises ConfigurationError naming the variable that is wrong, FactorsUnavailable, CacheUnavailable, QueueUnavailable.
+    """
+    from flagrank.warming.publication import queue_active
+
+    settings = PublicationSettings.from_env(environment)
+    clock = SystemClock()
+    # without a flag nobody is treated, and nothing is queued
+    document = _flags(settings, clock).current(INIT_FLAG_WAIT_MS).document or FlagDocument()
+    queue = SqsJudgementQueue(aws_clients.sqs_client(1), settings.queue_url)
+    return queue_active(_warmup(settings, document, clock), settings.active_users, queue)
+
+
+def _warmup(settings: Settings, document: FlagDocument, clock: Clock) -> "Warmup":
+    from flagrank.warming.warmup import Warmup
+
+    calls = settings.parallel_calls
     judge = _judge(settings, _llm(settings, calls), ThreadPoolExecutor(calls, "llm"))
     # the table itself: a warm-up must not take what it remembers for what the others have written
     cache = DynamoDBScoreCache(aws_clients.patient_dynamodb_client(calls), settings.table, clock)
     warmer = Warmer(judge, cache, Breaker(clock), clock, time.sleep, settings.cache_ttl_s)
-    s3 = aws_clients.s3_client()
-    service = BedrockBatch(aws_clients.operator_client("bedrock", attempts=2), s3, settings.bucket, batch_role)
-    factors, rules = S3FactorStore(s3, settings.bucket, clock).current(), RulesBySet(settings.rules)
-    return (
-        Warmup(factors, document, rules, warmer, settings.prices, settings.batch_items, calls),
-        Batches(service, warmer, document, settings.prices, settings.batch_items),
-    )
+    factors = S3FactorStore(aws_clients.s3_client(), settings.bucket, clock).current()
+    return Warmup(factors, document, RulesBySet(settings.rules), warmer, settings.prices, settings.batch_items, calls)
 
 
 def wire(settings: Settings, adapters: Adapters, clock: Clock) -> Service:

@@ -66,6 +66,12 @@ class Settings(JudgingSettings):
     rules: Json[RuleSet] = Field(default=RuleSet(), validate_default=False)
 
 
+class PublicationSettings(Settings):
+    """The settings of what queues tasks after a publication: for how many of the most active users."""
+
+    active_users: Annotated[int, Field(ge=0)]
+
+
 class WorkerSettings(JudgingSettings):
     """The settings of the queue's worker: how many tasks it judges at once, and how old one may be."""
 

@@ -13,7 +13,8 @@ import pytest
 
 from flagrank.adapters.dynamodb_cache import DynamoDBScoreCache
 from flagrank.adapters.system_clock import SystemClock
-from flagrank.local.cloud import LocalCloud
+from flagrank.local.cloud import REPOSITORY, LocalCloud
+from flagrank.local.processes import variables_to_inherit
 from flagrank.rerank.pricing import cost_micro_usd
 from flagrank.rerank.records import utc_day
 from flagrank.settings import Settings
@@ -157,6 +158,37 @@ def test_a_batch_is_read_once_by_whoever_comes_back_for_it(start_cloud: StartClo
     assert spent_micro_usd(cloud) == spent
     code, said = warm(cloud, "--active", "40", "--dry-run")
     assert said["left"]["calls"] == read["records"] - read["answered"]
+
+
+def test_after_a_publication_the_most_active_are_judged_by_the_queue_s_worker(start_cloud: StartCloud) -> None:
+    """The function queues what is missing of their heads, once however often the event comes."""
+    cloud = start_cloud(behaviour=FLAWLESS)
+    code = "import json, functions.publication.app as app; print(json.dumps(app.handler({}, None)))"
+    variables = {**variables_to_inherit(), **cloud.variables, "FLAGRANK_ACTIVE_USERS": "8"}
+
+    def publication() -> dict[str, Any]:
+        done = subprocess.run(
+            [sys.executable, "-c", f"import json; {code}"],
+            capture_output=True,
+            text=True,
+            env=variables,
+            cwd=REPOSITORY,
+        )
+        assert done.returncode == 0, done.stderr
+        queued: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+        return queued
+
+    queued = publication()
+    assert (queued["users"], queued["tasks"], queued["claimed"]) == (8, 8, 0)
+    again = publication()
+    assert again["tasks"] == 0
+    for _ in range(300):
+        if statistics(cloud).get("texts") == 8 * PATIENT.top_m:
+            break
+        time.sleep(0.1)
+    active = warm(cloud, "--active", "8", "--dry-run")[1]
+    assert active["left"]["calls"] == 0
+    assert statistics(cloud)["texts"] == 8 * PATIENT.top_m
 
 
 def test_what_this_cloud_cannot_do_says_what_to_do(cloud: LocalCloud, tmp_path: Path) -> None:

@@ -10,7 +10,12 @@ from tests.packaging.stack_template import RESOURCES, TEMPLATE
 from tests.sam import ROOT, run_in_sam_environment
 
 TRANSFORM = str(ROOT / "tests/packaging/sam_transform.py")
-OPTIONS = ("JwtIssuer=https://issuer.example", "InferenceProfileId=eu.amazon.nova-lite-v1:0")
+OPTIONS = (
+    "JwtIssuer=https://issuer.example",
+    "InferenceProfileId=eu.amazon.nova-lite-v1:0",
+    "WarmActiveUsers=1000",
+    "BatchInference=true",
+)
 
 
 @functools.cache

@@ -7,16 +7,19 @@ from typing import Any
 import jsonschema
 import pytest
 
+from flagrank.adapters.bedrock_batch import PREFIX as BATCH_PREFIX
 from flagrank.cli.generate import generated
 from flagrank.flags.document import FlagDocument, json_schema
 from flagrank.local.cloud import WARM_BATCH, WARM_ENVIRONMENTS, WARM_TIMEOUT_S
 from flagrank.local.seed import MAX_RECEIVES
+from flagrank.model.artifacts import POINTER
+from flagrank.offline.publishing.publish import PREFIX as PREFIX_OF_SETS
 from flagrank.rerank.answers import FORMS
 from flagrank.rerank.messages import read_task
 from flagrank.rerank.warming import CALL_BUDGET_MS, WRITING_S
 from flagrank.rerank.worker import messages_of
 from flagrank.serving.api import create_app
-from flagrank.settings import PREFIX, JudgingSettings, Settings, WorkerSettings
+from flagrank.settings import PREFIX, JudgingSettings, PublicationSettings, Settings, WorkerSettings
 from tests.packaging.stack_template import FUNCTIONS, RESOURCES, ROOT, TEMPLATE
 from tests.wiring import Wired
 
@@ -59,7 +62,11 @@ def test_function_and_layer_are_built_for_the_same_machine(name: str) -> None:
     assert has_the_layer == imports_the_package
 
 
-SETTINGS: dict[str, type[JudgingSettings]] = {"RecommendFunction": Settings, "WarmFunction": WorkerSettings}
+SETTINGS: dict[str, type[JudgingSettings]] = {
+    "RecommendFunction": Settings,
+    "WarmFunction": WorkerSettings,
+    "PublicationFunction": PublicationSettings,
+}
 
 
 @pytest.mark.parametrize("name", SETTINGS)
@@ -205,6 +212,44 @@ def test_the_bucket_is_private_and_kept() -> None:
     assert (denied["Effect"], denied["Condition"]) == ("Deny", {"Bool": {"aws:SecureTransport": "false"}})
 
 
+def test_a_publication_warms_nobody_unless_it_is_told_to() -> None:
+    """Without the parameter there is neither the function nor its rule, nor does the bucket send events."""
+    parts = ("PublicationFunction", "PublicationRole", "PublicationLogs")
+    assert {RESOURCES[name]["Condition"] for name in parts} == {"WarmsAfterPublication"}
+    assert TEMPLATE["Conditions"]["WarmsAfterPublication"] == {"Not": [{"Equals": [{"Ref": "WarmActiveUsers"}, 0]}]}
+    assert TEMPLATE["Parameters"]["WarmActiveUsers"]["Default"] == 0
+    notified = RESOURCES["FactorsBucket"]["Properties"]["NotificationConfiguration"]["If"]
+    assert notified[0] == "WarmsAfterPublication"
+    assert notified[1] == {"EventBridgeConfiguration": {"EventBridgeEnabled": True}}
+
+
+def test_the_rule_waits_for_the_pointer_alone() -> None:
+    """The set's other objects come before it, and a job's records are no publication; the example event meets it."""
+    pattern = RESOURCES["PublicationFunction"]["Properties"]["Events"]["PointerMoved"]["Properties"]["Pattern"]
+    event = json.loads((ROOT / "infra/events/publication.json").read_text())
+    assert ([event["source"]], [event["detail-type"]]) == (pattern["source"], pattern["detail-type"])
+    assert pattern["detail"]["object"]["key"] == [f"{PREFIX_OF_SETS}/{POINTER}"] == [event["detail"]["object"]["key"]]
+    assert pattern["detail"]["bucket"]["name"] == [{"Ref": "FactorsBucket"}]
+
+
+def test_a_batch_s_role_is_bedrock_s_for_its_own_folder() -> None:
+    """Off by default; for jobs of this account alone, and out of reach of the published sets."""
+    assert TEMPLATE["Parameters"]["BatchInference"]["Default"] == "false"
+    role, operators = RESOURCES["BatchRole"], RESOURCES["BatchOperatorPolicy"]
+    assert role["Condition"] == operators["Condition"] == "HasBatch"
+    (trust,) = role["Properties"]["AssumeRolePolicyDocument"]["Statement"]
+    assert trust["Principal"] == {"Service": "bedrock.amazonaws.com"}
+    assert trust["Condition"]["StringEquals"] == {"aws:SourceAccount": {"Ref": "AWS::AccountId"}}
+    assert trust["Condition"]["ArnLike"]["aws:SourceArn"]["Sub"].endswith(":model-invocation-job/*")
+    statements = {statement["Sid"]: statement for statement in operators["Properties"]["PolicyDocument"]["Statement"]}
+    assert statements["HandTheRoleToBedrock"]["Condition"] == {
+        "StringEquals": {"iam:PassedToService": "bedrock.amazonaws.com"}
+    }
+    folder = {"Sub": f"${{FactorsBucket.Arn}}/{BATCH_PREFIX}/*"}
+    assert statements["WriteRecordsAndReadAnswers"]["Resource"] == folder
+    assert role["Properties"]["Policies"][0]["PolicyDocument"]["Statement"][0]["Resource"] == folder
+
+
 def test_the_table_is_the_cache_s() -> None:
     """Key, TTL attribute and billing are those that the adapter relies on."""
     table = RESOURCES["ScoresTable"]["Properties"]
@@ -244,12 +289,13 @@ def test_every_parameter_says_what_it_is() -> None:
 
 
 def test_every_event_is_valid_json_with_a_behaviour_of_its_own() -> None:
-    """`sam local invoke` has HTTP API events of version 2.0, a bare one, an alarm, and messages of the queue."""
+    """HTTP API events of version 2.0 for `sam local invoke`, and one of each other kind."""
     events = {path.stem: json.loads(path.read_text()) for path in (ROOT / "infra/events").glob("*.json")}
     bare = events.pop("bare")
     assert bare == {"user_id": 123, "top_k": 5}
     assert events.pop("alarm")["source"] == "aws.cloudwatch"
     assert events.pop("warm")["Records"]
+    assert events.pop("publication")["source"] == "aws.s3"
     assert all(event["version"] == "2.0" and event["routeKey"] in routes() for event in events.values())
     assert len({json.dumps(event) for event in events.values()}) == len(events)
 
