@@ -76,7 +76,7 @@ class WarmRun:
         from flagrank.rerank.batch_inference import JobState
 
         job, tell = self.batches.job(name), self.step(f"batch {name}")
-        self._say([f"batch {name}: {job}"])
+        self._say([f"batch {name}: {job}", "`flagrank warm --batch` comes back to it if this ends before"])
         while (status := self.batches.status(name)).state is JobState.RUNNING:
             if not wait:
                 self.document.setdefault("running", []).append({"batch": name, "job": job, "status": status.detail})

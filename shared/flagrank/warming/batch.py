@@ -18,6 +18,7 @@ from flagrank.warming.heads import Head
 # https://docs.aws.amazon.com/general/latest/gr/bedrock.html, records per batch inference job
 MIN_RECORDS = 100
 MAX_RECORDS = 50_000
+OTHER_PROVIDERS = ("openai:", "rerank:")
 
 
 class BatchCall(BaseModel):
@@ -51,8 +52,10 @@ def plan_batch(
 ) -> tuple[BatchPlan, list[BatchRecord]]:
     """The plan of a batch that judges these pieces, and its records: the prompts that a request would send.
 
-    Raises ConfigurationError where Bedrock takes no job of that size.
+    Raises ConfigurationError where Bedrock takes no job of that size, or the model is not Bedrock's.
     """
+    if flag.model_id.startswith(OTHER_PROVIDERS):
+        raise ConfigurationError(f"batches are for Bedrock's chat models, which {flag.model_id} is none of")
     form = FORMS[flag.answer]
     calls: dict[str, BatchCall] = {}
     records: list[BatchRecord] = []
@@ -81,7 +84,10 @@ def read_plan(content: bytes, name: str) -> BatchPlan:
     try:
         return BatchPlan.model_validate_json(content)
     except ValidationError as error:
-        raise CloudError(f"the plan of {name} is not readable: {error.errors()[0]['msg']}") from error
+        why = error.errors()[0]["msg"]
+        raise CloudError(
+            f"plan.json of {name} is not readable ({why}); without its plan.json it is left alone"
+        ) from error
 
 
 def _check_size(records: int) -> None:

@@ -64,7 +64,7 @@ def test_the_plan_says_what_every_record_asks() -> None:
 def test_a_plan_survives_the_way_there_and_back() -> None:
     """Another process reads what this one wrote; anything else is refused by name."""
     assert read_plan(PLAN.model_dump_json().encode(), PLAN.name) == PLAN
-    with pytest.raises(CloudError, match="warm-1"):
+    with pytest.raises(CloudError, match=r"plan\.json of warm-1"):
         read_plan(b"{}", "warm-1")
 
 
@@ -73,6 +73,12 @@ def test_a_batch_that_is_too_small_says_what_to_do() -> None:
     heads = HEADS[: MIN_RECORDS // 2 - 1]
     with pytest.raises(ConfigurationError, match="this would be 98: warm more, or without --batch"):
         plan_batch(heads, FLAG, 10, 0, 0.0)
+
+
+def test_a_model_of_another_provider_takes_no_batch() -> None:
+    """The flag may name one; a batch is Bedrock's alone."""
+    with pytest.raises(ConfigurationError, match="which openai:gpt is none of"):
+        plan_batch(HEADS, FLAG.model_copy(update={"model_id": "openai:gpt"}), 10, 0, 0.0)
 
 
 def test_answers_are_written_as_a_request_reads_them() -> None:
