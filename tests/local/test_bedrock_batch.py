@@ -177,22 +177,22 @@ def test_too_few_records_fail_the_job(cloud: Cloud) -> None:
 
 def test_lines_that_are_no_answers_are_told_and_stop_nothing(cloud: Cloud) -> None:
     """Whatever was done to the file, the rest of it is read."""
+    answer = {"output": {"message": {"content": [{"text": "{}"}]}}, "stopReason": "end_turn"}
     lines = [
         b"no json",
         b"[1]",
-        b'{"recordId": "R1", "modelOutput": {"output": 3}}',
-        b'{"recordId": "R2", "error": 5}',
+        orjson.dumps({"recordId": "R1", "modelOutput": {"output": 3}}),
+        orjson.dumps({"recordId": "R2", "modelOutput": {**answer, "usage": {"inputTokens": "1", "outputTokens": "2"}}}),
+        orjson.dumps({"recordId": "R3", "modelOutput": {**answer, "usage": [], "output": {"message": []}}}),
+        orjson.dumps({"recordId": "R4", "error": 5}),
         b"",
+        orjson.dumps({"recordId": "R5", "modelOutput": {**answer, "usage": {"inputTokens": 1, "outputTokens": 2}}}),
     ]
     cloud.s3.put_object(Bucket=cloud.bucket, Key=f"warm/{NAME}/output/j/records.jsonl.out", Body=b"\n".join(lines))
     found = list(cloud.batch.answers(NAME, "arn:aws:bedrock:eu-west-1:123456789012:model-invocation-job/j"))
-    assert [(answer.record_id, answer.completion) for answer in found] == [
-        ("", None),
-        ("", None),
-        ("R1", None),
-        ("R2", None),
-    ]
-    assert found[3].error == "5"
+    assert [answer.record_id for answer in found if answer.completion is None] == ["", "", "R1", "R2", "R3", "R4"]
+    assert [answer.record_id for answer in found if answer.completion is not None] == ["R5"]
+    assert found[5].error == "5"
 
 
 def test_without_a_role_it_says_how_to_get_one(serve: Serve, aws_url: str, bucket: str) -> None:

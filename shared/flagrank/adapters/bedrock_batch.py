@@ -16,6 +16,7 @@ from flagrank.rerank.batch_inference import BatchAnswer, BatchRecord, JobState, 
 
 PREFIX = "warm"
 CHUNK_BYTES = 65_536
+UNREADABLE = "an answer that is none of Converse"
 RECORDS, PLAN, JOB, REPORT = "records.jsonl", "plan.json", "job.json", "report.json"
 STATES = {
     "Completed": JobState.ENDED,
@@ -56,7 +57,7 @@ class BedrockBatch:
         with aws_errors():
             name: str = self._bedrock.get_model_invocation_job(jobIdentifier=job)["jobName"]
             if self._key(name, PLAN) not in self._keys(self._key(name, PLAN)):
-                raise ConfigurationError(f"{job} is no job of a warm-up: there is no s3://{self._bucket}/{name}/{PLAN}")
+                raise ConfigurationError(f"{job} is no job of a warm-up: there is no {self._uri(name, PLAN)}")
         return name
 
     def plan(self, name: str) -> bytes:
@@ -156,9 +157,11 @@ def _answer(line: bytes) -> BatchAnswer:
     if "error" in found:
         return BatchAnswer(record_id, None, _words(found["error"]))
     try:
-        return BatchAnswer(record_id, completion_of(found["modelOutput"]))
-    except (KeyError, TypeError):
-        return BatchAnswer(record_id, None, "an answer that is none of Converse")
+        completion = completion_of(found["modelOutput"])
+        tokens = completion.input_tokens + completion.output_tokens
+    except (AttributeError, KeyError, TypeError):
+        return BatchAnswer(record_id, None, UNREADABLE)
+    return BatchAnswer(record_id, completion) if type(tokens) is int else BatchAnswer(record_id, None, UNREADABLE)
 
 
 def _words(error: Any) -> str:

@@ -14,8 +14,8 @@ from flagrank.rerank.batch_inference import BatchRecord
 from flagrank.rerank.listwise import plan
 from flagrank.warming.heads import Head
 
-# Bedrock's quotas for every text model but a few, as of 2026-11:
-# https://docs.aws.amazon.com/general/latest/gr/bedrock.html, records per batch inference job
+# Bedrock's quotas for most models, as public guides give them (read 2026-11-26); an account's Service Quotas have the
+# last word, under "records per batch inference job"
 MIN_RECORDS = 100
 MAX_RECORDS = 50_000
 OTHER_PROVIDERS = ("openai:", "rerank:")

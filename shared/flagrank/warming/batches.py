@@ -93,11 +93,14 @@ class Batches:
         return read_plan(self.service.plan(name), name)
 
     def job(self, name: str) -> str:
-        """A batch's job, started if it is not."""
-        return self.service.start(name, self.plan(name).model_id)
+        """A batch's job, started if it is not; raises CloudError if the service takes none."""
+        try:
+            return self.service.start(name, self.plan(name).model_id)
+        except CloudError as error:
+            raise CloudError(f"{error}; {name} stays open: delete its plan.json in the bucket to give it up") from error
 
     def status(self, name: str) -> JobStatus:
-        """Where a batch's job is. One that failed closes the batch and raises CloudError in the service's words."""
+        """Where a batch's job is. A job that failed closes the batch; raises CloudError in the service's words."""
         status = self.service.status(self.job(name))
         if status.state is JobState.FAILED:
             self.service.close(name, status.detail.encode())
