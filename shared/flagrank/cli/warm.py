@@ -96,7 +96,9 @@ def warm(
 
     Heads, intents and texts are read from the serving pipeline itself, over the factors and the flag in force. What the
     cache holds is not judged again, so a command that was ended at any moment is simply repeated. The flag's daily cap
-    holds. A request with a history, a category, a filter or exclusions of its own has another head.
+    holds. Users whom the flag does not treat are left out and counted.
+
+    A request with a history, a category, a filter or exclusions of its own has another head.
     """
     _check_usage(sources, options)
     users, queries = _lines(sources.users), _queries(sources.queries)
