@@ -21,7 +21,7 @@ from tests.adapters.cloud import aws_stand_in, new_bucket
 from tests.adapters.loopback import REGION, client
 from tests.local.conftest import Serve, served
 
-FLAWLESS = LLMBehaviour(latency_ms=0, ms_per_token=0, malformed=0)
+FLAWLESS = LLMBehaviour(latency_ms=0, ms_per_input_token=0, ms_per_output_token=0, malformed=0)
 ROLE = "arn:aws:iam::123456789012:role/batch"
 MODEL = "amazon.nova-lite-v1:0"
 NAME = "warm-20270115T080000-0123abcd"
@@ -160,7 +160,7 @@ def test_a_batch_is_open_from_its_plan_to_its_report(cloud: Cloud) -> None:
 
 def test_records_that_fail_are_told_by_the_service_s_words(serve: Serve, aws_url: str, bucket: str) -> None:
     """The others are answered all the same."""
-    behaviour = LLMBehaviour(latency_ms=0, ms_per_token=0, malformed=0, throttled=0.3)
+    behaviour = LLMBehaviour(latency_ms=0, ms_per_input_token=0, ms_per_output_token=0, malformed=0, throttled=0.3)
     status, answers = Cloud(serve(create_app(behaviour)), aws_url, bucket).run(records())
     failed = [answer for answer in answers if answer.completion is None]
     assert status.state is JobState.ENDED
