@@ -9,7 +9,9 @@ import pytest
 from botocore.exceptions import ClientError, ParamValidationError
 from botocore.validate import validate_parameters
 
-from flagrank.adapters.bedrock_llm import MAX_CLIENTS, BedrockLLM, translated
+from flagrank.adapters.aws_clients import MAX_CLIENTS
+from flagrank.adapters.bedrock_errors import translated
+from flagrank.adapters.bedrock_llm import BedrockLLM
 from flagrank.errors import LLMRejected, LLMThrottled, LLMUnavailable, RerankError, RerankTimeout, UnknownRerankError
 from flagrank.ports import Prompt
 from flagrank.rerank.answers import VERBOSE

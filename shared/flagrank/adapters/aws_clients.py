@@ -4,6 +4,8 @@ botocore multiplies a timeout by its attempts, and `max_attempts=1` still allows
 """
 
 import os
+import threading
+from collections.abc import Callable
 from typing import Any
 
 import boto3
@@ -23,6 +25,8 @@ EMBEDDING_CONNECTIONS = 8
 OPERATOR_READ_TIMEOUT_S = 5.0
 # as long as an item takes to come from another continent, and not so often that a sum would be added to twice
 PATIENT_CACHE_TIMEOUT_S = 5.0
+KEY_TIMEOUT_S = 1.0
+MAX_CLIENTS = 4
 
 
 def s3_client() -> Any:
@@ -55,6 +59,16 @@ def bedrock_client(timeout_ms: int, connections: int) -> Any:
     return _client("bedrock-runtime", timeout_ms / 1000, connections, connect_timeout_s=timeout_ms / 1000)
 
 
+def bedrock_rerank_client(timeout_ms: int, connections: int) -> Any:
+    """For rerank models: as for the LLM."""
+    return _client("bedrock-agent-runtime", timeout_ms / 1000, connections, connect_timeout_s=timeout_ms / 1000)
+
+
+def secrets_client() -> Any:
+    """For a provider's key: on the first request's path, and read again every few minutes."""
+    return _client("secretsmanager", KEY_TIMEOUT_S, 1)
+
+
 def bedrock_embedding_client() -> Any:
     """For embeddings: offline work that can wait its turn."""
     return _client("bedrock-runtime", EMBEDDING_READ_TIMEOUT_S, EMBEDDING_CONNECTIONS, EMBEDDING_ATTEMPTS)
@@ -63,6 +77,24 @@ def bedrock_embedding_client() -> Any:
 def operator_client(service: str, attempts: int = 1) -> Any:
     """For an operator's commands: somebody waits, and has to hear within seconds that a service is silent."""
     return _client(service, OPERATOR_READ_TIMEOUT_S, 1, attempts)
+
+
+class ClientsByTimeout:
+    """Clients that `client_for` makes, each for a timeout in ms: it belongs to the client, not to the call."""
+
+    def __init__(self, client_for: Callable[[int], Any]) -> None:
+        self._client_for = client_for
+        self._clients: dict[int, Any] = {}
+        self._lock = threading.Lock()
+
+    def of(self, timeout_ms: int) -> Any:
+        """The client for a timeout. A flag that changes it needs another one; few are ever in use."""
+        with self._lock:
+            if timeout_ms not in self._clients:
+                if len(self._clients) >= MAX_CLIENTS:
+                    self._clients.pop(next(iter(self._clients)))
+                self._clients[timeout_ms] = self._client_for(timeout_ms)
+            return self._clients[timeout_ms]
 
 
 def _client(

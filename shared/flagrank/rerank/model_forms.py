@@ -6,7 +6,9 @@ on Nova contradict each other (graniet/llm#126, vercel/ai#16926), and Claude Hai
 one region (vectorize-io/hindsight#3300). So the table is where a model begins, and a refusal steps down from there.
 """
 
+import logging
 import re
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -14,6 +16,8 @@ type Constraint = Literal["json_schema", "tool_use", "plain"]
 
 # what is tried after a refusal: less is asked of the service each time
 STEPS_DOWN: tuple[Constraint, ...] = ("json_schema", "tool_use", "plain")
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +51,32 @@ def family_of(model_id: str) -> Family:
     return next(family for family in FAMILIES if family.pattern.match(name))
 
 
-def step_down(constraint: Constraint) -> Constraint | None:
-    """What to ask for after the service refused this, None if nothing is left."""
-    following = STEPS_DOWN[STEPS_DOWN.index(constraint) + 1 :]
-    return following[0] if following else None
+class StepsDown[C: str]:
+    """How each model is held to the schema in this environment: a refusal steps down, and what was taken is remembered.
+
+    `steps` are the ways that a service knows, the strictest first.
+    """
+
+    def __init__(self, steps: Sequence[C]) -> None:
+        self._steps = tuple(steps)
+        self._taken: dict[str, C] = {}
+
+    def ask[T](self, model_id: str, first: C, send: Callable[[C], T], refusal: type[Exception]) -> T:
+        """What `send` returns for the first way that is not refused, beginning with `first` or what was remembered.
+
+        Raises the last refusal where even the last way is refused: the request is invalid for another reason, and
+        nothing is remembered.
+        """
+        begin = self._taken.get(model_id, first)
+        for way in self._steps[self._steps.index(begin) :]:
+            try:
+                answer = send(way)
+            except refusal:
+                if way == self._steps[-1]:
+                    raise
+                continue
+            if way != begin:
+                self._taken[model_id] = way
+                logger.warning("%s refuses %s; asking it by %s from now on", model_id, begin, way)
+            return answer
+        raise AssertionError("the last way returns or raises")
