@@ -16,7 +16,7 @@ from flagrank.adapters.in_memory import (
     ManualClock,
     ScriptedLLM,
 )
-from flagrank.bootstrap import Adapters, wire
+from flagrank.bootstrap import Adapters, Models, wire
 from flagrank.domain import Recommendation, RecommendRequest
 from flagrank.flags.document import FlagDocument
 from flagrank.ports import Completion, Prompt
@@ -69,7 +69,7 @@ class Wired:
         settings = Settings.from_env({**ENVIRONMENT, **self.environment})
         self.queue = InMemoryJudgementQueue()
         adapters = Adapters(
-            self.store, self.flags, self.cache, self.llm, self.queue, self.metrics, background=InlineExecutor()
+            self.store, self.flags, self.cache, Models(self.llm), self.queue, self.metrics, background=InlineExecutor()
         )
         self.service: Service = wire(settings, adapters, self.clock)
 

@@ -8,10 +8,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from fastapi import FastAPI
+from pydantic import SecretStr
 
 from flagrank.adapters import aws_clients
+from flagrank.adapters.api_keys import ApiKey, SecretKey
 from flagrank.adapters.appconfig_flags import AppConfigFlagSource
 from flagrank.adapters.bedrock_llm import BedrockLLM
+from flagrank.adapters.bedrock_rerank import BedrockRerank
 from flagrank.adapters.dynamodb_cache import DynamoDBScoreCache
 from flagrank.adapters.emf_metrics import EmfMetrics
 from flagrank.adapters.s3_factors import S3FactorStore
@@ -21,11 +24,24 @@ from flagrank.adapters.tiered_cache import TieredScoreCache
 from flagrank.errors import FactorsUnavailable
 from flagrank.flags.document import FlagDocument
 from flagrank.metric_names import WARM_SERVICE
-from flagrank.ports import Clock, FactorStore, FlagSource, JudgementQueue, LLMClient, MetricsSink, ScoreCache
+from flagrank.ports import (
+    Clock,
+    FactorStore,
+    FlagSource,
+    JudgementQueue,
+    LLMClient,
+    MetricsSink,
+    RerankClient,
+    ScoreCache,
+)
 from flagrank.rerank.breaker import Breaker
 from flagrank.rerank.handoff import Handoff
+from flagrank.rerank.judge import Judge
 from flagrank.rerank.listwise import ListwiseJudge
+from flagrank.rerank.providers import BEDROCK, OPENAI, RERANK, Provider
+from flagrank.rerank.rerank_models import RerankModelJudge
 from flagrank.rerank.reranker import LLMReranker
+from flagrank.rerank.routing import RoutingJudge
 from flagrank.rerank.warming import Warmer
 from flagrank.rerank.worker import Worker
 from flagrank.serving.api import create_app
@@ -45,13 +61,22 @@ HANDOFF_THREADS = 2
 
 
 @dataclass(frozen=True, slots=True)
+class Models:
+    """The models' clients by provider, None where the environment is not configured for one."""
+
+    bedrock: LLMClient
+    openai: LLMClient | None = None
+    rerank: RerankClient | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Adapters:
     """What a service is wired to. `background` is where tasks are handed over; None: threads of its own."""
 
     factors: FactorStore
     flags: FlagSource
     cache: ScoreCache
-    llm: LLMClient
+    models: Models
     queue: JudgementQueue
     metrics: MetricsSink
     background: Executor | None = None
@@ -67,7 +92,7 @@ def build_app(environment: Mapping[str, str]) -> FastAPI:
     connections = 2 * settings.parallel_calls
     cache = TieredScoreCache(_table(settings, clock, connections), clock)
     queue = SqsJudgementQueue(aws_clients.sqs_client(HANDOFF_THREADS), settings.queue_url)
-    adapters = Adapters(factors, flags, cache, _llm(settings, connections), queue, EmfMetrics())
+    adapters = Adapters(factors, flags, cache, _models(settings, connections, clock), queue, EmfMetrics())
     service = wire(settings, adapters, clock)
     factors.prepare_with(service.recommender.rules.over)
     warm_up(factors, flags)
@@ -83,7 +108,7 @@ def build_worker(environment: Mapping[str, str]) -> Worker:
     calls = settings.parallel_tasks * settings.parallel_calls
     # the table itself: a worker must not take what it remembers for what the others have written
     cache = _table(settings, clock, settings.parallel_tasks)
-    judge = _judge(settings, _llm(settings, calls), ThreadPoolExecutor(calls, "llm"))
+    judge = _judge(settings, _models(settings, calls, clock), ThreadPoolExecutor(calls, "llm"))
     warmer = Warmer(judge, cache, Breaker(clock), clock, time.sleep, settings.cache_ttl_s)
     executor = ThreadPoolExecutor(settings.parallel_tasks, "task")
     flags.current(INIT_FLAG_WAIT_MS)
@@ -143,7 +168,7 @@ def wire(settings: Settings, adapters: Adapters, clock: Clock) -> Service:
     executor = ThreadPoolExecutor(2 * settings.parallel_calls, "llm")
     background = adapters.background or ThreadPoolExecutor(HANDOFF_THREADS, "handoff")
     handoff = Handoff(adapters.cache, adapters.queue, clock, background)
-    judge = _judge(settings, adapters.llm, executor)
+    judge = _judge(settings, adapters.models, executor)
     reranker = LLMReranker(judge, adapters.cache, Breaker(clock), clock, executor, settings.cache_ttl_s, handoff)
     recommender = Recommender(adapters.factors, adapters.flags, reranker, RulesBySet(settings.rules), clock)
     return Service(recommender, Telemetry(adapters.metrics, adapters.factors, adapters.flags, handoff), handoff)
@@ -165,17 +190,53 @@ def _table(settings: JudgingSettings, clock: Clock, connections: int) -> DynamoD
     return DynamoDBScoreCache(aws_clients.dynamodb_client(connections), settings.table, clock)
 
 
-def _llm(settings: JudgingSettings, connections: int) -> BedrockLLM:
-    return BedrockLLM(
+def _models(settings: JudgingSettings, connections: int, clock: Clock) -> Models:
+    bedrock = BedrockLLM(
         lambda timeout_ms: aws_clients.bedrock_client(timeout_ms, connections),
         structured_output=None if settings.structured_output == "auto" else settings.structured_output,
         latency=settings.latency,
         service_tier=settings.service_tier,
     )
+    return Models(bedrock, _openai(settings, connections, clock), _rerank(settings, connections, clock))
 
 
-def _judge(settings: JudgingSettings, llm: LLMClient, executor: Executor) -> ListwiseJudge:
-    return ListwiseJudge(llm, executor, settings.prices, settings.batch_items, settings.parallel_calls)
+def _openai(settings: JudgingSettings, connections: int, clock: Clock) -> LLMClient | None:
+    if settings.openai_url is None:
+        return None
+    # imported here: a deploy that asks nobody over HTTP does not wait for httpx at its start
+    from flagrank.adapters.http_json import JsonService
+    from flagrank.adapters.openai_llm import OpenAILLM
+
+    key = _key(settings.openai_key, settings.openai_key_secret, clock)
+    return OpenAILLM(JsonService(settings.openai_url, key, connections), settings.openai_structured_output)
+
+
+def _rerank(settings: JudgingSettings, connections: int, clock: Clock) -> RerankClient | None:
+    if settings.rerank_model_id:
+        return BedrockRerank(lambda timeout_ms: aws_clients.bedrock_rerank_client(timeout_ms, connections))
+    if settings.rerank_url is None:
+        return None
+    from flagrank.adapters.http_json import JsonService
+    from flagrank.adapters.http_rerank import HttpRerank
+
+    key = _key(settings.rerank_key, settings.rerank_key_secret, clock)
+    return HttpRerank(JsonService(settings.rerank_url, key, connections))
+
+
+def _key(key: SecretStr, secret_id: str, clock: Clock) -> ApiKey | SecretKey:
+    return SecretKey(aws_clients.secrets_client(), secret_id, clock) if secret_id else ApiKey(key.get_secret_value())
+
+
+def _judge(settings: JudgingSettings, models: Models, executor: Executor) -> RoutingJudge:
+    def listwise(llm: LLMClient) -> ListwiseJudge:
+        return ListwiseJudge(llm, executor, settings.prices, settings.batch_items, settings.parallel_calls)
+
+    judges: dict[Provider, Judge] = {BEDROCK: listwise(models.bedrock)}
+    if models.openai is not None:
+        judges[OPENAI] = listwise(models.openai)
+    if models.rerank is not None:
+        judges[RERANK] = RerankModelJudge(models.rerank, executor, settings.prices, settings.rerank_scores)
+    return RoutingJudge(judges)
 
 
 def warm_up(factors: FactorStore, flags: FlagSource) -> None:

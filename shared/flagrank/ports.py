@@ -150,6 +150,22 @@ class LLMClient(Protocol):
         """Sends the prompt with the static answer schema; gives up after about `timeout_ms`."""
 
 
+# pairs of a text's index and its score
+type Scored = Sequence[tuple[int, float]]
+
+
+class RerankClient(Protocol):
+    """One call to a rerank model. Raises RerankError leaves only, as LLMClient does."""
+
+    def rerank(
+        self, query: str, texts: Sequence[str], *, model_id: str, timeout_ms: int
+    ) -> Sequence[tuple[int, float]]:
+        """The scores in any order, as the model gave them: nothing is checked.
+
+        `texts` are 1 to 1,000, none of them empty. Gives up after about `timeout_ms`.
+        """
+
+
 class Embedder(Protocol):
     """Texts as vectors. Offline: no request waits for it. `name` tells models apart in manifests."""
 

@@ -17,7 +17,7 @@ from flagrank.adapters.in_memory import (
     ManualClock,
     ScriptedLLM,
 )
-from flagrank.bootstrap import Adapters, wire
+from flagrank.bootstrap import Adapters, Models, wire
 from flagrank.delivery.analysis.counts import ArmCounts, Arms
 from flagrank.delivery.analysis.measures import SLOWER
 from flagrank.delivery.change_record import ChangeRecord
@@ -85,7 +85,7 @@ class Environment:
         store, cache = InMemoryFactorStore(make_factors(items=60)), InMemoryScoreCache(clock)
         settings = Settings.from_env(ENVIRONMENT)
         llm, queue = ScriptedLLM(by_item_number), InMemoryJudgementQueue()
-        self._service = wire(settings, Adapters(store, flags, cache, llm, queue, self.metrics), clock)
+        self._service = wire(settings, Adapters(store, flags, cache, Models(llm), queue, self.metrics), clock)
 
     def recommend(self, user: int) -> Recommendation:
         """One request."""

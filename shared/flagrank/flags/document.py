@@ -27,8 +27,10 @@ class FlagDocument(BaseModel):
     `alpha` is the baseline's weight: 1 leaves the baseline as it is. Requests with a query take `alpha_query` where it
     is given. Budgets in ms, `max_input_tokens` per request, `daily_usd_cap` in USD per UTC day over all environments.
     `path` says who judges what the cache does not hold: the request itself, a worker behind it, or the worker what the
-    request did not manage. `answer` is the form in which a chat model answers (`rerank/answers.py`). With `gate` the
-    LLM is asked only where it is likely to help (`rerank/gate.py`).
+    request did not manage. `model_id` begins with `openai:` or `rerank:` for models that are not Bedrock's chat models
+    (`rerank/providers.py`). `answer` is the form in which a chat model answers (`rerank/answers.py`). With `gate` the
+    LLM is asked only where it is likely to help; `rerank_profiles` has a rerank model asked without a query, too
+    (`rerank/gate.py`).
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, populate_by_name=True, title="Flagrank flag")
@@ -54,6 +56,7 @@ class FlagDocument(BaseModel):
     gate: bool = False
     gate_sparse_below: Annotated[int, Field(ge=0, le=1000)] = 10
     gate_flat_below: Annotated[float, Field(ge=0, le=1)] = 0.0
+    rerank_profiles: bool = False
 
     @field_validator("percent")
     @classmethod

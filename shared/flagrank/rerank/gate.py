@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from flagrank.domain import Candidate
 from flagrank.flags.document import FlagDocument
+from flagrank.rerank.providers import RERANK, provider_of
 
 
 def worth_asking(
@@ -11,10 +12,14 @@ def worth_asking(
 ) -> bool:
     """Whether the flag's gate lets the request through.
 
+    A rerank model is asked about queries alone, unless the flag says `rerank_profiles`: such models are made for
+    queries, and were seen to order related items worse than their source did (infra/decisions/0072).
     Somebody who wrote a query is always worth asking for. So is a user with fewer than `gate_sparse_below`
     interactions, of whom the baseline knows little, and a list whose end is a toss-up: a margin at the cut below
     `gate_flat_below`.
     """
+    if provider_of(flag.model_id) == RERANK and not (has_query or flag.rerank_profiles):
+        return False
     if not flag.gate or has_query or interactions < flag.gate_sparse_below:
         return True
     return margin_at_cut(pool, top_k) < flag.gate_flat_below
