@@ -10,11 +10,15 @@ from tests.packaging.stack_template import RESOURCES, TEMPLATE
 from tests.sam import ROOT, run_in_sam_environment
 
 TRANSFORM = str(ROOT / "tests/packaging/sam_transform.py")
+SECRET = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:key-AbCdEf"
 OPTIONS = (
     "JwtIssuer=https://issuer.example",
     "InferenceProfileId=eu.amazon.nova-lite-v1:0",
     "WarmActiveUsers=1000",
     "BatchInference=true",
+    "RerankModelId=cohere.rerank-v3-5:0",
+    f"OpenAiKeySecretArn={SECRET}",
+    f"RerankKeySecretArn={SECRET}",
 )
 
 

@@ -71,10 +71,12 @@ SETTINGS: dict[str, type[JudgingSettings]] = {
 
 @pytest.mark.parametrize("name", SETTINGS)
 def test_a_function_is_given_every_setting_and_no_other(name: str) -> None:
-    """What its settings read is what the template sets."""
+    """What its settings read is what the template sets; once deployed, it reads keys from Secrets Manager alone."""
     variables = RESOURCES[name]["Properties"]["Environment"]["Variables"]
     given = {variable for variable in variables if variable.startswith(PREFIX)}
-    assert given == {PREFIX + field.upper() for field in SETTINGS[name].model_fields}
+    read = {PREFIX + field.upper() for field in SETTINGS[name].model_fields}
+    assert read - given == {"FLAGRANK_OPENAI_KEY", "FLAGRANK_RERANK_KEY"}
+    assert given <= read
 
 
 @pytest.mark.parametrize("name", SETTINGS)
@@ -198,8 +200,23 @@ def test_the_role_names_its_actions_and_resources() -> None:
     for statement in statements():
         actions = statement["Action"] if isinstance(statement["Action"], list) else [statement["Action"]]
         assert all("*" not in action for action in actions)
-        # composite alarms are described to nobody with a narrower scope
-        assert statement["Resource"] != "*" or actions == ["cloudwatch:DescribeAlarms"]
+        # composite alarms are described to nobody with a narrower scope, and Rerank knows no resource
+        assert statement["Resource"] != "*" or actions in (["cloudwatch:DescribeAlarms"], ["bedrock:Rerank"])
+
+
+@pytest.mark.parametrize("role", ["RecommendRole", "WarmRole"])
+def test_what_a_provider_needs_is_allowed_only_where_it_is_configured(role: str) -> None:
+    """A stack without them may neither rerank nor read a secret, and each key is one secret's."""
+    conditional = {
+        statement["If"][1]["Sid"]: (statement["If"][0], statement["If"][1]["Resource"])
+        for statement in RESOURCES[role]["Properties"]["Policies"][0]["PolicyDocument"]["Statement"]
+        if "If" in statement
+    }
+    assert conditional["CallRerank"][0] == conditional["AskTheRerankModel"][0] == "HasRerankModel"
+    assert conditional["ReadTheOpenAiKey"] == ("HasOpenAiKey", {"Ref": "OpenAiKeySecretArn"})
+    assert conditional["ReadTheRerankKey"] == ("HasRerankKey", {"Ref": "RerankKeySecretArn"})
+    for parameter in ("OpenAiUrl", "OpenAiKeySecretArn", "RerankModelId", "RerankUrl", "RerankKeySecretArn"):
+        assert TEMPLATE["Parameters"][parameter]["Default"] == ""
 
 
 def test_the_bucket_is_private_and_kept() -> None:
