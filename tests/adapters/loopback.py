@@ -38,6 +38,7 @@ class Call:
     method: str
     path: str
     body: bytes
+    headers: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -91,7 +92,7 @@ class Loopback:
         class Handler(BaseHTTPRequestHandler):
             def handle_any(self) -> None:
                 length = int(self.headers.get("Content-Length") or 0)
-                call = Call(self.command, self.path, self.rfile.read(length))
+                call = Call(self.command, self.path, self.rfile.read(length), dict(self.headers))
                 loopback.calls.append(call)
                 answer = loopback.respond(call)
                 if answer.hang:
@@ -162,6 +163,16 @@ class AppConfigWire:
         token = f"token-{self._issued}"
         self._tokens[token] = known_body
         return token
+
+
+def chat_answer(text: str | None, finish_reason: str = "stop", **members: Any) -> Answer:
+    """An OpenAI-compatible chat completion with this text, 11 input and 7 output tokens."""
+    body = {
+        "choices": [{"index": 0, "finish_reason": finish_reason, "message": {"role": "assistant", "content": text}}],
+        "usage": {"prompt_tokens": 11, "completion_tokens": 7, "total_tokens": 18},
+        **members,
+    }
+    return Answer(200, orjson.dumps(body), {"Content-Type": "application/json"})
 
 
 def converse_answer(content: list[dict[str, Any]], stop_reason: str = "end_turn") -> Answer:

@@ -1,16 +1,20 @@
 """What every LLMClient promises."""
 
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from typing import Protocol
 
 import orjson
 import pytest
 
+from flagrank.adapters.api_keys import ApiKey
 from flagrank.adapters.bedrock_llm import BedrockLLM
+from flagrank.adapters.http_json import JsonService
 from flagrank.adapters.in_memory import ScriptedLLM
+from flagrank.adapters.openai_llm import FORMATS, Format, OpenAILLM
 from flagrank.errors import LLMRejected, LLMThrottled, LLMUnavailable, RerankError, RerankTimeout
 from flagrank.ports import Completion, LLMClient, Prompt
-from tests.adapters.loopback import Answer, Call, Loopback, client, converse_answer, failure
+from tests.adapters.loopback import Answer, Call, Loopback, chat_answer, client, converse_answer, failure
 
 PROMPT = Prompt(system="judge", user="these items", size=2, schema={})
 ANSWER = {"items": [{"i": 0, "relevance": 80, "allowed": True}, {"i": 1, "relevance": 5, "allowed": True}]}
@@ -84,17 +88,42 @@ class BedrockModel:
         self._server.respond = respond
 
 
-@pytest.fixture(params=["scripted", "bedrock json_schema", "bedrock tool_use"])
+class OpenAIModel:
+    FAILURES: dict[type[RerankError], Answer] = {  # noqa: RUF012 - read only
+        RerankTimeout: Answer(hang=True),
+        LLMThrottled: Answer(429),
+        LLMRejected: Answer(401),
+        LLMUnavailable: Answer(503),
+    }
+
+    def __init__(self, server: Loopback, service: JsonService, structured_output: Format) -> None:
+        self._server = server
+        self.answers()
+        self.llm = OpenAILLM(service, structured_output)
+
+    def answers(self) -> None:
+        self._server.respond = lambda call: chat_answer(orjson.dumps(ANSWER).decode())
+
+    def fails(self, error: type[RerankError]) -> None:
+        self._server.respond = lambda call: self.FAILURES[error]
+
+
+@pytest.fixture(params=["scripted", "bedrock json_schema", "bedrock tool_use", *(f"openai {form}" for form in FORMATS)])
 def model(request: pytest.FixtureRequest) -> Iterator[Model]:
-    if request.param == "scripted":
+    provider, _, form = request.param.partition(" ")
+    if provider == "scripted":
         yield ScriptedModel()
         return
     with Loopback(lambda call: Answer()) as server:
-        yield BedrockModel(server, tool_use=request.param.endswith("tool_use"))
+        if provider == "bedrock":
+            yield BedrockModel(server, tool_use=form == "tool_use")
+            return
+        with closing(JsonService(server.url + "/v1", ApiKey("key"), 4)) as service:
+            yield OpenAIModel(server, service, form)
 
 
 def complete(llm: LLMClient) -> Completion:
-    return llm.complete(PROMPT, model_id="amazon.nova-lite-v1:0", max_output_tokens=200, timeout_ms=TIMEOUT_MS)
+    return llm.complete(PROMPT, model_id="openai:some-model", max_output_tokens=200, timeout_ms=TIMEOUT_MS)
 
 
 def test_a_clean_answer_is_json_text_with_its_bill(model: Model) -> None:

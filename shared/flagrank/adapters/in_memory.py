@@ -20,6 +20,7 @@ from flagrank.ports import (
     JudgementTask,
     Prompt,
     ReloadCounts,
+    Scored,
     ScoreRecord,
 )
 from flagrank.rerank.judge import Judgement
@@ -190,6 +191,18 @@ class ScriptedLLM:
         """The scripted answer."""
         self.prompts.append(prompt)
         return self._answer(prompt)
+
+
+class ScriptedRerank:
+    """A rerank model whose score is a function of query and text; the function may raise a RerankError."""
+
+    def __init__(self, score: Callable[[str, str], float]) -> None:
+        self._score = score
+
+    def rerank(self, query: str, texts: Sequence[str], *, model_id: str, timeout_ms: int) -> Scored:
+        """The scripted scores, the best first, as services give them."""
+        scored = [(index, self._score(query, text)) for index, text in enumerate(texts)]
+        return sorted(scored, key=lambda pair: -pair[1])
 
 
 class ScriptedJudge:
