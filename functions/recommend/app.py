@@ -10,8 +10,9 @@ from mangum.adapter import DEFAULT_TEXT_MIME_TYPES
 from flagrank.bootstrap import build_app
 from flagrank.serving.bare_event import as_http_event, body_of, is_http
 
-# a line for each request is what the access log is for, and where botocore found its credentials interests nobody
-for chatty in ("mangum", "botocore"):
+# a line for each request is what the access log is for; nobody reads one for each call, or where botocore found its
+# credentials
+for chatty in ("mangum", "botocore", "httpx"):
     logging.getLogger(chatty).setLevel(logging.WARNING)
 
 # lifespan off: Mangum would run it on every request. Problem details are text, or Mangum would send them as base64

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Self
@@ -92,7 +93,12 @@ class Loopback:
         class Handler(BaseHTTPRequestHandler):
             def handle_any(self) -> None:
                 length = int(self.headers.get("Content-Length") or 0)
-                call = Call(self.command, self.path, self.rfile.read(length), dict(self.headers))
+                call = Call(
+                    self.command,
+                    self.path,
+                    self.rfile.read(length),
+                    {name.lower(): value for name, value in self.headers.items()},
+                )
                 loopback.calls.append(call)
                 answer = loopback.respond(call)
                 if answer.hang:
@@ -104,7 +110,9 @@ class Loopback:
                     self.send_header(name, value)
                 self.send_header("Content-Length", str(len(answer.body)))
                 self.end_headers()
-                self.wfile.write(answer.body)
+                # a caller that has read enough hangs up
+                with suppress(ConnectionError):
+                    self.wfile.write(answer.body)
 
             do_GET = do_POST = handle_any  # noqa: N815 - the names that http.server looks up
 

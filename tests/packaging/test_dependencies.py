@@ -125,7 +125,7 @@ def test_every_package_says_what_lives_in_it() -> None:
 
 def test_only_edges_know_the_sdk_and_the_training_libraries() -> None:
     """The core imports neither boto3 nor implicit nor scipy, not even inside a function."""
-    foreign = {"boto3", "botocore", "implicit", "scipy", "moto", "typer", "rich", "uvicorn"}
+    foreign = {"boto3", "botocore", "httpx", "implicit", "scipy", "moto", "typer", "rich", "uvicorn"}
     wrong = [
         f"{path.relative_to(ROOT)} imports {name}"
         for module, path in modules()
@@ -151,6 +151,13 @@ def test_importing_the_serving_pipeline_loads_no_sdk() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
     assert done.stdout.strip() == "[]"
+
+
+def test_a_start_without_an_http_provider_does_not_wait_for_its_client() -> None:
+    """The function's own imports hold no httpx; bootstrap imports it where a provider is configured."""
+    code = "import sys, flagrank.bootstrap; print('httpx' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout.strip() == "False"
 
 
 def test_no_module_outgrows_its_reader() -> None:

@@ -63,6 +63,12 @@ def test_a_missing_setting_is_named(missing: str) -> None:
         ("FLAGRANK_RULES", '{"require": [5]}'),
         ("FLAGRANK_RULES", '{"exclude": {"clauses": []}}'),
         ("FLAGRANK_UNHEARD_OF", "1"),
+        ("FLAGRANK_OPENAI_URL", "host/v1"),
+        ("FLAGRANK_OPENAI_URL", "ftp://host"),
+        ("FLAGRANK_OPENAI_URL", "http://host:port/v1"),
+        ("FLAGRANK_RERANK_URL", "https://user:pass@host/v1"),
+        ("FLAGRANK_RERANK_URL", "https://host/v1?key=x"),
+        ("FLAGRANK_RERANK_SCORES", "percent"),
     ],
 )
 def test_a_bad_setting_is_named(variable: str, value: str) -> None:
@@ -75,3 +81,35 @@ def test_a_rule_that_cannot_be_parsed_says_where() -> None:
     """At start, and not when the first user asks."""
     with pytest.raises(ConfigurationError, match=r"^FLAGRANK_RULES: .*expected a value at character 7, got the end"):
         Settings.from_env({**REQUIRED, "FLAGRANK_RULES": '{"exclude": "price<"}'})
+
+
+@pytest.mark.parametrize(
+    ("given", "read"),
+    [
+        ("http://127.0.0.1:8080", "http://127.0.0.1:8080/v1"),
+        ("https://host/v1/", "https://host/v1"),
+        ("https://bedrock-runtime.eu-west-1.amazonaws.com/openai/v1", None),
+    ],
+)
+def test_a_base_url_is_that_of_openai_s_clients(given: str, read: str | None) -> None:
+    """One without a path gets theirs."""
+    assert Settings.from_env({**REQUIRED, "FLAGRANK_OPENAI_URL": given}).openai_url == (read or given)
+
+
+def test_a_rerank_model_needs_one_service_and_a_price_by_the_query() -> None:
+    """Counted by tokens it would cost next to nothing, and the daily cap would never hold."""
+    bedrock = {"FLAGRANK_RERANK_MODEL_ID": "cohere.rerank-v3-5:0"}
+    assert Settings.from_env({**REQUIRED, **bedrock}).prices["rerank:*"].thousand_queries_usd == 2
+    with pytest.raises(ConfigurationError, match="choose one"):
+        Settings.from_env({**REQUIRED, **bedrock, "FLAGRANK_RERANK_URL": "http://host"})
+    with pytest.raises(ConfigurationError, match=r"rerank:\*"):
+        Settings.from_env({**REQUIRED, **bedrock, "FLAGRANK_PRICES": '{"*": {"input_usd": 1}}'})
+
+
+def test_a_key_is_not_shown() -> None:
+    """Neither by the settings nor by the error about another one, however it is printed."""
+    secret = {"FLAGRANK_OPENAI_KEY": "sk-do-not-show", "FLAGRANK_RERANK_KEY": "sk-do-not-show"}
+    assert "sk-do" not in repr(Settings.from_env({**REQUIRED, **secret}))
+    with pytest.raises(ConfigurationError) as caught:
+        Settings.from_env({**REQUIRED, **secret, "FLAGRANK_LATENCY": "fast", "FLAGRANK_OPENAI_URL": "sk-do-not-show"})
+    assert "sk-do" not in str(caught.value) + repr(caught.value.__cause__)

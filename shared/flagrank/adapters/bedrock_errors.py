@@ -35,6 +35,10 @@ ERRORS: Mapping[str, type[RerankError]] = {
     "ModelErrorException": LLMUnavailable,
     "DependencyFailedException": LLMUnavailable,
     "BadGatewayException": LLMUnavailable,
+    # Secrets Manager's, which has a provider's key
+    "DecryptionFailure": LLMRejected,
+    "InvalidParameterException": LLMRejected,
+    "InvalidRequestException": LLMRejected,
 }
 
 

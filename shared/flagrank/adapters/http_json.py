@@ -109,14 +109,16 @@ class JsonService:
 async def _send(client: httpx.AsyncClient, request: httpx.Request, timeout_s: float) -> Reply:
     async with asyncio.timeout(timeout_s):
         response = await client.send(request, stream=True)
+        body = bytearray()
         try:
-            body = bytearray()
+            # to the end, since a stream that is left in the middle cannot be closed cleanly; the timeout ends it
             async for chunk in response.aiter_bytes():
-                body += chunk
-                if len(body) > MAX_BODY_BYTES:
-                    raise LLMUnavailable(f"the answer is longer than {MAX_BODY_BYTES} bytes")
+                if len(body) <= MAX_BODY_BYTES:
+                    body += chunk
         finally:
             await response.aclose()
+        if len(body) > MAX_BODY_BYTES:
+            raise LLMUnavailable(f"the answer is longer than {MAX_BODY_BYTES} bytes")
         return Reply(response.status_code, bytes(body))
 
 
