@@ -25,8 +25,8 @@ from flagrank.rerank.providers import RERANK, provider_of
 PREFIX = "FLAGRANK_"
 
 
-def _base_url(text: str) -> str:
-    """A base URL as OpenAI's clients take it; one without a path gets theirs, `/v1`. Errors do not quote it."""
+def base_url(text: str) -> str:
+    """A base URL as OpenAI's clients take it; one without a path gets theirs, `/v1`. Raises ValueError, without it."""
     try:
         parts = urlsplit(text)
         fits = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port is None or parts.port > 0)
@@ -40,7 +40,7 @@ def _base_url(text: str) -> str:
     return f"{parts.scheme}://{parts.netloc}{path}"
 
 
-BaseUrl = Annotated[str, AfterValidator(_base_url)]
+BaseUrl = Annotated[str, AfterValidator(base_url)]
 
 
 class JudgingSettings(BaseModel):

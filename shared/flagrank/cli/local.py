@@ -11,12 +11,16 @@ import typer
 from rich.table import Table
 
 from flagrank.cli.flag_file import read_flag
+from flagrank.cli.option_groups import with_option_groups
 from flagrank.cli.output import stderr
+from flagrank.cli.real_model import RealModelOptions, real_model
 from flagrank.cli.train import DataOption, SplitOption, train_into
 from flagrank.local.llm_profiles import LLMProfile, speed_of
 
 
+@with_option_groups
 def local(
+    model: RealModelOptions,
     data: DataOption = "synthetic",
     port: Annotated[
         int, typer.Option(min=0, max=65535, help="Where the API listens; 0 lets the system choose.")
@@ -62,17 +66,24 @@ def local(
     # also where a shell started this in the background, with SIGINT ignored: both end it as Ctrl-C does, at any moment
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.default_int_handler)
+    model.check()
     document = read_flag(flag) if flag else LOCAL_FLAG
     if percent is not None:
         document = document.model_copy(update={"percent": percent})
     check_can_serve(port)
-    with contextlib.suppress(KeyboardInterrupt), tempfile.TemporaryDirectory(prefix="flagrank-local-") as scratch:
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(contextlib.suppress(KeyboardInterrupt))
+        scratch = stack.enter_context(tempfile.TemporaryDirectory(prefix="flagrank-local-"))
         artifacts = _artifacts(data, split, Path(scratch) / "artifacts")
-        with LocalCloud(artifacts, document, behaviour, port, environments, cloud_host, verbose=verbose) as cloud:
-            _introduce(cloud, artifacts)
-            # plain and last, so that scripts can wait for it
-            typer.echo(f"ready {cloud.url}")
-            threading.Event().wait()
+        cloud = LocalCloud(artifacts, document, behaviour, port, environments, cloud_host, verbose=verbose)
+        if asked := stack.enter_context(real_model(model)):
+            cloud.flag = asked.flag(document, patient=flag is None)
+            cloud.settings, cloud.secrets = asked.settings(), asked.secrets()
+        stack.enter_context(cloud)
+        _introduce(cloud, artifacts)
+        # plain and last, so that scripts can wait for it
+        typer.echo(f"ready {cloud.url}")
+        threading.Event().wait()
 
 
 def _speed(profile: LLMProfile, latency_ms: float | None, ms_per_token: float | None) -> dict[str, float]:
@@ -110,6 +121,8 @@ def _introduce(cloud: Any, artifacts: Path) -> None:
     )
     for name, what in stand_ins:
         table.add_row(what, cloud.endpoint(name))
+    if url := cloud.settings.get("FLAGRANK_OPENAI_URL"):
+        table.add_row("LLM", f"{cloud.flag.model_id} at {url}")
     table.add_row("environments", str(cloud.environments))
     table.add_row("flag", f"{cloud.flag.percent:g} % treated, alpha {cloud.flag.alpha:g}")
     for arm, some in users.items():

