@@ -63,7 +63,7 @@ class JudgingSettings(BaseModel):
     openai_url: BaseUrl | None = None
     openai_key: SecretStr = SecretStr("")
     openai_key_secret: str = ""
-    openai_structured_output: Literal["json_schema", "json_object", "plain"] = "json_schema"
+    openai_structured_output: Literal["sized_schema", "json_schema", "json_object", "plain"] = "json_schema"
     rerank_model_id: str = ""
     rerank_url: BaseUrl | None = None
     rerank_key: SecretStr = SecretStr("")

@@ -12,7 +12,7 @@ from flagrank.adapters.http_json import JsonService
 from flagrank.adapters.openai_llm import FORMATS, OpenAILLM, request
 from flagrank.errors import LLMRejected, UnknownRerankError
 from flagrank.ports import Completion, Prompt
-from flagrank.rerank.answers import COMPACT
+from flagrank.rerank.answers import COMPACT, FORMS, AnswerForm
 from flagrank.rerank.prompting import estimate_input_tokens, estimate_tokens
 from tests.adapters.loopback import Answer, Call, Loopback, chat_answer
 
@@ -29,7 +29,7 @@ def server() -> Iterator[Loopback]:
 @pytest.fixture
 def llm(server: Loopback) -> Iterator[OpenAILLM]:
     with closing(JsonService(server.url + "/v1", ApiKey(""), 4)) as service:
-        yield OpenAILLM(service)
+        yield OpenAILLM(service, FORMATS[0])
 
 
 def complete(llm: OpenAILLM, model_id: str = "openai:qwen2.5:7b") -> Completion:
@@ -37,15 +37,20 @@ def complete(llm: OpenAILLM, model_id: str = "openai:qwen2.5:7b") -> Completion:
 
 
 def formats_asked(server: Loopback) -> list[str]:
-    bodies = [orjson.loads(call.body) for call in server.calls]
-    return [body.get("response_format", {"type": "plain"})["type"] for body in bodies]
+    return [format_of(orjson.loads(call.body)) for call in server.calls]
+
+
+def format_of(body: dict[str, Any]) -> str:
+    found = body.get("response_format", {"type": "plain"})
+    sized = found["type"] == "json_schema" and "minItems" in found["json_schema"]["schema"]["properties"]["scores"]
+    return "sized_schema" if sized else str(found["type"])
 
 
 def knows(*formats: str) -> Any:
     """A server that answers in these formats and refuses the others, as llama.cpp and vLLM do."""
 
     def respond(call: Call) -> Answer:
-        form = orjson.loads(call.body).get("response_format", {"type": "plain"})["type"]
+        form = format_of(orjson.loads(call.body))
         return chat_answer(TEXT) if form in formats else Answer(400, b'{"error": {"code": 400}}')
 
     return respond
@@ -59,7 +64,27 @@ def test_the_request_is_that_of_the_api(server: Loopback, llm: OpenAILLM) -> Non
     assert call.path == "/v1/chat/completions"
     assert (body["model"], body["max_tokens"], body["temperature"]) == ("qwen2.5:7b", 200, 0)
     assert [message["role"] for message in body["messages"]] == ["system", "user"]
+
+
+def test_the_static_schema_is_strict_and_the_same_for_every_request() -> None:
+    """It is compiled once."""
+    body = request(PROMPT, "m", 10, "json_schema")
     assert body["response_format"]["json_schema"] == {"name": "relevance", "strict": True, "schema": COMPACT.schema}
+
+
+@pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
+def test_a_sized_schema_holds_the_answer_to_one_entry_for_each_item(form: AnswerForm) -> None:
+    """In either form of the answer, and the static schema stays as it is."""
+    before = orjson.dumps(form.schema)
+    prompt = Prompt(system="s", user="u", size=7, schema=form.schema)
+    schema = request(prompt, "m", 10, "sized_schema")["response_format"]["json_schema"]["schema"]
+    bounds = schema["properties"][form.member]
+    assert (bounds["minItems"], bounds["maxItems"], bounds["items"]) == (
+        7,
+        7,
+        form.schema["properties"][form.member]["items"],
+    )
+    assert orjson.dumps(form.schema) == before
 
 
 def test_a_plain_request_names_no_format() -> None:
@@ -67,7 +92,7 @@ def test_a_plain_request_names_no_format() -> None:
     assert "response_format" not in request(PROMPT, "m", 10, "plain")
 
 
-@pytest.mark.parametrize("steps", [1, 2, 3])
+@pytest.mark.parametrize("steps", [1, 2, 3, 4])
 def test_a_server_is_asked_for_less_until_it_answers(server: Loopback, llm: OpenAILLM, steps: int) -> None:
     """Within one call, and what it took is asked for at once from then on."""
     server.respond = knows(*FORMATS[steps - 1 :])

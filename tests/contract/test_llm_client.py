@@ -14,9 +14,10 @@ from flagrank.adapters.in_memory import ScriptedLLM
 from flagrank.adapters.openai_llm import FORMATS, Format, OpenAILLM
 from flagrank.errors import LLMRejected, LLMThrottled, LLMUnavailable, RerankError, RerankTimeout
 from flagrank.ports import Completion, LLMClient, Prompt
+from flagrank.rerank.answers import VERBOSE
 from tests.adapters.loopback import Answer, Call, Loopback, chat_answer, client, converse_answer, failure
 
-PROMPT = Prompt(system="judge", user="these items", size=2, schema={})
+PROMPT = Prompt(system="judge", user="these items", size=2, schema=VERBOSE.schema)
 ANSWER = {"items": [{"i": 0, "relevance": 80, "allowed": True}, {"i": 1, "relevance": 5, "allowed": True}]}
 TIMEOUT_MS = 400
 

@@ -5,6 +5,7 @@ OpenAI's reasoning models, refuse every call: they are no judges for a budget li
 """
 
 import time
+from collections.abc import Mapping
 from typing import Any, Literal
 
 from pydantic import BaseModel, Field
@@ -16,9 +17,9 @@ from flagrank.rerank.model_forms import StepsDown
 from flagrank.rerank.prompting import estimate_input_tokens, estimate_tokens
 from flagrank.rerank.providers import name_of
 
-type Format = Literal["json_schema", "json_object", "plain"]
+type Format = Literal["sized_schema", "json_schema", "json_object", "plain"]
 
-FORMATS: tuple[Format, ...] = ("json_schema", "json_object", "plain")
+FORMATS: tuple[Format, ...] = ("sized_schema", "json_schema", "json_object", "plain")
 ANSWER_NAME = "relevance"
 # how servers say that they do not know a format; some say it of other mistakes as well
 REFUSALS = (400, 422, 501)
@@ -53,6 +54,9 @@ class _Chat(BaseModel):
 class OpenAILLM:
     """Chat completions. `structured_output` is what every model is asked for first.
 
+    `json_schema` is the answer's static schema. `sized_schema` says how many entries it has as well, since small models
+    were seen never to end an array (infra/decisions/0072); it is another schema for each size of a micro-batch, which
+    a server may have to compile.
     A server that refuses it is asked again with one step less; what it takes is remembered for as long as this
     environment lives.
     """
@@ -91,12 +95,18 @@ def request(prompt: Prompt, name: str, max_output_tokens: int, form: Format) -> 
         "max_tokens": max_output_tokens,
         "temperature": 0,
     }
-    if form == "json_schema":
-        schema = {"name": ANSWER_NAME, "strict": True, "schema": dict(prompt.schema)}
+    if form in ("sized_schema", "json_schema"):
+        found = _sized(prompt.schema, prompt.size) if form == "sized_schema" else dict(prompt.schema)
+        schema = {"name": ANSWER_NAME, "strict": True, "schema": found}
         body["response_format"] = {"type": "json_schema", "json_schema": schema}
     elif form == "json_object":
         body["response_format"] = {"type": "json_object"}
     return body
+
+
+def _sized(schema: Mapping[str, Any], size: int) -> dict[str, Any]:
+    bounds = {"minItems": size, "maxItems": size}
+    return {**schema, "properties": {name: {**entry, **bounds} for name, entry in schema["properties"].items()}}
 
 
 def completion(chat: _Chat, prompt: Prompt) -> Completion:

@@ -66,6 +66,12 @@ def real_model(options: RealModelOptions) -> Iterator[RealModel | None]:
     server = StandIn("llama", HOST, {})
     try:
         server.wait()
-        yield RealModel(server.url + "/v1", options.llm.value, parallel_calls=llama.PARALLEL_CALLS, is_free=True)
+        yield RealModel(
+            server.url + "/v1",
+            options.llm.value,
+            parallel_calls=llama.PARALLEL_CALLS,
+            is_free=True,
+            structured_output="sized_schema",
+        )
     finally:
         server.stop()

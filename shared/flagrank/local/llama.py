@@ -30,7 +30,11 @@ def model_file() -> Path:
 
 
 def start(host: str, threads: int | None = None) -> Any:
-    """The server, ready to answer; it ends with the process. `threads` None is one for each processor."""
+    """The server, ready to answer; it ends with the process. `threads` None is half of the processors.
+
+    The other half is the API's: llama.cpp's threads wait for each other busily, and two on two busy cores were four
+    times slower than one.
+    """
     import xllamacpp
 
     parameters = xllamacpp.CommonParams()
@@ -39,7 +43,7 @@ def start(host: str, threads: int | None = None) -> Any:
     parameters.port = 0
     parameters.n_ctx = TOKENS_PER_CALL * PARALLEL_CALLS
     parameters.n_parallel = PARALLEL_CALLS
-    parameters.cpuparams.n_threads = threads or os.process_cpu_count() or 1
+    parameters.cpuparams.n_threads = threads or max(1, (os.process_cpu_count() or 1) // 2)
     parameters.verbosity = 0
     return xllamacpp.Server(parameters)
 

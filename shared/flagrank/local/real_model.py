@@ -22,6 +22,7 @@ class RealModel:
     key: str = field(default="", repr=False)
     parallel_calls: int | None = None
     is_free: bool = False
+    structured_output: str = "json_schema"
 
     def flag(self, document: FlagDocument, *, patient: bool) -> FlagDocument:
         """The document with this model, and with budgets that it can keep where it is to be `patient`."""
@@ -30,7 +31,7 @@ class RealModel:
 
     def settings(self) -> dict[str, str]:
         """The function's settings."""
-        found = {"FLAGRANK_OPENAI_URL": self.url}
+        found = {"FLAGRANK_OPENAI_URL": self.url, "FLAGRANK_OPENAI_STRUCTURED_OUTPUT": self.structured_output}
         if self.parallel_calls is not None:
             found["FLAGRANK_PARALLEL_CALLS"] = str(self.parallel_calls)
         if self.is_free:
