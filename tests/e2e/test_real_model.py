@@ -1,6 +1,5 @@
-"""`flagrank local` with a real model behind it: any behind an OpenAI-compatible API, and SmolLM2 in llama.cpp's server."""
+"""`flagrank local` with a real model: one behind an OpenAI-compatible API, and SmolLM2 in llama.cpp's own server."""
 
-import os
 import signal
 import subprocess
 from collections import Counter
@@ -105,9 +104,8 @@ def test_no_answer_of_a_real_small_model_becomes_a_failure(synthetic_artifacts: 
         assert all(len(answer["top_items"]) == 5 for answer in told)
         assert {answer["mode"] for answer in told} <= MODES
         assert sum(answer["diagnostics"]["llm_calls"] for answer in told) > 0
-        assert sum(answer["diagnostics"]["output_tokens"] for answer in told) > 0
-        assert "unknown" not in {answer["reason"] for answer in told}
+        # late or in the wrong shape it may be on a busy machine, but it is there and understands what it is asked
+        assert {answer["reason"] for answer in told}.isdisjoint({"unknown", "llm_unavailable", "llm_rejected"})
         process.send_signal(signal.SIGTERM)
         assert process.wait(30) == 0
-        assert os.getpid() not in children
         assert not alive(children)

@@ -66,12 +66,6 @@ def real_model(options: RealModelOptions) -> Iterator[RealModel | None]:
     server = StandIn("llama", HOST, {})
     try:
         server.wait()
-        yield RealModel(
-            server.url + "/v1",
-            options.llm.value,
-            parallel_calls=llama.PARALLEL_CALLS,
-            is_free=True,
-            structured_output="sized_schema",
-        )
+        yield RealModel(server.url + "/v1", options.llm.value, tuning=llama.TUNING)
     finally:
         server.stop()

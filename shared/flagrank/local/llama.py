@@ -5,7 +5,6 @@ here for.
 """
 
 import os
-import sys
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -13,9 +12,16 @@ from typing import Any
 from flagrank.errors import ConfigurationError
 
 MODEL_FILE = "SmolLM2-135M-Instruct.Q4_1.gguf"
-# a micro-batch of ten items has about 500 tokens, its answer at most 270
+# a micro-batch of ten items has about 460 tokens, its answer at most 272
 TOKENS_PER_CALL = 2048
 PARALLEL_CALLS = 2
+# the function's settings for it: few items a call, whose number it is told, for nothing
+TUNING = {
+    "FLAGRANK_PARALLEL_CALLS": str(PARALLEL_CALLS),
+    "FLAGRANK_BATCH_ITEMS": "5",
+    "FLAGRANK_OPENAI_STRUCTURED_OUTPUT": "sized_schema",
+    "FLAGRANK_PRICES": '{"*": {}}',
+}
 
 
 def model_file() -> Path:
@@ -51,12 +57,3 @@ def start(host: str, threads: int | None = None) -> Any:
 def port_of(server: Any) -> int:
     """Where it listens."""
     return int(server.listening_address.rpartition(":")[2])
-
-
-def serve(host: str, threads: int | None = None) -> None:
-    """Serves until standard input ends, and then ends the process, whatever the model is busy with."""
-    from flagrank.local.serve import announce
-
-    announce(port_of(start(host, threads)))
-    sys.stdin.read()
-    os._exit(0)

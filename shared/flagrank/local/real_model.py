@@ -4,8 +4,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import orjson
-
 from flagrank.flags.document import FlagDocument
 
 # seconds instead of milliseconds, and few items: nobody's laptop judges sixty while somebody waits
@@ -15,14 +13,12 @@ KEY_VARIABLE = "FLAGRANK_OPENAI_KEY"
 
 @dataclass(frozen=True, slots=True)
 class RealModel:
-    """A model behind an OpenAI-compatible API. `parallel_calls` is how many it answers at a time."""
+    """A model behind an OpenAI-compatible API. `tuning` is what the function is told of this one alone."""
 
     url: str
     name: str
     key: str = field(default="", repr=False)
-    parallel_calls: int | None = None
-    is_free: bool = False
-    structured_output: str = "json_schema"
+    tuning: Mapping[str, str] = field(default_factory=dict)
 
     def flag(self, document: FlagDocument, *, patient: bool) -> FlagDocument:
         """The document with this model, and with budgets that it can keep where it is to be `patient`."""
@@ -31,12 +27,7 @@ class RealModel:
 
     def settings(self) -> dict[str, str]:
         """The function's settings."""
-        found = {"FLAGRANK_OPENAI_URL": self.url, "FLAGRANK_OPENAI_STRUCTURED_OUTPUT": self.structured_output}
-        if self.parallel_calls is not None:
-            found["FLAGRANK_PARALLEL_CALLS"] = str(self.parallel_calls)
-        if self.is_free:
-            found["FLAGRANK_PRICES"] = orjson.dumps({"*": {}}).decode()
-        return found
+        return {"FLAGRANK_OPENAI_URL": self.url, **self.tuning}
 
     def secrets(self) -> dict[str, str]:
         """The function's secrets."""

@@ -5,6 +5,7 @@ however that ended.
 """
 
 import json
+import os
 import signal
 import socket
 import sys
@@ -22,9 +23,7 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     name, host, options = sys.argv[1], sys.argv[2], json.loads(sys.argv[3])
     if name == "llama":
-        from flagrank.local import llama
-
-        llama.serve(host, **options)
+        _serve_llama(host, options)
     _serve(_app(name, options), host)
 
 
@@ -44,6 +43,17 @@ def _app(name: str, options: dict[str, Any]) -> Any:
     return bedrock.create_app(bedrock.LLMBehaviour(**options))
 
 
+def _serve_llama(host: str, options: dict[str, Any]) -> None:
+    from flagrank.local import llama
+
+    # held by its name: it stops listening when nobody refers to it
+    server = llama.start(host, **options)
+    _announce(llama.port_of(server))
+    sys.stdin.read()
+    # whatever the model is busy with
+    os._exit(0)
+
+
 def _serve(app: Any, host: str) -> None:
     listener = bound_listener(host, 0)
     server = uvicorn.Server(
@@ -51,7 +61,7 @@ def _serve(app: Any, host: str) -> None:
     )
 
     def watch() -> None:
-        announce(listener.getsockname()[1])
+        _announce(listener.getsockname()[1])
         sys.stdin.read()
         server.should_exit = True
 
@@ -73,8 +83,7 @@ def bound_listener(host: str, port: int) -> socket.socket:
     return listener
 
 
-def announce(port: int) -> None:
-    """Tells the parent that the port accepts connections."""
+def _announce(port: int) -> None:
     sys.stdout.write(json.dumps({"port": port}) + "\n")
     sys.stdout.flush()
 
