@@ -13,6 +13,7 @@ import orjson
 import pytest
 
 from tests.adapters.loopback import Answer, Call, Loopback, chat_answer
+from tests.e2e.conftest import PATIENT, StartCloud
 from tests.e2e.test_flagrank_local import alive, descendants, flagrank_local
 
 KEY = "sk-do-not-show-me"
@@ -47,7 +48,7 @@ def test_a_model_of_the_user_s_own_reranks_and_its_key_goes_nowhere_else(
         Loopback(by_place) as model,
         serving(synthetic_artifacts, "--llm-url", model.url, "--llm-model", "my-model") as (process, api),
     ):
-        asked = {"user_id": 123, "top_k": 5, "query": "wireless headset", "explain": "true"}
+        asked: dict[str, str | int] = {"user_id": 123, "top_k": 5, "query": "wireless headset", "explain": "true"}
         answer = api.get("/recommend", params=asked)
         assert (answer.status_code, answer.json()["mode"]) == (200, "hybrid_rerank")
         assert answer.json()["versions"]["model"] == "openai:my-model"
@@ -109,3 +110,16 @@ def test_no_answer_of_a_real_small_model_becomes_a_failure(synthetic_artifacts: 
         process.send_signal(signal.SIGTERM)
         assert process.wait(30) == 0
         assert not alive(children)
+
+
+def test_a_rerank_model_of_bedrock_judges_queries_and_no_profiles(start_cloud: StartCloud) -> None:
+    """One call for the whole list, at the price of a query; who wrote none is not asked for."""
+    flag = PATIENT.model_copy(update={"model_id": "rerank:cohere.rerank-v3-5:0"})
+    cloud = start_cloud(flag, settings={"FLAGRANK_RERANK_MODEL_ID": "cohere.rerank-v3-5:0"}, environments=1)
+    with httpx.Client(base_url=cloud.url, timeout=30) as api:
+        asked = {"user_id": "7", "top_k": "5", "explain": "true"}
+        with_query = api.get("/recommend", params={**asked, "query": "wireless headset"}).json()
+        without = api.get("/recommend", params=asked).json()
+    used = with_query["diagnostics"]
+    assert (with_query["mode"], used["llm_calls"], used["cost_usd"]) == ("hybrid_rerank", 1, 0.002)
+    assert (without["mode"], without["reason"], without["diagnostics"]["llm_calls"]) == ("baseline", "gated", 0)

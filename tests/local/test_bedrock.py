@@ -10,6 +10,7 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from flagrank.adapters.bedrock_llm import BedrockLLM
+from flagrank.adapters.bedrock_rerank import BedrockRerank
 from flagrank.errors import CutOffAnswer, LLMRejected, LLMThrottled, RerankError, RerankTimeout
 from flagrank.local.bedrock import LLMBehaviour, create_app
 from flagrank.offline.evaluation.llm_simulators import simulate_by_words
@@ -105,3 +106,35 @@ def test_a_model_that_refuses_everything_is_rejected(serve: Serve) -> None:
     url = serve(create_app(replace(FLAWLESS, refuses=("messages",))))
     with pytest.raises(LLMRejected):
         ask(llm(url))
+
+
+def rerank_client(url: str) -> Any:
+    keys = {"aws_access_key_id": "x", "aws_secret_access_key": "x"}
+    config = Config(read_timeout=0.5, retries={"total_max_attempts": 1})
+    return boto3.client("bedrock-agent-runtime", endpoint_url=url, region_name="us-east-1", config=config, **keys)
+
+
+def test_it_reranks_by_the_words_of_the_query(serve: Serve) -> None:
+    """The headset first, the pan last, each score a probability."""
+    url = serve(create_app(FLAWLESS))
+    adapter = BedrockRerank(lambda timeout_ms: rerank_client(url))
+    scored = adapter.rerank("wireless headset", TEXTS, model_id="rerank:cohere.rerank-v3-5:0", timeout_ms=500)
+    assert [index for index, _ in scored] == [0, 2, 1]
+    assert all(0 < score < 1 for _, score in scored)
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "model_id", "error"),
+    [
+        ({"throttled": 1.0}, "rerank:cohere.rerank-v3-5:0", LLMThrottled),
+        ({"hang": 1.0}, "rerank:cohere.rerank-v3-5:0", RerankTimeout),
+        ({}, "rerank:amazon.nova-lite-v1:0", LLMRejected),
+    ],
+)
+def test_a_rerank_fails_as_the_service_does(
+    serve: Serve, behaviour: dict[str, Any], model_id: str, error: type[RerankError]
+) -> None:
+    """Throttled, late, or asked of a model that is no rerank model."""
+    url = serve(create_app(replace(FLAWLESS, **behaviour)))
+    with pytest.raises(error):
+        BedrockRerank(lambda timeout_ms: rerank_client(url)).rerank("q", TEXTS, model_id=model_id, timeout_ms=500)

@@ -1,6 +1,7 @@
 """A stand-in for Bedrock's Converse: judges by words, late, malformed or not at all as often as it is told to.
 
-`invoke_model` answers for embedding models, throttled as often as it is told to, and otherwise without faults.
+`invoke_model` answers for embedding models, throttled as often as it is told to, and otherwise without faults. `Rerank`
+takes its time for each token of the texts, throttled and hanging as often as it is told to.
 """
 
 import asyncio
@@ -20,6 +21,8 @@ from starlette.routing import Route
 
 from flagrank.local.bedrock_batch import BatchJobs
 from flagrank.local.bedrock_embedding import answer
+from flagrank.local.bedrock_rerank import characters_of
+from flagrank.local.bedrock_rerank import scores as rerank_scores
 from flagrank.local.rest_json import ServiceError, error_response, json_response
 from flagrank.offline.evaluation.llm_simulators import answer_of, simulate_by_words
 
@@ -75,6 +78,9 @@ def create_app(behaviour: LLMBehaviour) -> Starlette:
     async def invoke(request: Request) -> Response:
         return _invoke(stage, request.path_params["model"], orjson.loads(await request.body()))
 
+    async def rerank(request: Request) -> Response:
+        return await _rerank(stage, orjson.loads(await request.body()))
+
     async def show(_: Request) -> Response:
         return json_response(asdict(stage.behaviour))
 
@@ -88,6 +94,7 @@ def create_app(behaviour: LLMBehaviour) -> Starlette:
     routes = [
         Route("/model/{model:path}/converse", converse, methods=["POST"]),
         Route("/model/{model:path}/invoke", invoke, methods=["POST"]),
+        Route("/rerank", rerank, methods=["POST"]),
         Route("/_behaviour", show),
         Route("/_behaviour", change, methods=["PUT"]),
         Route("/_statistics", statistics),
@@ -161,6 +168,18 @@ def _invoke(stage: Stage, model_id: str, body: dict[str, Any]) -> Response:
 def _latency_ms(behaviour: LLMBehaviour, input_tokens: int, output_tokens: int) -> float:
     reading, writing = behaviour.ms_per_input_token * input_tokens, behaviour.ms_per_output_token * output_tokens
     return behaviour.latency_ms + reading + writing
+
+
+async def _rerank(stage: Stage, body: dict[str, Any]) -> Response:
+    behaviour, dice = stage.behaviour, stage.dice
+    throttled, hangs = dice.random() < behaviour.throttled, dice.random() < behaviour.hang
+    stage.statistics["rerank_calls"] += 1
+    if throttled:
+        raise _throttled(stage)
+    answered, tokens = rerank_scores(body), math.ceil(characters_of(body) / CHARS_PER_TOKEN)
+    with contextlib.suppress(asyncio.CancelledError):
+        await asyncio.sleep(HANG_S if hangs else _latency_ms(behaviour, tokens, 0) / 1000)
+    return json_response(answered)
 
 
 def _throttled(stage: Stage) -> ServiceError:
