@@ -71,19 +71,23 @@ def local(
     if percent is not None:
         document = document.model_copy(update={"percent": percent})
     check_can_serve(port)
-    with contextlib.ExitStack() as stack:
-        stack.enter_context(contextlib.suppress(KeyboardInterrupt))
-        scratch = stack.enter_context(tempfile.TemporaryDirectory(prefix="flagrank-local-"))
+    with contextlib.suppress(KeyboardInterrupt), tempfile.TemporaryDirectory(prefix="flagrank-local-") as scratch:
         artifacts = _artifacts(data, split, Path(scratch) / "artifacts")
         cloud = LocalCloud(artifacts, document, behaviour, port, environments, cloud_host, verbose=verbose)
-        if asked := stack.enter_context(real_model(model)):
-            cloud.flag = asked.flag(document, patient=flag is None)
+        _serve(cloud, model, patient=flag is None)
+
+
+def _serve(cloud: Any, model: RealModelOptions, *, patient: bool) -> None:
+    """Serves until somebody interrupts; with a real model and budgets that it can keep, where one is asked for."""
+    with real_model(model) as asked:
+        if asked is not None:
+            cloud.flag = asked.flag(cloud.flag, patient=patient)
             cloud.settings, cloud.secrets = asked.settings(), asked.secrets()
-        stack.enter_context(cloud)
-        _introduce(cloud, artifacts)
-        # plain and last, so that scripts can wait for it
-        typer.echo(f"ready {cloud.url}")
-        threading.Event().wait()
+        with cloud:
+            _introduce(cloud, cloud.artifacts)
+            # plain and last, so that scripts can wait for it
+            typer.echo(f"ready {cloud.url}")
+            threading.Event().wait()
 
 
 def _speed(profile: LLMProfile, latency_ms: float | None, ms_per_token: float | None) -> dict[str, float]:
