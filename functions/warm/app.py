@@ -7,8 +7,9 @@ from typing import Any
 from flagrank.bootstrap import build_worker
 from flagrank.rerank.worker import messages_of
 
-# where botocore found its credentials interests nobody
-logging.getLogger("botocore").setLevel(logging.WARNING)
+# nobody reads where botocore found its credentials, or a line for each call
+for chatty in ("botocore", "httpx"):
+    logging.getLogger(chatty).setLevel(logging.WARNING)
 
 _worker = build_worker(os.environ)
 
