@@ -155,7 +155,7 @@ def _warmup(settings: Settings, document: FlagDocument, clock: Clock) -> "Warmup
     from flagrank.warming.warmup import Warmup
 
     calls = settings.parallel_calls
-    judge = _judge(settings, _llm(settings, calls), ThreadPoolExecutor(calls, "llm"))
+    judge = _judge(settings, _models(settings, calls, clock), ThreadPoolExecutor(calls, "llm"))
     # the table itself: a warm-up must not take what it remembers for what the others have written
     cache = DynamoDBScoreCache(aws_clients.patient_dynamodb_client(calls), settings.table, clock)
     warmer = Warmer(judge, cache, Breaker(clock), clock, time.sleep, settings.cache_ttl_s)

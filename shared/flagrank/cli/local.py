@@ -14,13 +14,14 @@ from flagrank.cli.flag_file import read_flag
 from flagrank.cli.option_groups import with_option_groups
 from flagrank.cli.output import stderr
 from flagrank.cli.real_model import RealModelOptions, real_model
+from flagrank.cli.stand_in_llm import StandInOptions
 from flagrank.cli.train import DataOption, SplitOption, train_into
-from flagrank.local.llm_profiles import LLMProfile, speed_of
 
 
 @with_option_groups
 def local(
     model: RealModelOptions,
+    stand_in: StandInOptions,
     data: DataOption = "synthetic",
     port: Annotated[
         int, typer.Option(min=0, max=65535, help="Where the API listens; 0 lets the system choose.")
@@ -33,18 +34,6 @@ def local(
         float | None, typer.Option(min=0, max=100, help="Share of treated users, instead of the document's.")
     ] = None,
     split: SplitOption = "ua",
-    llm_profile: Annotated[
-        LLMProfile | None, typer.Option(help="The stand-in LLM: as fast as this model.", show_default="instant")
-    ] = None,
-    llm_latency_ms: Annotated[
-        float | None, typer.Option(min=0, help="... or: latency of a call, ms.", show_default="the profile's")
-    ] = None,
-    llm_ms_per_token: Annotated[
-        float | None, typer.Option(min=0, help="... and for each token, ms.", show_default="the profile's")
-    ] = None,
-    llm_malformed: Annotated[float, typer.Option(min=0, max=1, help="... share of malformed answers.")] = 0.04,
-    llm_hang: Annotated[float, typer.Option(min=0, max=1, help="... share of calls that never answer.")] = 0.0,
-    llm_throttle: Annotated[float, typer.Option(min=0, max=1, help="... share of throttled calls.")] = 0.0,
     cloud_host: Annotated[
         str, typer.Option(help="Where the stand-ins listen; a Docker bridge's address lets `sam local` reach them.")
     ] = "127.0.0.1",
@@ -57,23 +46,17 @@ def local(
     """
     from flagrank.local.cloud import LOCAL_FLAG, LocalCloud, check_can_serve
 
-    behaviour = {
-        **_speed(llm_profile or LLMProfile.INSTANT, llm_latency_ms, llm_ms_per_token),
-        "malformed": llm_malformed,
-        "hang": llm_hang,
-        "throttled": llm_throttle,
-    }
     # also where a shell started this in the background, with SIGINT ignored: both end it as Ctrl-C does, at any moment
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.default_int_handler)
     model.check()
-    document = read_flag(flag) if flag else LOCAL_FLAG
+    document = read_flag(flag) if flag else LOCAL_FLAG.model_copy(update={"path": stand_in.path})
     if percent is not None:
         document = document.model_copy(update={"percent": percent})
     check_can_serve(port)
     with contextlib.suppress(KeyboardInterrupt), tempfile.TemporaryDirectory(prefix="flagrank-local-") as scratch:
         artifacts = _artifacts(data, split, Path(scratch) / "artifacts")
-        cloud = LocalCloud(artifacts, document, behaviour, port, environments, cloud_host, verbose=verbose)
+        cloud = LocalCloud(artifacts, document, stand_in.behaviour(), port, environments, cloud_host, verbose=verbose)
         _serve(cloud, model, patient=flag is None)
 
 
@@ -88,11 +71,6 @@ def _serve(cloud: Any, model: RealModelOptions, *, patient: bool) -> None:
             # plain and last, so that scripts can wait for it
             typer.echo(f"ready {cloud.url}")
             threading.Event().wait()
-
-
-def _speed(profile: LLMProfile, latency_ms: float | None, ms_per_token: float | None) -> dict[str, float]:
-    given = {"latency_ms": latency_ms, "ms_per_input_token": ms_per_token, "ms_per_output_token": ms_per_token}
-    return {**speed_of(profile).behaviour(), **{name: value for name, value in given.items() if value is not None}}
 
 
 def _artifacts(data: str, split: str, out: Path) -> Path:
@@ -128,7 +106,7 @@ def _introduce(cloud: Any, artifacts: Path) -> None:
     if url := cloud.settings.get("FLAGRANK_OPENAI_URL"):
         table.add_row("LLM", f"{cloud.flag.model_id} at {url}")
     table.add_row("environments", str(cloud.environments))
-    table.add_row("flag", f"{cloud.flag.percent:g} % treated, alpha {cloud.flag.alpha:g}")
+    table.add_row("flag", f"{cloud.flag.percent:g} % treated, alpha {cloud.flag.alpha:g}, path {cloud.flag.path}")
     for arm, some in users.items():
         table.add_row(f"users in {arm}", ", ".join(some[:8]) or "none")
     stderr.print(table)
