@@ -6,8 +6,8 @@ from typing import Any
 
 from flagrank.flags.document import FlagDocument
 
-# seconds instead of milliseconds, and few items: nobody's laptop judges sixty while somebody waits. The request itself asks
-# the model, so that who tries one sees at once what it does
+# seconds instead of milliseconds, and few items: nobody's laptop judges sixty while somebody waits. The request itself
+# asks the model, so that who tries one sees at once what it does
 PATIENCE: Mapping[str, Any] = {
     "path": "inline",
     "request_budget_ms": 20_000,
