@@ -149,10 +149,12 @@ class _Warming:
         judgement = warmer.judge.judge(missing, self.task.intent, self.flag, until)
         warmer.breaker.record(bool(judgement.relevance))
         self.usage.add(judgement.usage)
+        fresh = entries_of(judgement.relevance, missing)
+        self.judged.update(fresh)
         if judgement.usage.cost_micro_usd:
             # before the scores: a cap may count too much, never too little
             self._persist(lambda: warmer.cache.add_spend(day, judgement.usage.cost_micro_usd))
-        return self._write(entries_of(judgement.relevance, missing), stored.record, day) or judgement.trouble
+        return self._write(fresh, stored.record, day) or judgement.trouble
 
     def _why_not(self, spent_micro_usd: int, until: Deadline) -> RerankError | None:
         if capped := over_cap(self.flag.daily_usd_cap, spent_micro_usd):
@@ -164,7 +166,6 @@ class _Warming:
     def _write(self, fresh: Mapping[bytes, int], record: ScoreRecord | None, day: str) -> RerankError | None:
         if not fresh:
             return None
-        self.judged.update(fresh)
         cache = self.warmer.cache
         for _ in range(WRITES):
             merged = self._merged(fresh, record)
@@ -182,7 +183,7 @@ class _Warming:
         lapses_at = expiry(self.key, now_s, self.warmer.cache_ttl_s)
         if record is not None and record.expires_at <= now_s + WRITING_S:
             # it lapses while it is written: fresh scores must not lapse with it
-            return ScoreRecord({**self.judged, **fresh}, lapses_at, record.revision)
+            return ScoreRecord(dict(self.judged), lapses_at, record.revision)
         if record is not None and self._renews(record) and self.texts.keys() <= self.judged.keys():
             # what was not judged anew is older than a record may become
             return ScoreRecord(dict(self.judged), lapses_at, record.revision)
