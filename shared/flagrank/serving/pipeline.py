@@ -29,6 +29,7 @@ from flagrank.model.factors import Factors
 from flagrank.ports import Clock, FactorStore, FlagSource, FlagState
 from flagrank.ranking.postprocess import PostProcessor, pool_size
 from flagrank.ranking.scoring import baseline_order, learned_order, query_order
+from flagrank.rerank.intent import Intent
 from flagrank.rerank.reranker import Reranker
 from flagrank.rerank.step import Reranked, RerankStep, fallback_after_bug
 from flagrank.serving.resolve import ResolvedRequest, resolve
@@ -75,7 +76,7 @@ class Recommender:
                 if decision.arm is Arm.TREATMENT and flag.document is not None:
                     deadline = watch.deadline(flag.document.request_budget_ms)
                     step = RerankStep(self.reranker, flag.document, decision, deadline, tally)
-                    reranked = step.rerank(factors, user.seen, query.intent if query else None, baseline, request.top_k)
+                    reranked = step.rerank(factors, user.seen, _intent(factors, query, found), baseline, request.top_k)
                 else:
                     reranked = Reranked(baseline, decision.reason)
             with watch.step("rules"):
@@ -134,6 +135,14 @@ def _ordered(factors: Factors, user: User, found: CandidateSet) -> tuple[Rows, S
         return rows, scores
     relevance = dict(zip(found.rows.tolist(), found.relevance.tolist(), strict=True))
     return query_order(rows, np.array([relevance[row] for row in rows.tolist()]))
+
+
+def _intent(factors: Factors, query: ResolvedQuery | None, found: CandidateSet) -> Intent | None:
+    # what no text meets names nothing that a judge could find among candidates of taste: it is served as no query is,
+    # and made-up words buy no judgements (infra/decisions/0061)
+    if query is None or (factors.lexical is not None and not found.matches):
+        return None
+    return query.intent
 
 
 def _listed(

@@ -58,15 +58,21 @@ def test_of_equal_weights_the_one_that_moves_least_is_chosen() -> None:
 
 def test_no_mean_gain_pays_for_a_kind_that_loses() -> None:
     """A weight that lifts the mean of the kinds is refused where one of them loses more than the margin."""
-    found = choice({0.9: [spread(0.02), spread(-0.001)], 0.5: [spread(0.2), spread(-2 * MARGIN)]})
+    found = choice({0.9: [spread(0.02), spread(0.0)], 0.5: [spread(0.2), spread(-2 * MARGIN)]})
     assert found.tried[0.5].overall.mean > found.tried[0.9].overall.mean
     assert (found.tried[0.5].is_safe, found.alpha) == (False, 0.9)
 
 
-def test_a_loss_that_is_not_excluded_counts_as_one() -> None:
+def test_a_loss_that_is_not_excluded_is_refused() -> None:
     """A kind that seems to gain is no evidence while its interval reaches below the margin."""
     assert choice({0.5: [spread(0.01, width=0.3)]}).alpha == 1.0
     assert choice({0.5: [spread(0.01, width=0.03)]}).alpha == 0.5
+
+
+def test_a_loss_that_is_certain_is_refused_however_small() -> None:
+    """A kind whose whole interval lies below zero is worse off, and the others do not make up for it."""
+    assert choice({0.5: [spread(0.1), spread(-0.001)]}).alpha == 1.0
+    assert choice({0.5: [spread(0.1), spread(-0.001, width=0.01)]}).alpha == 0.5
 
 
 def test_where_every_weight_loses_the_baseline_is_left_alone() -> None:

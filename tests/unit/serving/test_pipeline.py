@@ -399,6 +399,25 @@ def test_a_query_that_matches_nothing_falls_back_to_taste_and_says_so() -> None:
     assert answer.diagnostics.query == QueryMatch(0, {}, ("zzyzx",))
 
 
+def test_a_query_that_matches_nothing_buys_no_judgement_of_its_own() -> None:
+    """The LLM is asked what it is asked without a query: once for the user, however many words are made up."""
+    wired = Wired()
+    plain = wired.recommend()
+    asked = len(wired.llm.prompts)
+    for made_up in ("zzyzx", "qqqquux vvvv", "\u8033\u673a"):
+        answer = wired.recommend(query=made_up)
+        assert ids(answer) == ids(plain)
+        assert (answer.mode, answer.diagnostics.intent) == (plain.mode, plain.diagnostics.intent)
+    assert len(wired.llm.prompts) == asked > 0
+
+
+def test_without_an_index_every_query_is_the_llm_s_to_judge() -> None:
+    """Nobody else reads it there, and nothing says that it matches nothing."""
+    wired = Wired(factors=make_factors(items=200, lexical=None))
+    assert wired.recommend(query="zzyzx").diagnostics.intent == "zzyzx"
+    assert wired.llm.prompts
+
+
 def test_without_a_query_the_index_changes_nothing() -> None:
     """The answer to a request without a query is the same with and without a published index."""
     with_index = Wired(CONTROL).recommend(top_k=50)

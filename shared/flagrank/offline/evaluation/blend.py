@@ -23,7 +23,7 @@ METRIC = f"ndcg@{CUTOFF}"
 # the baseline's weight, from the baseline alone down
 ALPHAS = (1.0, 0.98, 0.95, 0.9, 0.8, 0.65, 0.5, 0.35, 0.2)
 LLM_ALONE = 0.0
-# what no kind of request may lose of METRIC: an interval that reaches further below 0 cannot exclude such a loss
+# what no kind of request may lose of METRIC: an interval that reaches further below 0 does not exclude such a loss
 MARGIN = 0.01
 EVIDENCE = {
     "alpha": "users of a fold of the training interactions, what they went on to choose",
@@ -48,8 +48,8 @@ class Tried:
 
     @property
     def is_safe(self) -> bool:
-        """Whether the interval of every kind excludes a loss of more than MARGIN."""
-        return all(change.low >= -MARGIN for change in self.kinds.values())
+        """Whether each kind's interval excludes a loss of more than MARGIN, and no kind is certain to lose."""
+        return all(change.low >= -MARGIN and change.high >= 0 for change in self.kinds.values())
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +137,13 @@ def _reached(
     recommender: Recommender, requests: Sequence[RecommendRequest], measure: Callable[[list[list[ItemId]]], PerUser]
 ) -> dict[float, PerUser]:
     answered = [recommender.recommend(request) for request in requests]
-    return {alpha: measure([reblended(answer, alpha) for answer in answered]) for alpha in ALPHAS}
+    return {alpha: measure([_with_weight(answer, alpha) for answer in answered]) for alpha in ALPHAS}
+
+
+def _with_weight(answer: Recommendation, alpha: float) -> list[ItemId]:
+    query = answer.diagnostics.query
+    # a query that no text meets is served as no query is, whatever the weight for queries
+    return reblended(answer, alpha if query is None or query.matches else 1.0)
 
 
 def reblended(answer: Recommendation, alpha: float) -> list[ItemId]:
