@@ -12,13 +12,13 @@ from flagrank.flags.document import FlagDocument
 from flagrank.rerank.answers import FORMS
 from flagrank.rerank.batch_inference import BatchRecord
 from flagrank.rerank.listwise import plan
+from flagrank.rerank.providers import BEDROCK, provider_of
 from flagrank.warming.heads import Head
 
 # Bedrock's quotas for most models, as public guides give them (read 2026-11-26); an account's Service Quotas have the
 # last word, under "records per batch inference job"
 MIN_RECORDS = 100
 MAX_RECORDS = 50_000
-OTHER_PROVIDERS = ("openai:", "rerank:")
 
 
 class BatchCall(BaseModel):
@@ -54,7 +54,7 @@ def plan_batch(
 
     Raises ConfigurationError where Bedrock takes no job of that size, or the model is not Bedrock's.
     """
-    if flag.model_id.startswith(OTHER_PROVIDERS):
+    if provider_of(flag.model_id) != BEDROCK:
         raise ConfigurationError(f"batches are for Bedrock's chat models, which {flag.model_id} is none of")
     form = FORMS[flag.answer]
     calls: dict[str, BatchCall] = {}
