@@ -10,6 +10,9 @@ from flagrank.errors import ConfigurationError
 # AppConfig's shortest poll interval, and so the longest that a change takes to reach an environment that is asked
 FLAG_POLL_S = 15
 
+# a cap that no day can reach is no cap: an infinite one, or 1e400, which JSON reads as infinite
+MAX_DAILY_USD_CAP = 1_000_000
+
 
 def _as_text(value: object) -> object:
     # ids may be trained as integers; the bucket hashes their text, so lists hold text too
@@ -33,7 +36,7 @@ class FlagDocument(BaseModel):
     (`rerank/gate.py`).
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, populate_by_name=True, title="Flagrank flag")
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, populate_by_name=True, allow_inf_nan=False, title="Flagrank flag")
 
     schema_version: Literal[1] = Field(1, alias="schema")
     enabled: bool = False
@@ -51,7 +54,7 @@ class FlagDocument(BaseModel):
     request_budget_ms: Annotated[int, Field(ge=20, le=25_000)] = 1500
     call_budget_ms: Annotated[int, Field(ge=10, le=20_000)] = 1000
     max_input_tokens: Annotated[int, Field(ge=200, le=200_000)] = 12_000
-    daily_usd_cap: Annotated[float, Field(ge=0)] = 20.0
+    daily_usd_cap: Annotated[float, Field(ge=0, le=MAX_DAILY_USD_CAP)] = 20.0
     answer: Literal["verbose", "compact"] = "compact"
     gate: bool = False
     gate_sparse_below: Annotated[int, Field(ge=0, le=1000)] = 10

@@ -120,3 +120,10 @@ def test_a_document_survives_its_own_json() -> None:
     assert FlagDocument.model_validate_json(flag.model_dump_json(by_alias=True)) == flag
     assert flag.allow == ("123", "u-1")
     assert flag.threshold == 495
+
+
+@pytest.mark.parametrize("cap", ["Infinity", "1e400", "1e308", "NaN"])
+def test_a_cap_that_no_day_can_reach_is_refused(cap: str) -> None:
+    """JSON readers take Infinity and read 1e400 as infinite; under such a cap money would have no limit."""
+    with pytest.raises(ValidationError, match="daily_usd_cap"):
+        FlagDocument.model_validate_json(f'{{"daily_usd_cap": {cap}}}')
