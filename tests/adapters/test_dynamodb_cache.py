@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 from botocore.stub import Stubber
+from hypothesis import given
+from hypothesis import strategies as st
 
 from flagrank.adapters.dynamodb_cache import MAX_ENTRIES, DynamoDBScoreCache
 from flagrank.adapters.in_memory import ManualClock
@@ -143,9 +145,29 @@ def test_every_modelled_error_is_an_unavailable_cache(
         {key: value for key, value in SCORES.items() if key != "revision"},
         {key: value for key, value in SCORES.items() if key != "expires_at"},
         {**SCORES, "scores": {"S": "text"}},
+        {**SCORES, "scores": {"B": b"entry--1\xff"}},
+        {**SCORES, "scores": {"B": b"entry--1\x46entry--1\x05"}},
+        {**SCORES, "revision": {"N": "0"}},
+        {**SCORES, "expires_at": {"N": "1e400"}},
         {**SPEND, "micro_usd": {"S": "text"}},
+        {**SPEND, "micro_usd": {"N": "1.5"}},
+        {**SPEND, "micro_usd": {"N": "-1"}},
+        {**SPEND, "pk": {"N": "1"}},
     ],
-    ids=["torn", "no revision", "no expiry", "text for scores", "text for spend"],
+    ids=[
+        "torn",
+        "no revision",
+        "no expiry",
+        "text for scores",
+        "relevance of 255",
+        "an entry twice",
+        "no written revision",
+        "endless expiry",
+        "text for spend",
+        "half a micro-USD",
+        "negative spend",
+        "number for a key",
+    ],
 )
 def test_a_foreign_item_is_an_unavailable_cache(
     stubbed: tuple[DynamoDBScoreCache, Stubber], damaged: dict[str, Any]
@@ -154,3 +176,43 @@ def test_a_foreign_item_is_an_unavailable_cache(
     cache, stub = stubbed
     stub.add_response("batch_get_item", batch(damaged))
     unavailable("read", cache)
+
+
+attribute_values = st.one_of(
+    st.none(),
+    st.text(max_size=9),
+    st.integers(),
+    st.lists(st.binary(max_size=9), max_size=3),
+    st.dictionaries(
+        st.sampled_from(["S", "N", "B", "L", "NULL"]),
+        st.one_of(st.none(), st.booleans(), st.text(max_size=9), st.binary(max_size=20), st.integers(), st.floats()),
+        max_size=2,
+    ),
+)
+members = ["pk", "scores", "expires_at", "revision", "micro_usd"]
+
+
+class Answering:
+    """A client that answers every read with these items, whatever their shape."""
+
+    def __init__(self, items: object) -> None:
+        self.items = items
+
+    def batch_get_item(self, RequestItems: dict[str, Any]) -> dict[str, Any]:  # noqa: N803 - boto3's name
+        return {"Responses": {"scores": self.items}}
+
+
+@given(data=st.data())
+def test_no_shape_of_an_item_leaves_the_cache_under_another_name(data: st.DataObject) -> None:
+    """Any item gives relevance of 0 to 100 and a spend of 0 or more, or is an unavailable cache."""
+    base = data.draw(st.sampled_from([SCORES, SPEND]))
+    changes = data.draw(st.dictionaries(st.sampled_from(members), attribute_values, max_size=3))
+    dropped = data.draw(st.sets(st.sampled_from(members), max_size=1))
+    item = {name: value for name, value in {**base, **changes}.items() if name not in dropped}
+    items = data.draw(st.sampled_from([[item], [item, SPEND], item, None, [None], 7]))
+    try:
+        read = DynamoDBScoreCache(Answering(items), "scores", ManualClock()).read("key", DAY)
+    except CacheUnavailable:
+        return
+    assert read.spent_micro_usd >= 0
+    assert read.record is None or all(0 <= relevance <= 100 for relevance in read.record.scores.values())

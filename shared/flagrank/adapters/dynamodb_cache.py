@@ -17,6 +17,7 @@ from flagrank.ports import CacheRead, Clock, ScoreRecord
 KEY_BYTES = 8
 ENTRY_BYTES = KEY_BYTES + 1
 MAX_ENTRIES = 4000
+MAX_RELEVANCE = 100
 SPEND_KEPT_DAYS = 7
 # longer than a batch's folder is kept, so that nothing is left to count again when the receipt is gone
 RECEIPT_KEPT_DAYS = 90
@@ -46,7 +47,7 @@ class DynamoDBScoreCache:
             spend = items.get(_spend_key(day))
             return CacheRead(
                 record=self._live(items.get(_scores_key(key))),
-                spent_micro_usd=int(spend["micro_usd"]["N"]) if spend else 0,
+                spent_micro_usd=_at_least(0, spend["micro_usd"]["N"]) if spend else 0,
             )
 
     def write(self, key: str, record: ScoreRecord) -> bool:
@@ -129,7 +130,8 @@ class DynamoDBScoreCache:
     def _live(self, item: Mapping[str, Any] | None) -> ScoreRecord | None:
         if item is None or int(item["expires_at"]["N"]) <= self._clock.now():
             return None
-        return ScoreRecord(_unpacked(item["scores"]["B"]), int(item["expires_at"]["N"]), int(item["revision"]["N"]))
+        revision = _at_least(1, item["revision"]["N"])
+        return ScoreRecord(_unpacked(item["scores"]["B"]), int(item["expires_at"]["N"]), revision)
 
     def _now(self) -> str:
         return str(int(self._clock.now()))
@@ -141,7 +143,7 @@ def _translated() -> Iterator[None]:
         yield
     except (BotoCoreError, ClientError) as error:
         raise CacheUnavailable(str(error)) from error
-    except (KeyError, ValueError) as error:
+    except (LookupError, ValueError, TypeError, AttributeError, OverflowError) as error:
         raise CacheUnavailable(f"an item is not as this cache writes them: {error!r}") from error
 
 
@@ -167,4 +169,13 @@ def _unpacked(packed: bytes) -> dict[bytes, int]:
     if len(packed) % ENTRY_BYTES:
         raise ValueError(f"{len(packed)} bytes of scores are no whole number of entries")
     starts = range(0, len(packed), ENTRY_BYTES)
-    return {bytes(packed[start : start + KEY_BYTES]): packed[start + KEY_BYTES] for start in starts}
+    scores = {bytes(packed[start : start + KEY_BYTES]): packed[start + KEY_BYTES] for start in starts}
+    if len(scores) < len(starts) or max(scores.values(), default=0) > MAX_RELEVANCE:
+        raise ValueError(f"a relevance above {MAX_RELEVANCE}, or an entry twice")
+    return scores
+
+
+def _at_least(least: int, number: str) -> int:
+    if int(number) < least:
+        raise ValueError(f"{number} is below {least}")
+    return int(number)

@@ -36,7 +36,9 @@ class FlagDocument(BaseModel):
     (`rerank/gate.py`).
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, populate_by_name=True, allow_inf_nan=False, title="Flagrank flag")
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, strict=True, populate_by_name=True, allow_inf_nan=False, title="Flagrank flag"
+    )
 
     schema_version: Literal[1] = Field(1, alias="schema")
     enabled: bool = False
