@@ -2,7 +2,9 @@
 
 import json
 import re
+import unicodedata
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -37,6 +39,68 @@ def test_a_text_cannot_close_the_fence() -> None:
 def test_control_and_format_characters_are_stripped() -> None:
     """Escape sequences, bidi overrides and zero-width characters do not reach the model; full-width letters fold."""
     assert prompting.clean("a\x1b[31m\u202eb\u200bc\x00 \uff21") == "a [31m b c  A"
+
+
+INVISIBLE = (
+    "\u2028\u2029\u2800\u115f\u1160\u3164\uffa0\u034f\u17b4\u180b\ufe0f\U000e0100\u00ad\u2060\U000e0041\ue000\u0378"
+)
+
+
+@pytest.mark.parametrize("character", INVISIBLE, ids=ascii)
+def test_a_character_that_nobody_sees_does_not_reach_the_model(character: str) -> None:
+    """Line separators, fillers, joiners, variation selectors, tags, private and unassigned ones leave a space behind."""  # noqa: E501
+    assert prompting.clean(f"a{character}b") == "a b"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "größer",
+        "Тёплый плед",
+        "日本語のヘッドホン",
+        "हिन्दी किताब",
+        "ผ้าห่มอุ่น",
+        "غِطاء",
+        "한국어 담요",
+        "5 × 20 € ½-off!",  # noqa: RUF001
+        "👍 ok",
+    ],
+)
+def test_text_of_any_script_reaches_the_model(text: str) -> None:
+    """Letters, marks, digits, punctuation and symbols stay as they are, but for NFKC."""
+    assert prompting.clean(text) == unicodedata.normalize("NFKC", text)
+
+
+@given(text=st.text(max_size=300))
+def test_what_is_clean_consists_of_printable_text(text: str) -> None:
+    """Nothing but letters, marks, numbers, punctuation, symbols and the space is left, however it got there."""
+    assert all(char == " " or unicodedata.category(char)[0] in "LMNPS" for char in prompting.clean(text))
+
+
+@pytest.mark.parametrize(
+    ("text", "tokens"),
+    # the greater of what Claude 2's tokenizer (anthropic 0.38.0) and Mistral's v3 (mistral-common 1.13.1) count
+    [
+        ("wireless headphones audio quiet compact folding light steel", 10),
+        ('{"intent":"wireless audio","items":[{"i":0,"text":"wireless audio thing 0"}]}', 25),
+        ("größere kabellose Kopfhörer für unterwegs", 15),
+        ("беспроводные наушники с шумоподавлением", 20),  # noqa: RUF001
+        ("ασύρματα ακουστικά με ακύρωση θορύβου", 40),
+        ("سماعات لاسلكية مع إلغاء الضوضاء", 33),
+        ("אוזניות אלחוטיות עם ביטול רעשים", 32),
+        ("शोर रद्द करने वाले वायरलेस हेडफ़ोन", 39),
+        ("หูฟังไร้สายตัดเสียงรบกวน", 45),
+        ("ノイズキャンセリング付きワイヤレスヘッドホン", 29),
+        ("无线降噪头戴式耳机便携折叠", 24),
+        ("無線降噪頭戴式耳機可攜摺疊", 26),
+        ("노이즈 캔슬링 무선 헤드폰", 25),
+        ("ገመድ አልባ የጆሮ ማዳመጫዎች", 46),
+        ("👍🎧🔥💯🦄", 12),
+    ],
+)
+def test_no_script_s_tokens_are_estimated_too_low(text: str, tokens: int) -> None:
+    """The estimate is never below what a model's own tokenizer counts."""
+    assert prompting.estimate_tokens(text) >= tokens
 
 
 @given(text=st.text(max_size=2000))
