@@ -48,7 +48,7 @@ INVISIBLE = (
 
 @pytest.mark.parametrize("character", INVISIBLE, ids=ascii)
 def test_a_character_that_nobody_sees_does_not_reach_the_model(character: str) -> None:
-    """Line separators, fillers, joiners, variation selectors, tags, private and unassigned ones leave a space behind."""  # noqa: E501
+    """Line separators, fillers, joiners, selectors, tags, private and unassigned ones leave a space behind."""
     assert prompting.clean(f"a{character}b") == "a b"
 
 
