@@ -1,5 +1,6 @@
 """The LLM over Converse: what is sent, what is understood, and every error by its name."""
 
+import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -16,6 +17,7 @@ from flagrank.errors import LLMRejected, LLMThrottled, LLMUnavailable, RerankErr
 from flagrank.ports import Prompt
 from flagrank.rerank.answers import VERBOSE
 from flagrank.rerank.model_forms import STEPS_DOWN
+from flagrank.rerank.prompting import estimate_input_tokens
 from tests.adapters.loopback import Answer, Call, Loopback, client, converse_answer
 
 PROMPT = Prompt(system="judge", user="these items", size=2, schema=VERBOSE.schema)
@@ -248,3 +250,26 @@ def test_clients_are_kept_by_timeout_and_few(model: Loopback) -> None:
     for timeout_ms in (*timeouts_ms, timeouts_ms[-1], timeouts_ms[0]):
         complete(llm, timeout_ms)
     assert made == [*timeouts_ms, timeouts_ms[0]]
+
+
+@pytest.mark.parametrize(
+    "usage",
+    [
+        None,
+        {},
+        {"inputTokens": "x", "outputTokens": "x"},
+        {"inputTokens": -1000, "outputTokens": -1000},
+        {"inputTokens": 10**20, "outputTokens": 10**20},
+    ],
+    ids=["none", "empty", "text", "negative", "endless"],
+)
+def test_usage_that_nobody_can_have_had_is_estimated(model: Loopback, usage: object) -> None:
+    """The answer is used, and is billed with the prompt's estimate and the output's cap."""
+    body = orjson.loads(converse_answer([{"text": "{}"}]).body)
+    del body["usage"]
+    if usage is not None:
+        body["usage"] = usage
+    model.respond = lambda call: Answer(200, json.dumps(body).encode(), {"Content-Type": "application/json"})
+    completion = complete(llm_of(model))
+    assert completion.text == "{}"
+    assert (completion.input_tokens, completion.output_tokens) == (estimate_input_tokens(PROMPT), 200)

@@ -14,6 +14,7 @@ from flagrank.adapters.bedrock_errors import translated
 from flagrank.ports import Completion, Prompt
 from flagrank.rerank.model_forms import STEPS_DOWN, Constraint, StepsDown, family_of
 from flagrank.rerank.prompting import estimate_tokens
+from flagrank.rerank.reported_usage import believed_tokens
 
 ANSWER_NAME = "relevance"
 
@@ -51,7 +52,12 @@ class BedrockLLM:
 
         with translated():
             first = self._structured_output or family_of(model_id).constraint
-            return completion_of(self._steps_down.ask(model_id, first, send, client.exceptions.ValidationException))
+            answer = self._steps_down.ask(model_id, first, send, client.exceptions.ValidationException)
+            usage = answer.get("usage") or {}
+            read, written = believed_tokens(
+                usage.get("inputTokens"), usage.get("outputTokens"), prompt, max_output_tokens
+            )
+            return completion_of({**answer, "usage": {"inputTokens": read, "outputTokens": written}})
 
     def request(self, prompt: Prompt, model_id: str, max_output_tokens: int, constraint: Constraint) -> dict[str, Any]:
         """The Converse parameters for a prompt."""

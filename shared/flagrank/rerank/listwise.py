@@ -25,6 +25,7 @@ from flagrank.rerank.answers import FORMS, AnswerForm
 from flagrank.rerank.judge import Judgement
 from flagrank.rerank.parsing import parse_answer
 from flagrank.rerank.pricing import Price, cost_micro_usd
+from flagrank.rerank.reported_usage import believed_tokens
 from flagrank.timing import Deadline
 
 # a call is not worth its price with less than this share of its budget left
@@ -153,8 +154,10 @@ def worth_calling(flag: FlagDocument, deadline: Deadline) -> bool:
 def _answer(future: Future[Completion], batch: Batch, form: AnswerForm, usage: Usage) -> dict[int, int]:
     try:
         completion = future.result()
-        usage.input_tokens += completion.input_tokens
-        usage.output_tokens += completion.output_tokens
+        cap = form.max_output_tokens(batch.prompt.size)
+        counted = believed_tokens(completion.input_tokens, completion.output_tokens, batch.prompt, cap)
+        usage.input_tokens += counted[0]
+        usage.output_tokens += counted[1]
         judged = parse_answer(completion, batch.prompt.size, form)
     except RerankTimeout:
         raise _late(batch, usage) from None
