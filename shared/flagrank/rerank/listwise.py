@@ -154,10 +154,7 @@ def worth_calling(flag: FlagDocument, deadline: Deadline) -> bool:
 def _answer(future: Future[Completion], batch: Batch, form: AnswerForm, usage: Usage) -> dict[int, int]:
     try:
         completion = future.result()
-        cap = form.max_output_tokens(batch.prompt.size)
-        counted = believed_tokens(completion.input_tokens, completion.output_tokens, batch.prompt, cap)
-        usage.input_tokens += counted[0]
-        usage.output_tokens += counted[1]
+        _bill(batch, form, usage, completion.input_tokens, completion.output_tokens)
         judged = parse_answer(completion, batch.prompt.size, form)
     except RerankTimeout:
         raise _late(batch, usage) from None
@@ -170,12 +167,23 @@ def _answer(future: Future[Completion], batch: Batch, form: AnswerForm, usage: U
     except MALFORMED:
         usage.parse_failures += 1
         raise
+    except UnknownRerankError:
+        # such as an answer that botocore cannot read: the model has written it all the same
+        _bill(batch, form, usage, None, None)
+        raise
     except RerankError:
         raise
     except Exception as error:
         logger.exception("a call failed in a way that nobody foresaw")
         raise UnknownRerankError(repr(error)) from error
     return {batch.positions[index]: relevance for index, relevance in judged.items()}
+
+
+def _bill(batch: Batch, form: AnswerForm, usage: Usage, reported_input: object, reported_output: object) -> None:
+    cap = form.max_output_tokens(batch.prompt.size)
+    input_tokens, output_tokens = believed_tokens(reported_input, reported_output, batch.prompt, cap)
+    usage.input_tokens += input_tokens
+    usage.output_tokens += output_tokens
 
 
 def _worth_retrying(trouble: RerankError, batch: Batch, flag: FlagDocument, deadline: Deadline) -> bool:

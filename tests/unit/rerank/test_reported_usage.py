@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flagrank.adapters.in_memory import InlineExecutor, ManualClock, ScriptedLLM
+from flagrank.errors import UnknownRerankError
 from flagrank.flags.document import FlagDocument
 from flagrank.ports import Completion
 from flagrank.rerank.answers import COMPACT
@@ -52,6 +53,8 @@ def test_output_that_nobody_can_have_used_is_the_cap(reported: object) -> None:
 
 def judged(input_tokens: Any, output_tokens: Any) -> Judgement:
     def answer(_: object) -> Completion:
+        if isinstance(input_tokens, Exception):
+            raise input_tokens
         completion = completion_of([70, 20])
         return Completion(completion.text, completion.stop_reason, input_tokens, output_tokens)
 
@@ -60,7 +63,16 @@ def judged(input_tokens: Any, output_tokens: Any) -> Judgement:
     )
     clock = ManualClock()
     flag = FlagDocument(enabled=True, percent=100)
-    return judge.judge({0: "headset wireless", 1: "steel pan"}, "quiet", flag, Deadline(clock, clock.monotonic() + 5))
+    return judge.judge(
+        {0: "headset wireless", 1: "steel pan"}, "a quiet headset", flag, Deadline(clock, clock.monotonic() + 5)
+    )
+
+
+def test_an_answer_that_cannot_be_read_is_billed() -> None:
+    """botocore fails on a usage of "x" before anybody sees the text; the model has been paid for it all the same."""
+    judgement = judged(UnknownRerankError("no answer of the API"), None)
+    assert isinstance(judgement.trouble, UnknownRerankError)
+    assert (judgement.usage.input_tokens, judgement.usage.output_tokens) == ESTIMATE
 
 
 @given(input_tokens=anything, output_tokens=anything)
