@@ -32,11 +32,12 @@ def make_factors(items: int = 50, users: int = 10, dimension: int = 8, seed: int
         else np.empty(0, np.int32),
         "item_gram": item_factors.T @ item_factors,
         "popularity": rng.integers(1, 500, items).astype(np.float32),
-        "catalog": Catalog([_line(row) for row in range(items)]),
         "lexicon": Lexicon({"cordless": "wireless"}, {"calls": ("quiet",)}),
         "lexical": build_lexical_index([_text(row) for row in range(items)]),
         "fold_in": FoldIn(regularization=1.0, confidence=2.0),
     }
+    ids = overrides.get("item_ids", values["item_ids"]).tolist()
+    values["catalog"] = Catalog([_line(row, item_id) for row, item_id in enumerate(ids)])
     return Factors(**{**values, **overrides})
 
 
@@ -49,9 +50,9 @@ def make_attributes(items: int = 200) -> Attributes:
     }
 
 
-def _line(row: int) -> bytes:
+def _line(row: int, item_id: int | str) -> bytes:
     category = CATEGORIES[row % len(CATEGORIES)]
-    return CatalogItem(f"Thing {row}", category, _text(row)).to_line(100 + row)
+    return CatalogItem(f"Thing {row}", category, _text(row)).to_line(item_id)
 
 
 def _text(row: int) -> str:

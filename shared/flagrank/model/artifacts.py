@@ -6,19 +6,20 @@ or was changed since, cannot be served.
 
 import hashlib
 from collections.abc import Callable, Mapping
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 import orjson
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, StringConstraints, ValidationError
 
 from flagrank.errors import ArtifactError
 from flagrank.model.attributes import DOCUMENT, Attributes, document, read_document
 from flagrank.model.consistency import broken_rules
-from flagrank.model.factors import Catalog, Factors, FoldIn, Lexicon, Neighbours
+from flagrank.model.factors import Catalog, Factors, FoldIn, Neighbours
 from flagrank.model.features import FEATURES
 from flagrank.model.lexical import LexicalIndex
+from flagrank.model.lexicon_file import read_lexicon
 from flagrank.model.npy import from_npy, to_npy
 from flagrank.model.stage2 import Stage2, Stage2Document
 
@@ -63,6 +64,9 @@ STAGE2 = "stage2.json"
 CATALOG = "catalog.jsonl"
 LEXICON = "lexicon.json"
 
+# names of files and versions: a name with a slash or of dots alone would be read from elsewhere
+type Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$")]
+
 # a file's bytes by name
 type Read = Callable[[str], bytes | bytearray]
 
@@ -73,7 +77,7 @@ class FileEntry(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     sha256: str
-    size: int
+    size: Annotated[int, Field(ge=0)]
     shape: tuple[int, ...] | None = None
     dtype: str | None = None
 
@@ -89,12 +93,12 @@ class Manifest(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     format: Literal[1] = FORMAT
-    version: str
+    version: Name
     created: str
     id_type: Literal["int", "str"]
-    regularization: float
-    fold_in_confidence: float
-    files: dict[str, FileEntry]
+    regularization: FiniteFloat
+    fold_in_confidence: FiniteFloat
+    files: dict[Name, FileEntry]
     training: dict[str, Any] = {}
     metrics: dict[str, Any] = {}
 
@@ -104,8 +108,8 @@ class Pointer(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    version: str
-    previous: str | None = None
+    version: Name
+    previous: Name | None = None
     activated: str
 
 
@@ -174,11 +178,10 @@ def decode(manifest: Manifest, read: Read) -> Factors:
         if array.ndim != ndim or (dtype and array.dtype != dtype):
             raise ArtifactError(f"{name}: holds {array.shape} {array.dtype}, expected {ndim} dimensions of {dtype}")
     lines = bytes(verified(CATALOG, manifest.files[CATALOG], read(CATALOG))).splitlines()
-    lexicon = orjson.loads(verified(LEXICON, manifest.files[LEXICON], read(LEXICON)))
     factors = Factors(
         version=manifest.version,
         catalog=Catalog(lines),
-        lexicon=Lexicon(lexicon["synonyms"], {token: tuple(more) for token, more in lexicon["expansions"].items()}),
+        lexicon=read_lexicon(LEXICON, verified(LEXICON, manifest.files[LEXICON], read(LEXICON))),
         fold_in=FoldIn(manifest.regularization, manifest.fold_in_confidence),
         neighbours=Neighbours(*(arrays[name] for name in NEIGHBOURS)) if NEIGHBOURS[0] in arrays else None,
         item_weights=arrays[ITEM_WEIGHTS].astype(np.float32) if ITEM_WEIGHTS in arrays else None,

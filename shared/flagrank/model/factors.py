@@ -1,11 +1,14 @@
 """One published set of factors, in memory, with the look-ups that serving needs."""
 
 import re
+import sys
 from bisect import bisect_left
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Self
+from itertools import chain
+from operator import itemgetter
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +24,9 @@ from flagrank.model.vocabulary import Vocabulary
 
 # so many rows of a few thousand weights add up in about a millisecond
 MAX_SEEN = 500
+
+# catalogue lines that are parsed at a time
+CHUNK = 1 << 14
 
 # 18 digits always fit in int64
 _INTEGER = re.compile(r"-?[0-9]{1,18}")
@@ -70,11 +76,42 @@ class Catalog:
         matches: Mask = codes == (place if names[place : place + 1] == [category] else -1)
         return matches
 
+    def broken_rules(self, item_ids: Ids) -> list[str]:
+        """The rules that the lines break as those of the items with these ids; any row can be parsed if there are none.
+
+        What it parses for that, it keeps the categories of.
+        """
+        categories: list[str] = []
+        for start in range(0, len(self._lines), CHUNK):
+            lines = self._lines[start : start + CHUNK]
+            try:
+                ids, titles, kinds, texts = _columns(lines)
+            except (orjson.JSONDecodeError, LookupError, TypeError):
+                return ["an id, title, category and text in every line of the catalogue"]
+            if set(map(type, chain(titles, kinds, texts))) - {str}:
+                return ["titles, categories and texts that are texts"]
+            expected = item_ids[start : start + CHUNK].tolist()
+            # true equals 1, but is no id
+            if ids != expected or set(map(type, ids)) != set(map(type, expected)):
+                return ["catalogue lines in the order of the ids"]
+            categories += map(sys.intern, kinds)
+        self._categories = _coded(categories)
+        return []
+
     @cached_property
     def _categories(self) -> tuple[list[str], npt.NDArray[np.intp]]:
-        categories = np.array([orjson.loads(line)["category"] for line in self._lines], dtype=np.str_)
-        names, codes = np.unique(categories, return_inverse=True)
-        return names.tolist(), codes
+        return _coded([orjson.loads(line)["category"] for line in self._lines])
+
+
+def _columns(lines: list[bytes]) -> Iterator[list[Any]]:
+    entries = list(map(orjson.loads, lines))
+    return (list(map(itemgetter(name), entries)) for name in ("id", "title", "category", "text"))
+
+
+def _coded(categories: list[str]) -> tuple[list[str], npt.NDArray[np.intp]]:
+    names = sorted(set(categories))
+    code_of = {name: code for code, name in enumerate(names)}
+    return names, np.fromiter(map(code_of.__getitem__, categories), np.intp, len(categories))
 
 
 @dataclass(frozen=True)
@@ -179,7 +216,7 @@ class Factors:
             self.popular_rows,
             self.category_popularity,
             self.is_new,
-            self._item_order,
+            self.item_order,
         )
 
     @cached_property
@@ -189,7 +226,8 @@ class Factors:
         return never_met
 
     @cached_property
-    def _item_order(self) -> Rows:
+    def item_order(self) -> Rows:
+        """Item rows by rising id."""
         return np.argsort(self.item_ids, kind="stable")
 
     @property
@@ -219,7 +257,7 @@ class Factors:
         wanted = list(item_ids)
         if not wanted:
             return []
-        order = self._item_order
+        order = self.item_order
         at = np.minimum(np.searchsorted(self.item_ids, np.array(wanted), sorter=order), len(order) - 1)
         rows = order[at]
         return [int(row) if self.item_ids[row] == item_id else None for row, item_id in zip(rows, wanted, strict=True)]

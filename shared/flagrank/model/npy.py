@@ -1,6 +1,8 @@
 """One array as the bytes of a `.npy` file, and back. Never pickle."""
 
 import io
+import math
+import re
 from typing import Any
 
 import numpy as np
@@ -8,8 +10,16 @@ import numpy.typing as npt
 
 from flagrank.errors import ArtifactError
 
-# no header of a plain array is longer
-HEADER_BYTES = 1 << 16
+# as numpy writes the header of a plain array, format version 1.0, and no more than that: numpy's own reader evaluates
+# what it finds, and fails on hostile text in a dozen ways
+# https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html
+_HEADER = re.compile(
+    rb"\x93NUMPY\x01\x00(?P<length>..)"
+    rb"\{'descr': '(?P<descr>[<|][fiu][1248]|<U[1-9][0-9]{0,3})', 'fortran_order': False, "
+    rb"'shape': \((?P<shape>[0-9]{1,15},|[0-9]{1,15}(?:, [0-9]{1,15}){1,3})\), \} *\n",
+    re.DOTALL,
+)
+_MAGIC_BYTES = 10
 
 
 def to_npy(array: npt.NDArray[Any]) -> bytes:
@@ -21,12 +31,23 @@ def to_npy(array: npt.NDArray[Any]) -> bytes:
 
 def from_npy(name: str, data: bytes | bytearray) -> npt.NDArray[Any]:
     """The array in a file's bytes, as a view of them; raises ArtifactError naming the file."""
-    header = io.BytesIO(memoryview(data)[:HEADER_BYTES])
+    header = _HEADER.match(data)
+    if header is None or header.end() != _MAGIC_BYTES + int.from_bytes(header["length"], "little"):
+        raise ArtifactError(f"{name}: not a plain C-ordered array in numpy's format 1.0")
+    shape = tuple(map(int, header["shape"].rstrip(b",").split(b", ")))
     try:
-        np.lib.format.read_magic(header)
-        shape, fortran, dtype = np.lib.format.read_array_header_1_0(header)
-        if dtype.hasobject or fortran:
-            raise ValueError("not a plain C-ordered array")
-        return np.frombuffer(data, dtype, offset=header.tell()).reshape(shape)
-    except ValueError as error:
+        dtype = np.dtype(header["descr"].decode())
+        size = math.prod(shape) * dtype.itemsize
+        if header.end() + size != len(data):
+            raise ValueError(f"{len(data) - header.end()} bytes for {shape} {dtype}, expected {size}")
+        array: npt.NDArray[Any] = np.ndarray(shape, dtype, data, header.end())
+    except (TypeError, ValueError) as error:
         raise ArtifactError(f"{name}: {error}") from error
+    if dtype.kind == "U" and not _is_text(array):
+        raise ArtifactError(f"{name}: holds what is no character")
+    return array
+
+
+def _is_text(array: npt.NDArray[Any]) -> bool:
+    code_points = array.reshape(-1).view(np.uint32)
+    return bool(((code_points < 0xD800) | ((code_points > 0xDFFF) & (code_points <= 0x10FFFF))).all())

@@ -14,6 +14,10 @@ from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, model_validator
 MAX_LEAVES = 8
 ALL_LEAVES = 2**MAX_LEAVES - 1
 
+# sums of products of these are finite, in float64 and as thresholds in float32
+LARGEST = 1e12
+Bounded = Annotated[FiniteFloat, Field(ge=-LARGEST, le=LARGEST)]
+
 type Vector = npt.NDArray[np.float64]
 # the sources of candidates that a set may name beside ALS
 type SourceName = Literal["new", "similar"]
@@ -27,9 +31,9 @@ class Linear(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    mean: tuple[FiniteFloat, ...]
-    scale: tuple[Annotated[FiniteFloat, Field(gt=0)], ...]
-    weights: tuple[FiniteFloat, ...]
+    mean: tuple[Bounded, ...]
+    scale: tuple[Annotated[FiniteFloat, Field(ge=1 / LARGEST, le=LARGEST)], ...]
+    weights: tuple[Bounded, ...]
 
 
 class Tree(BaseModel):
@@ -41,9 +45,9 @@ class Tree(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     feature: tuple[Annotated[int, Field(ge=0)], ...]
-    threshold: tuple[FiniteFloat, ...]
+    threshold: tuple[Bounded, ...]
     kept: tuple[Annotated[int, Field(ge=1, le=ALL_LEAVES)], ...]
-    leaves: Annotated[tuple[FiniteFloat, ...], Field(min_length=1, max_length=MAX_LEAVES)]
+    leaves: Annotated[tuple[Bounded, ...], Field(min_length=1, max_length=MAX_LEAVES)]
 
     @model_validator(mode="after")
     def _has_one_leaf_more_than_nodes(self) -> Self:

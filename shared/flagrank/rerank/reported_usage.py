@@ -16,9 +16,8 @@ logger = logging.getLogger(__name__)
 def believed_tokens(reported_input: object, reported_output: object, prompt: Prompt, cap: int) -> tuple[int, int]:
     """The input and output tokens to bill for one call whose answer was capped at `cap` tokens.
 
-    What was reported, where a tokenizer can have counted it: at most a token a byte of input, at most the cap of output,
-    and what a provider may add. Otherwise the prompt's estimate, and the cap: money is then counted too early and not
-    too late.
+    What was reported, where a tokenizer can have counted it: up to a token a byte of input and the cap of output, and
+    what a provider may add. Otherwise the prompt's estimate and the cap: money is counted too early, not too late.
     """
     texts_bytes = len((prompt.system + prompt.user).encode(errors="surrogatepass"))
     sent_bytes = texts_bytes + len(orjson.dumps(prompt.schema))
