@@ -62,7 +62,7 @@ def publish(s3: Any, bucket: str, factors: Factors) -> str:
     return version
 
 
-def point(s3: Any, bucket: str, version: str) -> None:
+def point(s3: Any, bucket: str, version: str, previous: str | None = None) -> None:
     """Moves the pointer."""
-    pointer = orjson.dumps({"version": version, "activated": CREATED})
+    pointer = orjson.dumps({"version": version, "previous": previous, "activated": CREATED})
     s3.put_object(Bucket=bucket, Key=f"factors/{POINTER}", Body=pointer)

@@ -1,11 +1,13 @@
 """The factor store over S3: what can go wrong between a publisher and a reader."""
 
+import hashlib
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
+import orjson
 import pytest
 
 from flagrank.adapters.in_memory import InlineExecutor, ManualClock
@@ -94,13 +96,13 @@ def test_a_file_that_is_replaced_between_its_parts_is_not_mixed(own_s3: Any, buc
 
 
 def test_a_large_file_that_is_shorter_than_promised_is_refused(s3: Any, bucket: str, clock: ManualClock) -> None:
-    """The part that ends early says so, instead of leaving zeros behind."""
+    """Its size says so before its parts are read, instead of leaving zeros behind."""
     version = publish(s3, bucket, make_factors(items=200))
     key = f"factors/{version}/item_factors.npy"
     content = s3.get_object(Bucket=bucket, Key=key)["Body"].read()
     s3.put_object(Bucket=bucket, Key=key, Body=content[:-1])
     store = S3FactorStore(s3, bucket, clock, part_bytes=SMALL_PART_BYTES)
-    with pytest.raises(FactorsUnavailable, match="ended after"):
+    with pytest.raises(FactorsUnavailable, match="6527 bytes, promised 6528"):
         store.current()
 
 
@@ -246,6 +248,85 @@ def test_a_manifest_of_another_version_is_refused(s3: Any, bucket: str, store: S
         store.current()
 
 
+def damage(s3: Any, bucket: str, version: str) -> None:
+    """Makes a set that publishers before this release would have put into force: hashes are right, a line is not."""
+    prefix = f"factors/{version}/"
+    manifest = orjson.loads(s3.get_object(Bucket=bucket, Key=f"{prefix}manifest.json")["Body"].read())
+    lines = s3.get_object(Bucket=bucket, Key=f"{prefix}catalog.jsonl")["Body"].read().splitlines()
+    catalog = b"\n".join([b"{", *lines[1:]])
+    manifest["files"]["catalog.jsonl"] |= {"size": len(catalog), "sha256": hashlib.sha256(catalog).hexdigest()}
+    s3.put_object(Bucket=bucket, Key=f"{prefix}catalog.jsonl", Body=catalog)
+    s3.put_object(Bucket=bucket, Key=f"{prefix}manifest.json", Body=orjson.dumps(manifest))
+
+
+def test_a_new_environment_that_cannot_take_a_set_serves_the_one_before(
+    s3: Any, bucket: str, clock: ManualClock, store: S3FactorStore, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As the environments do that were there before; it is counted, and the log names both."""
+    good = publish(s3, bucket, make_factors(seed=1))
+    bad = publish(s3, bucket, make_factors(seed=2))
+    damage(s3, bucket, bad)
+    point(s3, bucket, bad, previous=good)
+    assert store.current().version == good
+    assert "popular_rows" in vars(store.current())
+    assert store.drain_reloads() == ReloadCounts(failed=1)
+    assert f"factors {bad} cannot be served" in caplog.text
+    assert f"trying {good}" in caplog.text
+
+
+def test_an_environment_that_fell_back_takes_the_next_good_set(
+    s3: Any, bucket: str, clock: ManualClock, store: S3FactorStore
+) -> None:
+    """Falling back is no state of its own: the next poll follows the pointer again."""
+    good = publish(s3, bucket, make_factors(seed=1))
+    bad = publish(s3, bucket, make_factors(seed=2))
+    damage(s3, bucket, bad)
+    point(s3, bucket, bad, previous=good)
+    store.current()
+    newest = publish(s3, bucket, make_factors(seed=3))
+    clock.advance(POLL_S)
+    store.current()
+    assert store.current().version == newest
+
+
+def test_an_environment_that_has_a_set_keeps_it_and_does_not_fall_back(
+    s3: Any, bucket: str, clock: ManualClock, store: S3FactorStore
+) -> None:
+    """The pointer's `previous` is for those that have nothing."""
+    oldest = publish(s3, bucket, make_factors(seed=1))
+    in_force = publish(s3, bucket, make_factors(seed=2))
+    store.current()
+    bad = publish(s3, bucket, make_factors(seed=3))
+    damage(s3, bucket, bad)
+    point(s3, bucket, bad, previous=oldest)
+    clock.advance(POLL_S)
+    store.current()
+    assert store.current().version == in_force
+
+
+@pytest.mark.parametrize("previous", [None, "no-such-version"])
+def test_without_a_set_to_fall_back_to_the_reason_is_that_of_the_newest(
+    s3: Any, bucket: str, store: S3FactorStore, previous: str | None
+) -> None:
+    """Whoever reads the 503 has to mend the set in force."""
+    bad = publish(s3, bucket, make_factors())
+    damage(s3, bucket, bad)
+    point(s3, bucket, bad, previous=previous)
+    with pytest.raises(FactorsUnavailable, match="in every line of the catalogue"):
+        store.current()
+
+
+def test_a_file_of_another_size_than_promised_is_not_begun(own_s3: Any, bucket: str, clock: ManualClock) -> None:
+    """A manifest that promises a petabyte must not have one allocated."""
+    version = publish(own_s3, bucket, make_factors())
+    key = f"factors/{version}/manifest.json"
+    manifest = orjson.loads(own_s3.get_object(Bucket=bucket, Key=key)["Body"].read())
+    manifest["files"]["item_gram.npy"]["size"] = 10**15
+    own_s3.put_object(Bucket=bucket, Key=key, Body=orjson.dumps(manifest))
+    with pytest.raises(FactorsUnavailable, match=r"item_gram\.npy: \d+ bytes, promised 1000000000000000"):
+        S3FactorStore(own_s3, bucket, clock).current()
+
+
 def test_moving_the_pointer_back_rolls_back(s3: Any, bucket: str, clock: ManualClock, store: S3FactorStore) -> None:
     """The earlier version serves again, and counts as a reload."""
     first = publish(s3, bucket, make_factors(seed=1))
@@ -280,7 +361,7 @@ def test_a_bug_in_loading_is_a_reason_and_not_a_crash(
         raise RuntimeError("nobody foresaw this")
 
     with monkeypatch.context() as patched:
-        patched.setattr("flagrank.adapters.s3_factors.decode", broken)
+        patched.setattr("flagrank.adapters.s3_factors.validate", broken)
         with pytest.raises(FactorsUnavailable, match="nobody foresaw this"):
             store.current()
     clock.advance(RETRY_S)

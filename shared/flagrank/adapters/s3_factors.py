@@ -11,8 +11,9 @@ from botocore.exceptions import BotoCoreError, ClientError
 from pydantic import ValidationError
 
 from flagrank.errors import ArtifactError, FactorsUnavailable
-from flagrank.model.artifacts import MANIFEST, POINTER, Pointer, decode, parse_manifest
+from flagrank.model.artifacts import MANIFEST, POINTER, Pointer, parse_manifest
 from flagrank.model.factors import Factors
+from flagrank.model.validation import validate
 from flagrank.ports import Clock, ReloadCounts
 
 PART_BYTES = 8 * 1024 * 1024
@@ -94,11 +95,34 @@ class S3FactorStore:
         pointer = Pointer.model_validate_json(self._whole(POINTER))
         if self._factors is not None and self._factors.version == pointer.version:
             return
-        manifest = parse_manifest(bytes(self._whole(f"{pointer.version}/{MANIFEST}")))
-        if manifest.version != pointer.version:
-            raise ArtifactError(f"the manifest under {pointer.version} is of {manifest.version}")
-        loaded = decode(manifest, lambda name: self._file(f"{pointer.version}/{name}", manifest.files[name].size))
-        loaded.warm()
+        try:
+            self._load(pointer.version)
+        except BotoCoreError:
+            # whoever cannot reach S3 reaches no other version there
+            raise
+        except Exception as error:  # even a set that meets a bug is one that this environment cannot serve
+            if self._factors is not None or pointer.previous is None:
+                raise
+            self._fall_back(pointer.version, pointer.previous, error)
+
+    def _fall_back(self, version: str, previous: str, error: Exception) -> None:
+        """For a new environment: what the others still serve is better than nothing; raises `error` if that fails."""
+        logger.warning(
+            "factors %s cannot be served, %s; trying %s, which was in force before", version, error, previous
+        )
+        try:
+            self._load(previous)
+        except Exception as second:
+            logger.warning("nor can factors %s: %s", previous, second)
+            raise error from second
+        with self._lock:
+            self._reloads = replace(self._reloads, failed=self._reloads.failed + 1)
+
+    def _load(self, version: str) -> None:
+        manifest = parse_manifest(bytes(self._whole(f"{version}/{MANIFEST}")))
+        if manifest.version != version:
+            raise ArtifactError(f"the manifest under {version} is of {manifest.version}")
+        loaded = validate(manifest, lambda name: self._file(f"{version}/{name}", manifest.files[name].size))
         if self._prepare is not None:
             self._prepare(loaded)
         with self._lock:
@@ -110,8 +134,10 @@ class S3FactorStore:
     def _file(self, name: str, size: int) -> bytes | bytearray:
         if size <= self._part_bytes:
             return self._whole(name)
-        buffer = bytearray(size)
-        etag = self._client.head_object(Bucket=self._bucket, Key=self._key(name))["ETag"]
+        found = self._client.head_object(Bucket=self._bucket, Key=self._key(name))
+        if found["ContentLength"] != size:
+            raise ArtifactError(f"{name}: {found['ContentLength']} bytes, promised {size}")
+        buffer, etag = bytearray(size), found["ETag"]
         starts = range(0, size, self._part_bytes)
         list(
             self._parts.map(

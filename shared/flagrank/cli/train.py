@@ -119,7 +119,8 @@ def train_into(
 
     The manifest keeps `record` in its `training`, and `metrics` with what both stages reached on a fold of the data.
     """
-    from flagrank.model.artifacts import encode
+    from flagrank.model.artifacts import MANIFEST, encode, parse_manifest
+    from flagrank.model.validation import validate
     from flagrank.offline.data.sources import read_dataset
     from flagrank.offline.evaluation.fold_quality import fold_quality
     from flagrank.offline.publishing import artifact_folder
@@ -136,7 +137,10 @@ def train_into(
     # resolved first: the working directory may be the folder that is replaced
     written = out.resolve()
     measured = {**(metrics or {}), **({"fold_held_out": quality} if quality else {})}
-    artifact_folder.save(encode(stages.factors, created=created, training=recorded, metrics=measured), out)
+    files = encode(stages.factors, created=created, training=recorded, metrics=measured)
+    # what serving would refuse must not replace a set that it takes
+    validate(parse_manifest(files[MANIFEST]), files.__getitem__)
+    artifact_folder.save(files, out)
     return artifact_folder.load(written), measured
 
 

@@ -12,6 +12,7 @@ from flagrank.adapters.in_memory import ManualClock
 from flagrank.adapters.s3_factors import S3FactorStore
 from flagrank.errors import ArtifactError, PublishConflict
 from flagrank.model.artifacts import MANIFEST, Pointer
+from flagrank.model.factors import Factors
 from flagrank.offline.publishing import artifact_folder
 from flagrank.offline.publishing.publish import Published, publish, read_pointer, write_pointer
 from tests.offline.conftest import BUCKET, make_files, version_of
@@ -223,3 +224,19 @@ def test_other_failures_of_the_service_keep_their_own_words(s3: Any) -> None:
         write_pointer(s3, "no-such-bucket", "factors", pointer, None)
     with pytest.raises(ClientError, match="NoSuchBucket"):
         read_pointer(s3, "no-such-bucket")
+
+
+def test_a_set_that_cannot_be_warmed_is_not_published(
+    s3: Any, folder: Path, newer: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Publishing does what serving does, before the first object is sent."""
+    publish(folder, s3, BUCKET)
+
+    def broken(_: Factors) -> None:
+        raise ArtifactError("fails when warmed")
+
+    monkeypatch.setattr(Factors, "warm", broken)
+    recorded = Recorded(s3)
+    with pytest.raises(ArtifactError, match="fails when warmed"):
+        publish(newer, recorded, BUCKET)
+    assert recorded.keys == []

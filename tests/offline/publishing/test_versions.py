@@ -1,5 +1,6 @@
 """Published versions, and the pointer between them."""
 
+import hashlib
 import json
 import sys
 from pathlib import Path
@@ -90,3 +91,20 @@ def test_the_commands_list_activate_and_roll_back(
     assert flagrank("activate", "none", "--bucket", BUCKET) == 1
     monkeypatch.delenv("FLAGRANK_BUCKET", raising=False)
     assert flagrank("list") == 2
+
+
+def test_a_version_that_serving_would_refuse_is_not_activated(two_versions: Any) -> None:
+    """A set that an earlier release published may be whole and still fail; the pointer stays."""
+    prefix = f"factors/{OLDER}/"
+    catalog = two_versions.get_object(Bucket=BUCKET, Key=f"{prefix}catalog.jsonl")["Body"].read()
+    catalog = catalog.replace(b'"title"', b'"tilte"')
+    manifest = json.loads(two_versions.get_object(Bucket=BUCKET, Key=f"{prefix}manifest.json")["Body"].read())
+    manifest["files"]["catalog.jsonl"]["sha256"] = hashlib.sha256(catalog).hexdigest()
+    two_versions.put_object(Bucket=BUCKET, Key=f"{prefix}catalog.jsonl", Body=catalog)
+    two_versions.put_object(Bucket=BUCKET, Key=f"{prefix}manifest.json", Body=json.dumps(manifest).encode())
+    for attempt in (lambda: activate(OLDER, two_versions, BUCKET), lambda: roll_back(two_versions, BUCKET)):
+        with pytest.raises(ArtifactError, match="in every line of the catalogue"):
+            attempt()
+    pointer, _ = read_pointer(two_versions, BUCKET)
+    assert pointer is not None
+    assert pointer.version == NEWER

@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from flagrank.errors import ArtifactError, DataError
-from flagrank.model.artifacts import MANIFEST, Manifest, decode, parse_manifest, verified
+from flagrank.model.artifacts import MANIFEST, Manifest, parse_manifest, verified
 from flagrank.model.factors import Factors
+from flagrank.model.validation import validate
 
 
 def check_replaceable(folder: Path) -> None:
@@ -98,6 +99,6 @@ def read_files(folder: Path, manifest: Manifest) -> dict[str, bytes]:
 
 
 def load(folder: Path) -> Factors:
-    """The folder's factors, verified; raises ArtifactError."""
+    """The folder's factors, verified and warm; raises ArtifactError."""
     manifest = read_manifest(folder)
-    return decode(manifest, read_files(folder, manifest).__getitem__)
+    return validate(manifest, read_files(folder, manifest).__getitem__)

@@ -11,7 +11,8 @@ from botocore.exceptions import ClientError
 from pydantic import ValidationError
 
 from flagrank.errors import ArtifactError, PublishConflict
-from flagrank.model.artifacts import MANIFEST, POINTER, Pointer, decode
+from flagrank.model.artifacts import MANIFEST, POINTER, Pointer
+from flagrank.model.validation import validate
 from flagrank.offline.publishing.artifact_folder import read_files, read_manifest
 
 PREFIX = "factors"
@@ -31,12 +32,12 @@ class Published:
 def publish(folder: Path, client: Any, bucket: str, prefix: str = PREFIX) -> Published:
     """Uploads the objects that the bucket lacks, then moves the pointer; the version in force is left as it is.
 
-    Raises ArtifactError before anything is sent if the set does not verify, and PublishConflict if another publisher
+    Raises ArtifactError before anything is sent if serving would refuse the set, PublishConflict if another publisher
     was first; the pointer is then the other's, and the uploaded objects are unreferenced.
     """
     manifest = read_manifest(folder)
     files = read_files(folder, manifest)
-    decode(manifest, files.__getitem__)
+    validate(manifest, files.__getitem__)
     before, etag = read_pointer(client, bucket, prefix)
     if before is not None and before.version == manifest.version:
         return Published(before.version, before.previous)

@@ -6,6 +6,7 @@ from typing import Any
 
 from flagrank.errors import ArtifactError
 from flagrank.model.artifacts import MANIFEST, Manifest, parse_manifest
+from flagrank.model.validation import validate
 from flagrank.offline.publishing.publish import PREFIX, Published, point_at, read_pointer
 
 
@@ -35,7 +36,8 @@ def list_versions(client: Any, bucket: str, prefix: str = PREFIX) -> list[Versio
 def activate(version: str, client: Any, bucket: str, prefix: str = PREFIX) -> Published:
     """Points at a version that was published before; what is in force already stays.
 
-    Raises ArtifactError if it does not exist or is incomplete, PublishConflict if the pointer moved meanwhile.
+    Reads the whole set, as an environment will. Raises ArtifactError if it does not exist, is incomplete or would be
+    refused, PublishConflict if the pointer moved meanwhile.
     """
     before, etag = read_pointer(client, bucket, prefix)
     if before is not None and before.version == version:
@@ -46,9 +48,12 @@ def activate(version: str, client: Any, bucket: str, prefix: str = PREFIX) -> Pu
         raise ArtifactError(
             f"there is no version {version!r} in s3://{bucket}/{prefix}; `flagrank factors list` shows them"
         )
-    missing = _missing(_manifest(client, bucket, prefix, version), folder, sizes)
+    manifest = _manifest(client, bucket, prefix, version)
+    missing = _missing(manifest, folder, sizes)
     if missing:
         raise ArtifactError(f"{version} is incomplete: {', '.join(missing)}")
+    # a set that an earlier release published may hold what this one refuses
+    validate(manifest, lambda name: _content(client, bucket, f"{folder}/{name}"))
     return point_at(version, client, bucket, prefix, before, etag)
 
 
@@ -61,7 +66,12 @@ def roll_back(client: Any, bucket: str, prefix: str = PREFIX) -> Published:
 
 
 def _manifest(client: Any, bucket: str, prefix: str, version: str) -> Manifest:
-    return parse_manifest(client.get_object(Bucket=bucket, Key=f"{prefix}/{version}/{MANIFEST}")["Body"].read())
+    return parse_manifest(_content(client, bucket, f"{prefix}/{version}/{MANIFEST}"))
+
+
+def _content(client: Any, bucket: str, key: str) -> bytes:
+    content: bytes = client.get_object(Bucket=bucket, Key=key)["Body"].read()
+    return content
 
 
 def _missing(manifest: Manifest, folder: str, sizes: dict[str, int]) -> list[str]:
