@@ -205,7 +205,7 @@ class Answering:
 @given(data=st.data())
 def test_no_shape_of_an_item_leaves_the_cache_under_another_name(data: st.DataObject) -> None:
     """Any item gives relevance of 0 to 100 and a spend of 0 or more, or is an unavailable cache."""
-    base = data.draw(st.sampled_from([SCORES, SPEND]))
+    base: dict[str, Any] = data.draw(st.sampled_from([SCORES, SPEND]))
     changes = data.draw(st.dictionaries(st.sampled_from(members), attribute_values, max_size=3))
     dropped = data.draw(st.sets(st.sampled_from(members), max_size=1))
     item = {name: value for name, value in {**base, **changes}.items() if name not in dropped}

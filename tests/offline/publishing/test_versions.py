@@ -102,9 +102,10 @@ def test_a_version_that_serving_would_refuse_is_not_activated(two_versions: Any)
     manifest["files"]["catalog.jsonl"]["sha256"] = hashlib.sha256(catalog).hexdigest()
     two_versions.put_object(Bucket=BUCKET, Key=f"{prefix}catalog.jsonl", Body=catalog)
     two_versions.put_object(Bucket=BUCKET, Key=f"{prefix}manifest.json", Body=json.dumps(manifest).encode())
-    for attempt in (lambda: activate(OLDER, two_versions, BUCKET), lambda: roll_back(two_versions, BUCKET)):
-        with pytest.raises(ArtifactError, match="in every line of the catalogue"):
-            attempt()
+    with pytest.raises(ArtifactError, match="in every line of the catalogue"):
+        activate(OLDER, two_versions, BUCKET)
+    with pytest.raises(ArtifactError, match="in every line of the catalogue"):
+        roll_back(two_versions, BUCKET)
     pointer, _ = read_pointer(two_versions, BUCKET)
     assert pointer is not None
     assert pointer.version == NEWER
