@@ -7,6 +7,10 @@ import numpy as np
 from flagrank.model.attributes import Attributes, encoded
 from flagrank.model.factors import Catalog, CatalogItem, Factors, FoldIn, Lexicon
 from flagrank.model.lexical import build_lexical_index
+from flagrank.model.stage2 import Tree
+from flagrank.model.student import Student, StudentDocument, pair_buckets
+from flagrank.model.student_features import ANY_INTENT
+from flagrank.model.text_words import hash_of
 
 CATEGORIES = ("audio", "kitchen", "cycling")
 WORDS = ("wireless", "steel", "light", "compact", "red", "folding", "quiet")
@@ -48,6 +52,19 @@ def make_attributes(items: int = 200) -> Attributes:
         "stock": encoded("integer", [row % 10 for row in range(items)]),
         "brand": encoded("text", [f"brand {row % 5}" for row in range(items)]),
     }
+
+
+def make_student(**pairs: float) -> Student:
+    """A student to whom an item that meets a word of the intent is worth 80 and another 10.
+
+    `pairs` adds a weight to each item whose text holds the word, whatever the intent.
+    """
+    tree = Tree(feature=(0,), threshold=(0.5,), kept=(2,), leaves=(10.0, 80.0))
+    weights = np.zeros(1 << 12, np.float32)
+    for word, weight in pairs.items():
+        any_intent, words = (np.array([hash_of(each)], np.uint32) for each in (ANY_INTENT, word))
+        weights[pair_buckets(any_intent, words, len(weights))] = weight
+    return Student(StudentDocument(features=("met",), trees=(tree,), judge="teacher"), weights)
 
 
 def _line(row: int, item_id: int | str) -> bytes:

@@ -5,7 +5,7 @@ or was changed since, cannot be served.
 """
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -22,6 +22,8 @@ from flagrank.model.lexical import LexicalIndex
 from flagrank.model.lexicon_file import read_lexicon
 from flagrank.model.npy import from_npy, to_npy
 from flagrank.model.stage2 import Stage2, Stage2Document
+from flagrank.model.student import Student, StudentDocument
+from flagrank.model.student_features import FEATURES as STUDENT_FEATURES
 
 FORMAT: Literal[1] = 1
 MANIFEST = "manifest.json"
@@ -57,10 +59,11 @@ LEXICAL_ARRAYS = {
     f"{LEXICAL}indptr.npy": ("int64", 1),
     f"{LEXICAL}positions.npy": ("int32", 1),
 }
-OPTIONAL_ARRAYS |= LEXICAL_ARRAYS
-# arrays that mean something together alone
-SETS_OF_ARRAYS = (frozenset(NEIGHBOURS), LEXICAL_ARRAYS.keys())
 STAGE2 = "stage2.json"
+STUDENT, STUDENT_PAIRS = "student.json", "student_pairs.npy"
+OPTIONAL_ARRAYS |= LEXICAL_ARRAYS | {STUDENT_PAIRS: ("float32", 1)}
+# files that mean something together alone
+INSEPARABLE = (frozenset(NEIGHBOURS), LEXICAL_ARRAYS.keys(), frozenset({STUDENT, STUDENT_PAIRS}))
 CATALOG = "catalog.jsonl"
 LEXICON = "lexicon.json"
 
@@ -121,6 +124,8 @@ def encode(
     files = {name: to_npy(array) for name, array in arrays.items()}
     if factors.stage2 is not None:
         files[STAGE2] = factors.stage2.document.model_dump_json().encode()
+    if factors.student is not None:
+        files[STUDENT] = factors.student.document.model_dump_json().encode()
     if factors.attributes:
         files[DOCUMENT] = document(factors.attributes)
     lines = (factors.catalog[row].to_line(factors.item_id(row)) for row in range(len(factors.catalog)))
@@ -157,7 +162,7 @@ def parse_manifest(data: bytes) -> Manifest:
         manifest = Manifest.model_validate_json(data)
     except ValidationError as error:
         raise ArtifactError(f"{MANIFEST}: {error.errors()[0]['msg']} at {error.errors()[0]['loc']}") from error
-    begun = [names for names in SETS_OF_ARRAYS if manifest.files.keys() & names]
+    begun = [names for names in INSEPARABLE if manifest.files.keys() & names]
     missing = {*ARRAYS, CATALOG, LEXICON}.union(*begun) - manifest.files.keys()
     if missing:
         raise ArtifactError(f"{MANIFEST}: no entry for {', '.join(sorted(missing))}")
@@ -187,7 +192,8 @@ def decode(manifest: Manifest, read: Read) -> Factors:
         item_weights=arrays[ITEM_WEIGHTS].astype(np.float32) if ITEM_WEIGHTS in arrays else None,
         item_embeddings=arrays.get(EMBEDDINGS),
         lexical=_lexical(arrays),
-        stage2=_stage2(verified(STAGE2, manifest.files[STAGE2], read(STAGE2))) if STAGE2 in manifest.files else None,
+        stage2=_stage2(manifest, read),
+        student=_student(manifest, read, arrays),
         attributes=_attributes(manifest, read),
         **{name.removesuffix(".npy"): arrays[name] for name in ARRAYS},
     )
@@ -217,6 +223,8 @@ def _arrays_of(factors: Factors) -> dict[str, npt.NDArray[Any]]:
         arrays |= dict(zip(NEIGHBOURS, found, strict=True))
     if factors.lexical is not None:
         arrays |= {name: getattr(factors.lexical, _field(name)) for name in LEXICAL_ARRAYS}
+    if factors.student is not None:
+        arrays[STUDENT_PAIRS] = factors.student.pairs
     return arrays | {_attribute_file(name): attribute.values for name, attribute in factors.attributes.items()}
 
 
@@ -241,15 +249,33 @@ def _field(name: str) -> str:
     return name.removeprefix(LEXICAL).removesuffix(".npy")
 
 
-def _stage2(data: bytes | bytearray) -> Stage2:
-    try:
-        document = Stage2Document.model_validate_json(data)
-    except ValidationError as error:
-        raise ArtifactError(f"{STAGE2}: {error.errors()[0]['msg']} at {error.errors()[0]['loc']}") from error
-    unknown = set(document.features) - set(FEATURES)
-    if unknown:
-        raise ArtifactError(f"{STAGE2}: reads {', '.join(sorted(unknown))}, which this version does not compute")
+def _stage2(manifest: Manifest, read: Read) -> Stage2 | None:
+    if STAGE2 not in manifest.files:
+        return None
+    document = _document(Stage2Document, STAGE2, manifest, read)
+    _check_features(STAGE2, document.features, FEATURES)
     return Stage2(document)
+
+
+def _student(manifest: Manifest, read: Read, arrays: Mapping[str, npt.NDArray[Any]]) -> Student | None:
+    if STUDENT not in manifest.files:
+        return None
+    document = _document(StudentDocument, STUDENT, manifest, read)
+    _check_features(STUDENT, document.features, STUDENT_FEATURES)
+    return Student(document, arrays[STUDENT_PAIRS])
+
+
+def _document[D: BaseModel](kind: type[D], name: str, manifest: Manifest, read: Read) -> D:
+    try:
+        return kind.model_validate_json(verified(name, manifest.files[name], read(name)))
+    except ValidationError as error:
+        raise ArtifactError(f"{name}: {error.errors()[0]['msg']} at {error.errors()[0]['loc']}") from error
+
+
+def _check_features(name: str, read: Sequence[str], computed: Sequence[str]) -> None:
+    unknown = set(read) - set(computed)
+    if unknown:
+        raise ArtifactError(f"{name}: reads {', '.join(sorted(unknown))}, which this version does not compute")
 
 
 def _promised_array(manifest: Manifest, read: Read, name: str) -> npt.NDArray[Any]:

@@ -80,6 +80,9 @@ def broken_rules(factors: Factors) -> list[str]:
             ),
             "embeddings, which Stage 2 reads": embeddings is not None or not read & _features(EMBEDDING_GROUPS),
         }
+    if factors.student is not None:
+        rules["a lexical index, which the student reads"] = factors.lexical is not None
+        rules |= dict.fromkeys(factors.student.broken_rules(), False)
     broken = [rule for rule, holds in rules.items() if not holds]
     if broken:
         return broken

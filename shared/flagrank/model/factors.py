@@ -20,6 +20,8 @@ from flagrank.model.arrays import Floats, Ids, Mask, Rows
 from flagrank.model.attributes import Attributes
 from flagrank.model.lexical import LexicalIndex
 from flagrank.model.stage2 import Stage2
+from flagrank.model.student import Student
+from flagrank.model.text_words import TextWords
 from flagrank.model.vocabulary import Vocabulary
 
 # so many rows of a few thousand weights add up in about a millisecond
@@ -67,6 +69,11 @@ class Catalog:
     def category_codes(self) -> npt.NDArray[np.intp]:
         """Every row's category as a number, (n,): its place among the categories in alphabetical order."""
         return self._categories[1]
+
+    @property
+    def categories(self) -> list[str]:
+        """The categories in alphabetical order."""
+        return self._categories[0]
 
     def in_category(self, category: str) -> Mask:
         """Which rows are of a category, (n,) bool; none for one that does not exist."""
@@ -158,8 +165,8 @@ class Factors:
     Y'Y over the items that training met; popularity (n,) float32, interactions per item: 0 marks a new item, whose
     factors are guessed from its text. Optional: `lexical`, the inverted index of the texts; `item_embeddings` (n, e)
     float32, unit rows or zeros where an item has no text; `neighbours`, or in a small set `item_weights` (n, n)
-    float32, what a seen item (row) says of another (column); `stage2`, which reads all but the index; `attributes` by
-    name, which filters and rules read.
+    float32, what a seen item (row) says of another (column); `stage2`, which reads all but the index; `student`, which
+    reads the index and the embeddings; `attributes` by name, which filters and rules read.
     """
 
     version: str
@@ -179,6 +186,7 @@ class Factors:
     item_embeddings: Floats | None = None
     lexical: LexicalIndex | None = None
     stage2: Stage2 | None = None
+    student: Student | None = None
     attributes: Attributes = field(default_factory=dict)
 
     @cached_property
@@ -210,6 +218,8 @@ class Factors:
         if self.lexical is not None:
             self.lexical.warm()
             _ = self.lexicon.synonym_words.letters
+        if self.student is not None:
+            _ = self.text_words
         _ = (
             self.item_norms,
             self.mean_user,
@@ -218,6 +228,12 @@ class Factors:
             self.is_new,
             self.item_order,
         )
+
+    @cached_property
+    def text_words(self) -> TextWords:
+        """The words of each item's text; the set must have a lexical index."""
+        assert self.lexical is not None
+        return TextWords.of(self.lexical, self.catalog.categories)
 
     @cached_property
     def is_new(self) -> Mask:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from flagrank.errors import InvalidRequest
 from flagrank.model.factors import Catalog, Factors
-from tests.factories import make_factors
+from tests.factories import make_factors, make_student
 
 
 @given(order=st.permutations(list(range(20))), wanted=st.lists(st.integers(90, 130), max_size=10))
@@ -55,7 +55,7 @@ def test_unknown_users_have_no_row() -> None:
 @pytest.mark.parametrize("users", [0, 10])
 def test_a_warm_set_leaves_nothing_to_the_first_request(users: int) -> None:
     """Whatever is computed once is computed by then, with or without users."""
-    factors = make_factors(users=users)
+    factors = make_factors(users=users, student=make_student())
     factors.warm()
     lazy = {name for name, value in vars(Factors).items() if isinstance(value, cached_property)}
     assert lazy
