@@ -16,6 +16,7 @@ from flagrank.adapters.appconfig_flags import AppConfigFlagSource
 from flagrank.adapters.bedrock_llm import BedrockLLM
 from flagrank.adapters.bedrock_rerank import BedrockRerank
 from flagrank.adapters.dynamodb_cache import DynamoDBScoreCache
+from flagrank.adapters.dynamodb_judgements import DynamoDBJudgementLog
 from flagrank.adapters.emf_metrics import EmfMetrics
 from flagrank.adapters.s3_factors import S3FactorStore
 from flagrank.adapters.sqs_queue import SqsJudgementQueue
@@ -28,6 +29,7 @@ from flagrank.ports import (
     Clock,
     FactorStore,
     FlagSource,
+    JudgementLog,
     JudgementQueue,
     LLMClient,
     MetricsSink,
@@ -37,6 +39,7 @@ from flagrank.ports import (
 from flagrank.rerank.breaker import Breaker
 from flagrank.rerank.handoff import Handoff
 from flagrank.rerank.judge import Judge
+from flagrank.rerank.keeping import KeepingJudge
 from flagrank.rerank.listwise import ListwiseJudge
 from flagrank.rerank.providers import BEDROCK, OPENAI, RERANK, Provider
 from flagrank.rerank.rerank_models import RerankModelJudge
@@ -71,7 +74,10 @@ class Models:
 
 @dataclass(frozen=True, slots=True)
 class Adapters:
-    """What a service is wired to. `background` is where tasks are handed over; None: threads of its own."""
+    """What a service is wired to. `background` is where tasks are handed over; None: threads of its own.
+
+    `log` keeps judgements for training; None: none are kept.
+    """
 
     factors: FactorStore
     flags: FlagSource
@@ -80,6 +86,7 @@ class Adapters:
     queue: JudgementQueue
     metrics: MetricsSink
     background: Executor | None = None
+    log: JudgementLog | None = None
 
 
 def build_app(environment: Mapping[str, str]) -> FastAPI:
@@ -92,7 +99,15 @@ def build_app(environment: Mapping[str, str]) -> FastAPI:
     connections = 2 * settings.parallel_calls
     cache = TieredScoreCache(_table(settings, clock, connections), clock)
     queue = SqsJudgementQueue(aws_clients.sqs_client(HANDOFF_THREADS), settings.queue_url)
-    adapters = Adapters(factors, flags, cache, _models(settings, connections, clock), queue, EmfMetrics())
+    adapters = Adapters(
+        factors,
+        flags,
+        cache,
+        _models(settings, connections, clock),
+        queue,
+        EmfMetrics(),
+        log=_log(settings, clock, connections),
+    )
     service = wire(settings, adapters, clock)
     factors.prepare_with(service.recommender.rules.over)
     warm_up(factors, flags)
@@ -108,7 +123,8 @@ def build_worker(environment: Mapping[str, str]) -> Worker:
     calls = settings.parallel_tasks * settings.parallel_calls
     # the table itself: a worker must not take what it remembers for what the others have written
     cache = _table(settings, clock, settings.parallel_tasks)
-    judge = _judge(settings, _models(settings, calls, clock), ThreadPoolExecutor(calls, "llm"))
+    log = _log(settings, clock, settings.parallel_tasks)
+    judge = _judge(settings, _models(settings, calls, clock), ThreadPoolExecutor(calls, "llm"), log)
     warmer = Warmer(judge, cache, Breaker(clock), clock, time.sleep, settings.cache_ttl_s)
     executor = ThreadPoolExecutor(settings.parallel_tasks, "task")
     flags.current(INIT_FLAG_WAIT_MS)
@@ -155,7 +171,8 @@ def _warmup(settings: Settings, document: FlagDocument, clock: Clock) -> "Warmup
     from flagrank.warming.warmup import Warmup
 
     calls = settings.parallel_calls
-    judge = _judge(settings, _models(settings, calls, clock), ThreadPoolExecutor(calls, "llm"))
+    log = _log(settings, clock, calls)
+    judge = _judge(settings, _models(settings, calls, clock), ThreadPoolExecutor(calls, "llm"), log)
     # the table itself: a warm-up must not take what it remembers for what the others have written
     cache = DynamoDBScoreCache(aws_clients.patient_dynamodb_client(calls), settings.table, clock)
     warmer = Warmer(judge, cache, Breaker(clock), clock, time.sleep, settings.cache_ttl_s)
@@ -168,7 +185,7 @@ def wire(settings: Settings, adapters: Adapters, clock: Clock) -> Service:
     executor = ThreadPoolExecutor(2 * settings.parallel_calls, "llm")
     background = adapters.background or ThreadPoolExecutor(HANDOFF_THREADS, "handoff")
     handoff = Handoff(adapters.cache, adapters.queue, clock, background)
-    judge = _judge(settings, adapters.models, executor)
+    judge = _judge(settings, adapters.models, executor, adapters.log, background)
     reranker = LLMReranker(judge, adapters.cache, Breaker(clock), clock, executor, settings.cache_ttl_s, handoff)
     recommender = Recommender(adapters.factors, adapters.flags, reranker, RulesBySet(settings.rules), clock)
     return Service(recommender, Telemetry(adapters.metrics, adapters.factors, adapters.flags, handoff), handoff)
@@ -227,7 +244,18 @@ def _key(key: SecretStr, secret_id: str, clock: Clock) -> ApiKey | SecretKey:
     return SecretKey(aws_clients.secrets_client(), secret_id, clock) if secret_id else ApiKey(key.get_secret_value())
 
 
-def _judge(settings: JudgingSettings, models: Models, executor: Executor) -> RoutingJudge:
+def _log(settings: JudgingSettings, clock: Clock, connections: int) -> JudgementLog | None:
+    days = settings.keep_judgements_days
+    return DynamoDBJudgementLog(aws_clients.dynamodb_client(connections), settings.table, clock, days) if days else None
+
+
+def _judge(
+    settings: JudgingSettings,
+    models: Models,
+    executor: Executor,
+    log: JudgementLog | None,
+    background: Executor | None = None,
+) -> Judge:
     def listwise(llm: LLMClient) -> ListwiseJudge:
         return ListwiseJudge(llm, executor, settings.prices, settings.batch_items, settings.parallel_calls)
 
@@ -236,7 +264,7 @@ def _judge(settings: JudgingSettings, models: Models, executor: Executor) -> Rou
         judges[OPENAI] = listwise(models.openai)
     if models.rerank is not None:
         judges[RERANK] = RerankModelJudge(models.rerank, executor, settings.prices, settings.rerank_scores)
-    return RoutingJudge(judges)
+    return KeepingJudge(RoutingJudge(judges), log, background) if log else RoutingJudge(judges)
 
 
 def warm_up(factors: FactorStore, flags: FlagSource) -> None:

@@ -19,6 +19,7 @@ class MetricName(StrEnum):
     RERANK_APPLIED = "RerankApplied"
     RERANK_WARMING = "RerankWarming"
     RERANK_PARTIAL = "RerankPartial"
+    STUDENT_APPLIED = "StudentApplied"
     FALLBACK = "Fallback"
     TIMEOUT = "Timeout"
     PARSE_FAILURE = "ParseFailure"

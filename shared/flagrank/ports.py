@@ -1,6 +1,6 @@
 """What the core asks of the world. Adapters implement these; the contract suites in tests/contract hold them to it."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -118,6 +118,30 @@ class JudgementQueue(Protocol):
 
     def send(self, task: JudgementTask) -> None:
         """Enqueues a task; it may be delivered twice, and out of order."""
+
+
+@dataclass(frozen=True, slots=True)
+class KeptJudgements:
+    """What one judgement said, as it is kept to learn from: whose texts they were is known to the catalogue alone.
+
+    `intent` are words, never a user's id. `model_id` and `version` say who judged. `entries` are an entry key (8 bytes)
+    and a relevance 0..100 each, in the order of the baseline, with each item's rank in it (0..255).
+    """
+
+    intent: str
+    model_id: str
+    version: str
+    entries: tuple[tuple[bytes, int, int], ...]
+
+
+class JudgementLog(Protocol):
+    """Judgements that may be kept for training, for as many days as a setting says. Raises CacheUnavailable."""
+
+    def keep(self, judgements: KeptJudgements) -> None:
+        """Keeps them; the same ones again change nothing but how long."""
+
+    def kept(self) -> Iterator[KeptJudgements]:
+        """Everything that is still kept, in no order."""
 
 
 @dataclass(frozen=True, slots=True)

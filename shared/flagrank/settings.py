@@ -55,6 +55,7 @@ class JudgingSettings(BaseModel):
     flag_poll_s: Annotated[int, Field(ge=FLAG_POLL_S, le=86_400)] = FLAG_POLL_S
     flag_max_age_s: Annotated[int, Field(ge=60)] = 3600
     cache_ttl_s: Annotated[int, Field(ge=60)] = 24 * 3600
+    keep_judgements_days: Annotated[int, Field(ge=0, le=3650)] = 0
     batch_items: Annotated[int, Field(ge=1, le=50)] = 10
     parallel_calls: Annotated[int, Field(ge=1, le=32)] = 10
     structured_output: Literal["auto", "json_schema", "tool_use", "plain"] = "auto"

@@ -16,13 +16,21 @@ from flagrank.adapters.bedrock_llm import BedrockLLM
 from flagrank.adapters.bedrock_rerank import BedrockRerank
 from flagrank.adapters.http_json import JsonService
 from flagrank.adapters.http_rerank import HttpRerank
-from flagrank.adapters.in_memory import InlineExecutor, ManualClock, ScriptedJudge, ScriptedLLM, ScriptedRerank
+from flagrank.adapters.in_memory import (
+    InlineExecutor,
+    InMemoryJudgementLog,
+    ManualClock,
+    ScriptedJudge,
+    ScriptedLLM,
+    ScriptedRerank,
+)
 from flagrank.adapters.openai_llm import OpenAILLM
 from flagrank.domain import Reason
 from flagrank.errors import LLMRejected, LLMThrottled, LLMUnavailable, RerankError, RerankTimeout
 from flagrank.flags.document import FlagDocument
 from flagrank.ports import Completion, Prompt
 from flagrank.rerank.judge import Judge, Judgement
+from flagrank.rerank.keeping import KeepingJudge
 from flagrank.rerank.listwise import ListwiseJudge
 from flagrank.rerank.pricing import ANY_MODEL, Price
 from flagrank.rerank.providers import BEDROCK
@@ -170,6 +178,18 @@ HTTP_FAILURES: dict[type[Exception], Answer] = {
 }
 
 
+class KeepingBench:
+    def __init__(self) -> None:
+        self._inner = ScriptedBench()
+        self.judge = KeepingJudge(self._inner.judge, InMemoryJudgementLog(ManualClock(), keep_days=1))
+
+    def answers(self) -> None:
+        self._inner.answers()
+
+    def fails(self, error: Exception) -> None:
+        self._inner.fails(error)
+
+
 def number_of(text: str) -> int:
     return int(text.split()[-1])
 
@@ -213,11 +233,12 @@ IN_MEMORY: dict[str, Callable[[], Bench]] = {
     "rerank model": RerankModelBench,
     "scripted": ScriptedBench,
     "routed": RoutedBench,
+    "keeping": KeepingBench,
 }
 OVER_HTTP = ("bedrock", "openai", "bedrock rerank", "http rerank")
 
 
-@pytest.fixture(params=["listwise", "rerank model", "scripted", "routed", *OVER_HTTP])
+@pytest.fixture(params=[*IN_MEMORY, *OVER_HTTP])
 def bench(request: pytest.FixtureRequest) -> Iterator[Bench]:
     if request.param in OVER_HTTP:
         with ExitStack() as stack:

@@ -34,7 +34,7 @@ class DynamoDBScoreCache:
     def read(self, key: str, day: str, entries: Collection[bytes] = ()) -> CacheRead:
         """The live record and the day's spend in one BatchGetItem; raises CacheUnavailable."""
         keys = [{"pk": {"S": _scores_key(key)}}, {"pk": {"S": _spend_key(day)}}]
-        with _translated():
+        with translated():
             answer = self._client.batch_get_item(RequestItems={self._table: {"Keys": keys}})
             found = answer["Responses"].get(self._table, [])
             unread = answer.get("UnprocessedKeys")
@@ -61,7 +61,7 @@ class DynamoDBScoreCache:
         # TTL deletes days late: an expired record that still lies there counts as none
         condition = "revision = :revision" if record.revision else "attribute_not_exists(pk) OR expires_at <= :now"
         value = {":revision": {"N": str(record.revision)}} if record.revision else {":now": {"N": self._now()}}
-        with _translated():
+        with translated():
             try:
                 self._client.put_item(
                     TableName=self._table, Item=item, ConditionExpression=condition, ExpressionAttributeValues=value
@@ -72,7 +72,7 @@ class DynamoDBScoreCache:
 
     def add_spend(self, day: str, micro_usd: int) -> None:
         """Adds to the day's spend atomically; raises CacheUnavailable."""
-        with _translated():
+        with translated():
             self._client.update_item(**self._spending(day, micro_usd))
 
     def add_spend_once(self, day: str, micro_usd: int, receipt: str) -> bool:
@@ -83,7 +83,7 @@ class DynamoDBScoreCache:
             "Item": {"pk": {"S": f"receipt#{receipt}"}, "expires_at": {"N": str(kept_until)}},
             "ConditionExpression": "attribute_not_exists(pk)",
         }
-        with _translated():
+        with translated():
             try:
                 self._client.transact_write_items(
                     TransactItems=[{"Put": noted}, {"Update": self._spending(day, micro_usd)}]
@@ -109,7 +109,7 @@ class DynamoDBScoreCache:
     def claim(self, key: str, seconds: int) -> bool:
         """One conditional write; raises CacheUnavailable."""
         now_s = int(self._clock.now())
-        with _translated():
+        with translated():
             try:
                 self._client.put_item(
                     TableName=self._table,
@@ -124,7 +124,7 @@ class DynamoDBScoreCache:
 
     def release(self, key: str) -> None:
         """One delete; raises CacheUnavailable."""
-        with _translated():
+        with translated():
             self._client.delete_item(TableName=self._table, Key={"pk": {"S": _claim_key(key)}})
 
     def _live(self, item: Mapping[str, Any] | None) -> ScoreRecord | None:
@@ -138,7 +138,8 @@ class DynamoDBScoreCache:
 
 
 @contextmanager
-def _translated() -> Iterator[None]:
+def translated() -> Iterator[None]:
+    """Gives the table's failures as CacheUnavailable."""
     try:
         yield
     except (BotoCoreError, ClientError) as error:

@@ -2,7 +2,7 @@
 
 import hashlib
 import threading
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, Future
 
 import numpy as np
@@ -18,6 +18,7 @@ from flagrank.ports import (
     Completion,
     FlagState,
     JudgementTask,
+    KeptJudgements,
     Prompt,
     ReloadCounts,
     Scored,
@@ -178,6 +179,30 @@ class InMemoryJudgementQueue:
         if self.broken:
             raise QueueUnavailable("told to be broken")
         self.bodies.append(write_task(task))
+
+
+class InMemoryJudgementLog:
+    """Kept judgements in a dictionary; `broken` makes every call fail."""
+
+    def __init__(self, clock: Clock, keep_days: int) -> None:
+        self._clock = clock
+        self._keep_s = keep_days * 86_400
+        self._kept: dict[KeptJudgements, float] = {}
+        self.broken = False
+
+    def keep(self, judgements: KeptJudgements) -> None:
+        """Keeps them from now on for as long as was said."""
+        self._check()
+        self._kept[judgements] = self._clock.now() + self._keep_s
+
+    def kept(self) -> Iterator[KeptJudgements]:
+        """What is still kept."""
+        self._check()
+        yield from [judgements for judgements, until_s in self._kept.items() if until_s > self._clock.now()]
+
+    def _check(self) -> None:
+        if self.broken:
+            raise CacheUnavailable("told to be broken")
 
 
 class ScriptedLLM:

@@ -191,6 +191,8 @@ class LocalCloud:
             "FLAGRANK_APPCONFIG_APPLICATION": APPLICATION,
             "FLAGRANK_APPCONFIG_ENVIRONMENT": ENVIRONMENT,
             "FLAGRANK_APPCONFIG_PROFILE": PROFILE,
+            # nothing outlives the cloud, so that `flagrank distill --local` has something to learn from
+            "FLAGRANK_KEEP_JUDGEMENTS_DAYS": "1",
             **self.settings,
         }
 
