@@ -23,6 +23,7 @@ class Mode(StrEnum):
     BASELINE = "baseline"
     HYBRID_RERANK = "hybrid_rerank"
     PARTIAL_RERANK = "partial_rerank"
+    STUDENT_RERANK = "student_rerank"
     FALLBACK_BASELINE = "fallback_baseline"
     COLD_START = "cold_start"
 
@@ -98,11 +99,15 @@ class QueryMatch:
 
 @dataclass(frozen=True, slots=True)
 class Ranked:
-    """A candidate in its final place; `llm_score` in 0..1, None where the LLM said nothing about it."""
+    """A candidate in its final place.
+
+    `llm_score` in 0..1, None where the LLM said nothing about it; `student_score` where the student spoke instead.
+    """
 
     candidate: Candidate
     final_score: float
     llm_score: float | None = None
+    student_score: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,7 +191,10 @@ class ShadowComparison:
 
 @dataclass(frozen=True, slots=True)
 class Diagnostics:
-    """What `explain=true` shows beside the items. Times in milliseconds, by step."""
+    """What `explain=true` shows beside the items. Times in milliseconds, by step.
+
+    `llm_share` is the share of the head whose relevance is the LLM's, None where no relevance has a part in the order.
+    """
 
     user: UserKind
     elapsed_ms: dict[str, float]
@@ -198,6 +206,7 @@ class Diagnostics:
     flag_stale: bool = False
     shadow: ShadowComparison | None = None
     query: QueryMatch | None = None
+    llm_share: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,7 +33,8 @@ class FlagDocument(BaseModel):
     request did not manage. `model_id` begins with `openai:` or `rerank:` for models that are not Bedrock's chat models
     (`rerank/providers.py`). `answer` is the form in which a chat model answers (`rerank/answers.py`). With `gate` the
     LLM is asked only where it is likely to help; `rerank_profiles` has a rerank model asked without a query, too
-    (`rerank/gate.py`).
+    (`rerank/gate.py`). With `student` set to fill, an item that the LLM has not judged takes the relevance of the set's
+    student (`model/student.py`), if it has one.
     """
 
     model_config = ConfigDict(
@@ -58,6 +59,7 @@ class FlagDocument(BaseModel):
     max_input_tokens: Annotated[int, Field(ge=200, le=200_000)] = 12_000
     daily_usd_cap: Annotated[float, Field(ge=0, le=MAX_DAILY_USD_CAP)] = 20.0
     answer: Literal["verbose", "compact"] = "compact"
+    student: Literal["off", "fill"] = "off"
     gate: bool = False
     gate_sparse_below: Annotated[int, Field(ge=0, le=1000)] = 10
     gate_flat_below: Annotated[float, Field(ge=0, le=1)] = 0.0

@@ -1,6 +1,7 @@
 """How Stage 1, the learned Stage 2 and the LLM's relevance become one order."""
 
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 import numpy as np
 
@@ -11,6 +12,7 @@ from flagrank.model.features import feature_table
 
 # the weight of taste beside a query's relevance: less than one word of three is worth (infra/decisions/0061)
 TASTE_BESIDE_QUERY = 0.1
+NOTHING_FILLED: Mapping[int, int] = MappingProxyType({})
 
 
 def learned_order(factors: Factors, seen: Rows, rows: Rows, scores: Scores) -> tuple[Rows, Scores]:
@@ -59,23 +61,29 @@ def baseline_order(pool: Sequence[Candidate]) -> list[Ranked]:
     return [Ranked(candidate, score) for candidate, score in zip(pool, scores, strict=True)]
 
 
-def hybrid_order(baseline: Sequence[Ranked], relevance: Mapping[int, int], alpha: float) -> list[Ranked]:
-    """The baseline with its judged positions reordered by `alpha` * baseline + (1 - `alpha`) * LLM.
+def hybrid_order(
+    baseline: Sequence[Ranked], relevance: Mapping[int, int], alpha: float, student: Mapping[int, int] = NOTHING_FILLED
+) -> list[Ranked]:
+    """The baseline with its judged positions reordered by `alpha` * baseline + (1 - `alpha`) * relevance.
 
-    `relevance` is 0..100 by position in the baseline. Judged items share out the positions that they held, so that an
-    unjudged one keeps its own and the tail stays behind the head whatever its scores. Ties keep the baseline's order.
+    `relevance` is the LLM's, 0..100 by position in the baseline, and `student` the student's for positions that the LLM
+    has not judged. Judged items share out the positions that they held, so that an unjudged one keeps its own and the
+    tail stays behind the head whatever its scores. Ties keep the baseline's order.
     """
     ranked = list(baseline)
-    positions = sorted(relevance)
-    judged = [_blend(ranked[position], relevance[position] / 100, alpha) for position in positions]
+    positions = sorted({**relevance, **student})
+    judged = [_blend(ranked[position], relevance.get(position), student.get(position), alpha) for position in positions]
     judged.sort(key=lambda entry: -entry.final_score)
     for position, entry in zip(positions, judged, strict=True):
         ranked[position] = entry
     return ranked
 
 
-def _blend(entry: Ranked, llm_score: float, alpha: float) -> Ranked:
-    return Ranked(entry.candidate, alpha * entry.final_score + (1 - alpha) * llm_score, llm_score)
+def _blend(entry: Ranked, llm: int | None, student: int | None, alpha: float) -> Ranked:
+    llm_score, student_score = (None if given is None else given / 100 for given in (llm, student))
+    score = student_score if llm_score is None else llm_score
+    assert score is not None
+    return Ranked(entry.candidate, alpha * entry.final_score + (1 - alpha) * score, llm_score, student_score)
 
 
 def _bounded_ends(rising: Sequence[float]) -> tuple[float, float]:

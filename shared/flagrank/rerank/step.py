@@ -1,9 +1,11 @@
 """The treated arm's step of a request: whether to ask the LLM at all, and the order that comes of it."""
 
 import logging
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
+
+import numpy as np
 
 from flagrank.domain import Candidate, Mode, Ranked, Reason, RerankTally
 from flagrank.errors import AllTied, LowCoverage, RerankError
@@ -11,6 +13,7 @@ from flagrank.flags.assignment import RolloutDecision
 from flagrank.flags.document import FlagDocument
 from flagrank.model.arrays import Rows
 from flagrank.model.factors import Factors
+from flagrank.model.student_features import relevance as student_relevance
 from flagrank.ranking.scoring import hybrid_order
 from flagrank.rerank.gate import worth_asking
 from flagrank.rerank.intent import PROFILE_ITEMS, Intent, profile_intent
@@ -26,10 +29,11 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Reranked:
-    """The pool after the rerank step. `mode` is None where the LLM had no part in the order that is served.
+    """The pool after the rerank step. `mode` is None where no relevance had a part in the order that is served.
 
     `attempted` says that a rerank was asked for, under `prompt_version`. `shadow` is the order that shadow mode kept
-    back; its first `head` entries are those of `pool`.
+    back; its first `head` entries are those of `pool`. `llm_share` is the share of the head whose relevance, in either
+    order, is the LLM's.
     """
 
     pool: list[Ranked]
@@ -40,6 +44,7 @@ class Reranked:
     prompt_version: str | None = None
     shadow: list[Ranked] | None = None
     head: int = 0
+    llm_share: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,26 +71,75 @@ class RerankStep:
             alpha = self.flag.alpha_for(has_query)
             useless = _why_useless(alpha, intent, pool)
             is_open = worth_asking(self.flag, pool, has_query=has_query, interactions=len(seen), top_k=top_k)
-            if useless or not is_open:
-                return Reranked(baseline, useless or Reason.GATED, intent=intent)
-            return self._ask(baseline, pool[: self.flag.top_m], intent, alpha)
+            if useless:
+                return Reranked(baseline, useless, intent=intent)
+            head = _Head(factors, intent, baseline, pool[: self.flag.top_m], alpha)
+            if not is_open:
+                gated = Reranked(baseline, Reason.GATED, intent=intent)
+                return self._filled(gated, head, {}) if self._has_student(factors) else gated
+            return self._ask(head)
         except Exception:
             return fallback_after_bug(baseline)
 
-    def _ask(self, baseline: list[Ranked], head: Sequence[Candidate], intent: Intent, alpha: float) -> Reranked:
-        flag = self.flag
-        asked = partial(Reranked, intent=intent, attempted=True, prompt_version=self.reranker.prompt_version(flag))
-        judged = self.reranker.rerank(head, intent.text, flag, self.deadline, self.tally)
-        relevance = judged.relevance
-        if trouble := why_unusable(judged, len(head)):
-            if judged.warming:
-                return asked(baseline, Reason.WARMING)
-            return asked(baseline, trouble.reason, Mode.FALLBACK_BASELINE)
-        hybrid = hybrid_order(baseline, relevance, alpha)
-        if flag.mode == "shadow":
-            return asked(baseline, Reason.SHADOW, shadow=hybrid, head=len(head))
-        mode = Mode.HYBRID_RERANK if len(relevance) == len(head) else Mode.PARTIAL_RERANK
-        return asked(hybrid, self.decision.reason, mode)
+    def _ask(self, head: "_Head") -> Reranked:
+        flag, size = self.flag, len(head.items)
+        version = self.reranker.prompt_version(flag)
+        asked = partial(Reranked, head.baseline, intent=head.intent, attempted=True, prompt_version=version)
+        judged = self.reranker.rerank(head.items, head.intent.text, flag, self.deadline, self.tally)
+        trouble = why_unusable(judged, size)
+        has_student = self._has_student(head.factors)
+        if trouble is None:
+            good = asked(self.decision.reason)
+            if has_student and len(judged.relevance) < size:
+                return self._filled(good, head, judged.relevance)
+            return self._blended(good, head, judged.relevance, {})
+        failed = asked(Reason.WARMING) if judged.warming else asked(trouble.reason, Mode.FALLBACK_BASELINE)
+        # beside a student's even a few scores of the LLM are of use, if they tell anything apart
+        usable = judged.relevance if tells_apart(judged.relevance.values()) else {}
+        return self._filled(failed, head, usable) if has_student else failed
+
+    def _has_student(self, factors: Factors) -> bool:
+        return self.flag.student == "fill" and factors.student is not None
+
+    def _filled(self, plain: Reranked, head: "_Head", relevance: Mapping[int, int]) -> Reranked:
+        student = head.by_student(relevance)
+        if not relevance and not tells_apart(student.values()):
+            return plain
+        return self._blended(plain, head, relevance, student)
+
+    def _blended(
+        self, plain: Reranked, head: "_Head", relevance: Mapping[int, int], student: Mapping[int, int]
+    ) -> Reranked:
+        """`plain`, which has the baseline and the reason, with the order that the LLM's and the student's scores give.
+
+        In shadow it keeps that order back, and the reason says so unless there was trouble.
+        """
+        hybrid, size = hybrid_order(head.baseline, relevance, head.alpha, student), len(head.items)
+        share = len(relevance) / size
+        if self.flag.mode == "shadow":
+            reason = Reason.SHADOW if plain.reason is self.decision.reason else plain.reason
+            return replace(plain, reason=reason, shadow=hybrid, head=size, llm_share=share)
+        whole = Mode.HYBRID_RERANK if relevance else Mode.STUDENT_RERANK
+        mode = whole if len(relevance) + len(student) == size else Mode.PARTIAL_RERANK
+        return replace(plain, pool=hybrid, mode=mode, llm_share=share)
+
+
+@dataclass(frozen=True, slots=True)
+class _Head:
+    """What is judged: the head's items, against which intent, and the baseline that relevance is blended with."""
+
+    factors: Factors
+    intent: Intent
+    baseline: list[Ranked]
+    items: Sequence[Candidate]
+    alpha: float
+
+    def by_student(self, judged: Mapping[int, int]) -> dict[int, int]:
+        """The student's relevance 0..100 by position, of the items that are not judged."""
+        places = [place for place in range(len(self.items)) if place not in judged]
+        rows = np.array([self.items[place].row for place in places], np.int64)
+        scores = student_relevance(self.factors, self.intent.text, rows).tolist()
+        return dict(zip(places, scores, strict=True))
 
 
 def why_unusable(judged: Judged, size: int) -> RerankError | None:

@@ -222,6 +222,7 @@ def _explained(entry: Ranked) -> dict[str, Any]:
         "baseline_rank": candidate.rank + 1,
         "baseline_score": candidate.score,
         "llm_score": entry.llm_score,
+        "student_score": entry.student_score,
         "final_score": entry.final_score,
     }
 
@@ -235,6 +236,7 @@ def _diagnosed(answer: Recommendation) -> dict[str, Any]:
         "flag_stale": diagnostics.flag_stale,
         "shadow": diagnostics.shadow,
         "query": diagnostics.query,
+        "llm_share": diagnostics.llm_share,
         "elapsed_ms": {step: round(elapsed, 3) for step, elapsed in diagnostics.elapsed_ms.items()},
         "llm_calls": usage.llm_calls,
         "retries": usage.retries,

@@ -105,6 +105,7 @@ class Recommender:
                     flag_stale=flag.stale,
                     shadow=shadow,
                     query=query.match(found.matches) if query else None,
+                    llm_share=reranked.llm_share,
                 ),
             )
 
@@ -155,7 +156,7 @@ def _listed(
             kept_back = processor.apply(reranked.shadow)
             shadow = compare(items, kept_back, reranked.pool[head], reranked.shadow[head])
     except Exception:
-        if not reranked.attempted:
+        if not reranked.attempted and reranked.mode is None:
             raise
         failed = fallback_after_bug(baseline)
         return failed, processor.apply(failed.pool), None

@@ -3,10 +3,14 @@
 from dataclasses import dataclass, field
 
 from flagrank.domain import Arm, Mode, Reason, Recommendation, SimilarRequest
-from flagrank.errors import BaselineFailed
+from flagrank.errors import BaselineFailed, RerankError
 from flagrank.metric_names import MetricName, SimilarMetric
 from flagrank.ports import FactorStore, FlagSource, MetricsSink
 from flagrank.rerank.handoff import Handoff, HandoffCounts
+
+# why an LLM that was asked gave no order
+FAILURES = frozenset({Reason.UNKNOWN, *(error.reason for error in RerankError.__subclasses__())})
+UNJUDGED = FAILURES | {Reason.WARMING}
 
 
 @dataclass(slots=True)
@@ -59,16 +63,23 @@ class Telemetry:
 
 
 def measured(answer: Recommendation) -> dict[str, float]:
-    """A request's values by metric name. Timeout, ParseFailure and Throttled count LLM calls, cache hits items."""
+    """A request's values by metric name. Timeout, ParseFailure and Throttled count LLM calls, cache hits items.
+
+    RerankApplied, RerankPartial and Fallback tell what became of the LLM's part, whether or not a student took over.
+    """
     diagnostics, tally, usage = answer.diagnostics, answer.diagnostics.tally, answer.diagnostics.tally.usage
+    is_reranked = answer.mode in (Mode.HYBRID_RERANK, Mode.PARTIAL_RERANK, Mode.STUDENT_RERANK)
+    # where the LLM judged too little for an order, or nothing, the order is the student's
+    is_judged = is_reranked and answer.mode is not Mode.STUDENT_RERANK and answer.reason not in UNJUDGED
     values: dict[str, float] = {
         MetricName.REQUESTS: 1,
         MetricName.RECOMMEND_LATENCY: diagnostics.elapsed_ms["total"],
         MetricName.RERANK_ELIGIBLE: diagnostics.rerank_attempted,
-        MetricName.RERANK_APPLIED: answer.mode in (Mode.HYBRID_RERANK, Mode.PARTIAL_RERANK),
+        MetricName.RERANK_APPLIED: is_judged,
         MetricName.RERANK_WARMING: answer.reason is Reason.WARMING,
-        MetricName.RERANK_PARTIAL: answer.mode is Mode.PARTIAL_RERANK,
-        MetricName.FALLBACK: answer.mode is Mode.FALLBACK_BASELINE,
+        MetricName.RERANK_PARTIAL: is_judged and diagnostics.llm_share != 1,
+        MetricName.STUDENT_APPLIED: is_reranked and not is_judged,
+        MetricName.FALLBACK: answer.reason in FAILURES,
         MetricName.TIMEOUT: usage.timeouts,
         MetricName.PARSE_FAILURE: usage.parse_failures,
         MetricName.THROTTLED: usage.throttled,
