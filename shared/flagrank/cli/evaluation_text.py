@@ -48,6 +48,8 @@ def _on_requests(document: Mapping[str, Any]) -> Iterator[Part]:
     for space, rows in document.get("diversity", {}).items():
         shown = {f"{row['mmr_lambda']:g}": _without(row, "mmr_lambda") for row in rows}
         yield _table(f"What diversity of {space} costs, by MMR's lambda", shown)
+    for name, found in document.get("student", {}).items():
+        yield from _student(name, found)
     if kinds := document.get("catalogue_queries"):
         yield from _catalogue_queries(kinds)
     for name, effect in document.get("queries", {}).items():
@@ -80,6 +82,14 @@ def _catalogue_queries(kinds: Mapping[str, Any]) -> Iterator[Part]:
     for kind, found in kinds.items():
         for name, change in found["delta"].items():
             yield f"queries, {kind}, judged by {name}: NDCG@10 {interval(change['ndcg@10'])}"
+
+
+def _student(name: str, found: Mapping[str, Any]) -> Iterator[Part]:
+    held_out, would = found["held_out"], "would" if found["published"] else "would not"
+    size = sum(found["bytes"].values())
+    yield f"student of {name}: {found['judgements']} judgements, {size} bytes; `distill` {would} publish it"
+    gain, rho = interval(held_out["ndcg@10"]["gain"]), held_out["rank_correlation"]["student"]["mean"]
+    yield f"  {held_out['intents']} held-out intents: NDCG@10 by the LLM's relevance {gain}, rank correlation {rho:.3f}"
 
 
 def _fold_in(found: Mapping[str, Any]) -> Table:

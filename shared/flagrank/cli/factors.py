@@ -24,7 +24,7 @@ def list_all(bucket: BucketOption = None, local: LocalOption = None, json: JsonF
     from flagrank.offline.publishing.versions import list_versions
 
     with aws_errors():
-        versions = list_versions(*_client_and_bucket(bucket, local))
+        versions = list_versions(*client_and_bucket(bucket, local))
     if json:
         emit_json({"versions": [asdict(version) for version in versions]})
         return
@@ -46,7 +46,7 @@ def activate(
     from flagrank.offline.publishing import versions
 
     with aws_errors():
-        _print_published(versions.activate(version, *_client_and_bucket(bucket, local)), json)
+        _print_published(versions.activate(version, *client_and_bucket(bucket, local)), json)
 
 
 @app.command()
@@ -55,10 +55,11 @@ def rollback(bucket: BucketOption = None, local: LocalOption = None, json: JsonF
     from flagrank.offline.publishing import versions
 
     with aws_errors():
-        _print_published(versions.roll_back(*_client_and_bucket(bucket, local)), json)
+        _print_published(versions.roll_back(*client_and_bucket(bucket, local)), json)
 
 
-def _client_and_bucket(bucket: str | None, local: int | None) -> tuple[Any, str]:
+def client_and_bucket(bucket: str | None, local: int | None) -> tuple[Any, str]:
+    """The client and the bucket that the options name; raises ConfigurationError if they name none."""
     from flagrank.adapters import aws_clients
 
     if local is not None:

@@ -29,16 +29,23 @@ class Published:
     previous: str | None
 
 
-def publish(folder: Path, client: Any, bucket: str, prefix: str = PREFIX) -> Published:
+def publish(
+    folder: Path,
+    client: Any,
+    bucket: str,
+    prefix: str = PREFIX,
+    made_from: tuple[Pointer | None, str | None] | None = None,
+) -> Published:
     """Uploads the objects that the bucket lacks, then moves the pointer; the version in force is left as it is.
 
+    `made_from` is the pointer, with its ETag, to the set that this one was made from: it must still be in force.
     Raises ArtifactError before anything is sent if serving would refuse the set, PublishConflict if another publisher
     was first; the pointer is then the other's, and the uploaded objects are unreferenced.
     """
     manifest = read_manifest(folder)
     files = read_files(folder, manifest)
     validate(manifest, files.__getitem__)
-    before, etag = read_pointer(client, bucket, prefix)
+    before, etag = made_from or read_pointer(client, bucket, prefix)
     if before is not None and before.version == manifest.version:
         return Published(before.version, before.previous)
     for name, data in [*files.items(), (MANIFEST, (folder / MANIFEST).read_bytes())]:

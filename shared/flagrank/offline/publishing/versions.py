@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from flagrank.errors import ArtifactError
-from flagrank.model.artifacts import MANIFEST, Manifest, parse_manifest
+from flagrank.model.artifacts import MANIFEST, Manifest, decode, parse_manifest
+from flagrank.model.factors import Factors
 from flagrank.model.validation import validate
 from flagrank.offline.publishing.publish import PREFIX, Published, point_at, read_pointer
 
@@ -55,6 +56,12 @@ def activate(version: str, client: Any, bucket: str, prefix: str = PREFIX) -> Pu
     # a set that an earlier release published may hold what this one refuses
     validate(manifest, lambda name: _content(client, bucket, f"{folder}/{name}"))
     return point_at(version, client, bucket, prefix, before, etag)
+
+
+def fetch(version: str, client: Any, bucket: str, prefix: str = PREFIX) -> tuple[Manifest, Factors]:
+    """A published set and its manifest; raises ArtifactError if it does not verify."""
+    manifest = _manifest(client, bucket, prefix, version)
+    return manifest, decode(manifest, lambda name: _content(client, bucket, f"{prefix}/{version}/{name}"))
 
 
 def roll_back(client: Any, bucket: str, prefix: str = PREFIX) -> Published:
