@@ -43,6 +43,14 @@ def test_the_report_is_json_with_all_that_it_takes_to_repeat_it(document: dict[s
         assert read[name].keys() == METRICS
 
 
+def test_a_student_stands_beside_its_teacher(document: dict[str, Any]) -> None:
+    """What `distill` would say of it, and its NDCG@10 of each kind of query, with an interval of what it gains."""
+    assert document["student"]["words"]["held_out"]["rank_correlation"]["student"]["mean"] > 0.5
+    for kind in document["catalogue_queries"].values():
+        assert kind["ndcg@10"].keys() == {"baseline", "words", "student of words"}
+        assert "ci95" in kind["delta"]["student of words"]["ndcg@10"]
+
+
 def test_the_oracle_bounds_both_stages(document: dict[str, Any]) -> None:
     """Nobody orders the candidates better than somebody who knows the answers."""
     for metric in METRICS:

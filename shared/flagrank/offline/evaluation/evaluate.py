@@ -1,9 +1,11 @@
 """The whole evaluation: both stages, then the experiments that say what each part is worth."""
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
+from flagrank.errors import DataError
 from flagrank.flags.document import FlagDocument
 from flagrank.offline.data.interactions import SYNTHETIC, Dataset
 from flagrank.offline.data.split import folds
@@ -12,6 +14,7 @@ from flagrank.offline.evaluation.ablation import ablation
 from flagrank.offline.evaluation.blend import Blend, choose_blend
 from flagrank.offline.evaluation.catalogue_queries import BASELINE, catalogue_queries
 from flagrank.offline.evaluation.cold_start import fold_in_curve, new_item_recall
+from flagrank.offline.evaluation.distillation import Distilled
 from flagrank.offline.evaluation.diversity_price import diversity_price
 from flagrank.offline.evaluation.gate_effect import gate_effect, observe
 from flagrank.offline.evaluation.llm_effect import FLAG, llm_effect
@@ -21,10 +24,11 @@ from flagrank.offline.evaluation.llm_simulators import (
     SimulatedLLM,
     simulate_by_words,
 )
-from flagrank.offline.evaluation.query_draw import Part, draw
+from flagrank.offline.evaluation.query_draw import Draws, Part, draw
 from flagrank.offline.evaluation.query_ranking import MALFORMED, make_requests, query_effect
 from flagrank.offline.evaluation.random_split import random_split
 from flagrank.offline.evaluation.stage_report import Trained, prepare, report
+from flagrank.offline.evaluation.student_arm import Teacher, student_alone, student_of, summary
 from flagrank.offline.training.item_embeddings import embed_items, embedder
 from flagrank.offline.training.progress import Progress
 from flagrank.offline.training.two_stage import TrainingPlan
@@ -54,8 +58,15 @@ def evaluate(
     if model:
         simulators[model.name] = EmbeddingSimulator(model)
     validation = _validation(trained, progress)
-    blends = _blends(validation, simulators, progress) if validation else {}
+    draws = (
+        draw(validation.dataset, validation.factors, Part.VALIDATION, VALIDATION_QUERIES_OF_A_KIND)
+        if validation
+        else {}
+    )
+    blends = _blends(validation, draws, simulators, progress) if validation else {}
     flags = {name: blends[name].flag() if name in blends else FLAG for name in simulators}
+    tests = draw(trained.dataset, trained.factors, Part.TEST, QUERIES_OF_A_KIND)
+    students = _students(trained, validation, draws, tests, simulators, progress) if validation else {}
     steps: dict[str, Callable[[], Any]] = {
         "ablation": lambda: ablation(trained, progress) if trained.factors.stage2 else {},
         "llm": lambda: {name: llm_effect(trained, simulator) for name, simulator in simulators.items()},
@@ -63,7 +74,8 @@ def evaluate(
         "fold_in": lambda: fold_in_curve(trained, progress),
         "new_items": lambda: new_item_recall(trained.dataset, plan.als, embeddings),
         "diversity": lambda: diversity_price(trained),
-        "catalogue_queries": lambda: _catalogue_queries(trained, simulators, flags),
+        "student": lambda: {name: summary(made) for name, made in students.items()},
+        "catalogue_queries": lambda: _catalogue_queries(trained, tests, simulators, flags, students),
     }
     if dataset.random_split:
         steps["random_split"] = lambda: random_split(trained.dataset, plan, embeddings, progress)
@@ -89,8 +101,7 @@ def _validation(trained: Trained, progress: Progress) -> Trained | None:
     return prepare(fold, replace(trained.plan, folds=1), trained.embeddings, progress)
 
 
-def _blends(validation: Trained, simulators: Simulators, progress: Progress) -> dict[str, Blend]:
-    draws = draw(validation.dataset, validation.factors, Part.VALIDATION, VALIDATION_QUERIES_OF_A_KIND)
+def _blends(validation: Trained, draws: Draws, simulators: Simulators, progress: Progress) -> dict[str, Blend]:
     blends = {}
     for number, (name, simulator) in enumerate(simulators.items()):
         progress("choosing alphas", number, len(simulators))
@@ -99,12 +110,36 @@ def _blends(validation: Trained, simulators: Simulators, progress: Progress) -> 
     return blends
 
 
-def _catalogue_queries(trained: Trained, simulators: Simulators, flags: Mapping[str, FlagDocument]) -> dict[str, Any]:
+def _students(
+    trained: Trained,
+    validation: Trained,
+    draws: Draws,
+    tests: Draws,
+    simulators: Simulators,
+    progress: Progress,
+) -> dict[str, Distilled]:
+    students = {}
+    for name, simulator in simulators.items():
+        # of a catalogue without texts, or of a few users, there is nothing to learn
+        with suppress(DataError):
+            teacher = Teacher(name, simulator)
+            students[name] = student_of(teacher, validation, draws, trained.factors, tests, progress)
+    return students
+
+
+def _catalogue_queries(
+    trained: Trained,
+    draws: Draws,
+    simulators: Simulators,
+    flags: Mapping[str, FlagDocument],
+    students: Mapping[str, Distilled],
+) -> dict[str, Any]:
     factors = trained.factors
     recommenders = {BASELINE: replay.baseline(factors)}
     for name, simulator in simulators.items():
         recommenders[name] = replay.reranking(factors, SimulatedLLM(simulator, MALFORMED), flags[name])
-    draws = draw(trained.dataset, factors, Part.TEST, QUERIES_OF_A_KIND)
+    for name, made in students.items():
+        recommenders[f"student of {name}"] = student_alone(made.factors, flags[name])
     return catalogue_queries(factors, draws, recommenders)
 
 

@@ -20,7 +20,7 @@ from flagrank.rerank.breaker import Breaker
 from flagrank.rerank.handoff import Handoff
 from flagrank.rerank.listwise import ListwiseJudge
 from flagrank.rerank.pricing import ANY_MODEL, Price
-from flagrank.rerank.reranker import IdentityReranker, LLMReranker
+from flagrank.rerank.reranker import IdentityReranker, LLMReranker, Reranker
 from flagrank.serving.pipeline import Recommender
 from flagrank.serving.resolve_rules import RulesBySet
 
@@ -46,8 +46,13 @@ def reranking(factors: Factors, llm: LLMClient, flag: FlagDocument, cache: Score
     handoff = Handoff(cache, InMemoryJudgementQueue(), clock, executor)
     reranker = LLMReranker(judge, cache, Breaker(clock), clock, executor, CACHE_TTL_S, handoff)
     # what a worker would have judged by the next request is judged at once: time stands still here
-    treated = flag.model_copy(update={"enabled": True, "percent": 100.0, "path": "inline"})
-    return Recommender(_store(factors), InMemoryFlagSource(treated), reranker, RulesBySet(RuleSet()), clock)
+    return treating(factors, reranker, flag.model_copy(update={"path": "inline"}))
+
+
+def treating(factors: Factors, reranker: Reranker, flag: FlagDocument) -> Recommender:
+    """The pipeline with every user treated, over any reranker."""
+    treated = flag.model_copy(update={"enabled": True, "percent": 100.0})
+    return Recommender(_store(factors), InMemoryFlagSource(treated), reranker, RulesBySet(RuleSet()), ManualClock())
 
 
 def _store(factors: Factors) -> InMemoryFactorStore:
