@@ -63,7 +63,7 @@ def test_the_first_request_of_a_query_that_nobody_asked_is_reranked(
 
     One environment: each has its own sight of the set in force.
     """
-    behaviour = {"malformed": 0.0, "latency_ms": 1.0, "ms_per_token": 0.0}
+    behaviour = {"malformed": 0.0, "latency_ms": 1.0, "ms_per_input_token": 0.0, "ms_per_output_token": 0.0}
     cloud = start_cloud(FILL, behaviour=behaviour, environments=1, settings={"FLAGRANK_FACTORS_POLL_S": "1"})
     modes = [ask(cloud, query, user)["mode"] for user, query in enumerate(queries(synthetic_artifacts), 1)]
     assert modes.count("hybrid_rerank") > 0.9 * ASKED
