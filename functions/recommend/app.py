@@ -9,6 +9,7 @@ from mangum.adapter import DEFAULT_TEXT_MIME_TYPES
 
 from flagrank.bootstrap import build_app
 from flagrank.serving.bare_event import as_http_event, body_of, is_http
+from flagrank.serving.http_event import answer_http
 
 # a line for each request is what the access log is for; nobody reads one for each call, or where botocore found its
 # credentials
@@ -24,5 +25,5 @@ _http = Mangum(
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     """Answers an API Gateway event with a response, a bare `{"user_id": ...}` with the answer's document."""
     if is_http(event):
-        return _http(event, context)
+        return answer_http(_http, event, context)
     return body_of(_http(as_http_event(event), context))

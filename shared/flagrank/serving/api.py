@@ -8,19 +8,32 @@ import orjson
 from fastapi import FastAPI, Query, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
-from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt, StringConstraints
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictBool, StringConstraints
 from starlette.exceptions import HTTPException
+from starlette.routing import Route
 
 from flagrank.domain import Ranked, Recommendation, RecommendRequest, SimilarItems, SimilarRequest
 from flagrank.errors import FactorsUnavailable, InvalidRequest, UnknownItem
 from flagrank.model import filters
+from flagrank.serving.problems import documented, problem
 
 MAX_TOP_K = 100
 MAX_IDS = 500
 RETRY_AFTER_S = 5
 
 IdText = Annotated[str, StringConstraints(pattern=r"^[^\s\x00-\x1f\x7f,]{1,128}$")]
-Id = StrictInt | IdText
+# 18 digits always fit in int64, as an id of a set must
+MAX_ID = 10**18 - 1
+
+
+def _whole(value: object) -> object:
+    # JSON Schema has 42.0 for an integer
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+# the bounds come first: OpenAPI shows none of those that follow a validator
+IdNumber = Annotated[int, Field(strict=True, ge=-MAX_ID, le=MAX_ID), BeforeValidator(_whole)]
+Id = IdNumber | IdText
 QueryText = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=256)]
 Category = Annotated[str, StringConstraints(min_length=1, max_length=128)]
 FilterText = Annotated[
@@ -56,7 +69,7 @@ class RecommendBody(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     user_id: Id
-    top_k: Annotated[StrictInt, Field(ge=1, le=MAX_TOP_K)] = 10
+    top_k: Annotated[int, Field(strict=True, ge=1, le=MAX_TOP_K), BeforeValidator(_whole)] = 10
     query: QueryText | None = None
     history: Annotated[tuple[Id, ...], Field(max_length=MAX_IDS)] = ()
     exclude: Annotated[tuple[Id, ...], Field(max_length=MAX_IDS)] = ()
@@ -114,27 +127,32 @@ def create_app(service: RecommendService) -> FastAPI:
 
     # the endpoints are async and do not await: one environment serves one request at a time, and a thread would
     # only add its hop
-    @app.get("/recommend", response_class=Response)
+    @app.get("/recommend", response_class=Response, responses=documented(422, 500, 503))
     async def get_recommend(params: Annotated[RecommendParams, Query()]) -> Response:
         """The user's best items; the LLM reranks them where the flag says so."""
         return _recommended(service, params.to_request())
 
-    @app.post("/recommend", response_class=Response)
+    @app.post("/recommend", response_class=Response, responses=documented(400, 422, 500, 503))
     async def post_recommend(body: RecommendBody) -> Response:
         """The same with a history of item ids, for users that training has not met."""
         return _recommended(service, body.to_request())
 
-    @app.get("/similar", response_class=Response)
+    @app.get("/similar", response_class=Response, responses=documented(404, 422, 500, 503))
     async def get_similar(params: Annotated[SimilarParams, Query()]) -> Response:
         """Items like one item: those that go together with it, and those that are described alike."""
         asked = params.to_request()
         return _answered(lambda: similar_document(service.similar(asked)), "search", "similar_failed")
 
-    @app.get("/health", response_class=Response)
+    @app.get("/health", response_class=Response, responses=documented(503))
     async def health() -> Response:
         """Whether there are factors to serve from."""
         return _json({"status": "ok", "versions": {"factors": service.factors_version()}})
 
+    _answer_errors(app)
+    return app
+
+
+def _answer_errors(app: FastAPI) -> None:
     @app.exception_handler(RequestValidationError)
     async def invalid_fields(_: Request, error: RequestValidationError) -> Response:
         return _unprocessable([(_field(problem["loc"]), problem["msg"]) for problem in error.errors()])
@@ -145,21 +163,33 @@ def create_app(service: RecommendService) -> FastAPI:
 
     @app.exception_handler(UnknownItem)
     async def unknown_item(_: Request, error: UnknownItem) -> Response:
-        return _problem(404, "Unknown item", str(error), reason="unknown_item")
+        return problem(404, "Unknown item", str(error), reason="unknown_item")
 
     @app.exception_handler(FactorsUnavailable)
     async def unavailable(_: Request, error: FactorsUnavailable) -> Response:
-        response = _problem(503, "No factors to serve from", str(error), reason="factors_unavailable")
+        response = problem(503, "No factors to serve from", str(error), reason="factors_unavailable")
         response.headers["Retry-After"] = str(RETRY_AFTER_S)
         return response
 
     @app.exception_handler(HTTPException)
-    async def http_error(_: Request, error: HTTPException) -> Response:
-        response = _problem(error.status_code, str(error.detail), "See /docs for the routes.")
+    async def http_error(request: Request, error: HTTPException) -> Response:
+        response = problem(error.status_code, str(error.detail), "See /docs for the routes.")
         response.headers.update(error.headers or {})
+        if error.status_code == 405:
+            # the router names the methods of the first route of the path alone
+            response.headers["Allow"] = ", ".join(_methods(app, request.url.path))
         return response
 
-    return app
+
+def _methods(app: FastAPI, path: str) -> list[str]:
+    return sorted(
+        {
+            method
+            for route in app.routes
+            if isinstance(route, Route) and route.path == path
+            for method in route.methods or ()
+        }
+    )
 
 
 def _recommended(service: RecommendService, asked: RecommendRequest) -> Response:
@@ -176,7 +206,7 @@ def _answered(answer: Callable[[], dict[str, Any]], part: str, reason: str) -> R
         raise
     except Exception:  # caught here and not above the router: Mangum's own 500 is plain text
         logger.exception("the %s failed", part)
-        return _problem(500, "Internal error", f"The {part} failed; the log says why.", reason=reason)
+        return problem(500, "Internal error", f"The {part} failed; the log says why.", reason=reason)
 
 
 def answer_document(answer: Recommendation, *, explain: bool) -> dict[str, Any]:
@@ -251,12 +281,7 @@ def _diagnosed(answer: Recommendation) -> dict[str, Any]:
 def _unprocessable(problems: list[tuple[str, str]]) -> Response:
     errors = [{"field": field, "problem": problem} for field, problem in problems]
     detail = "; ".join(f"{field}: {problem}" for field, problem in problems)
-    return _problem(422, "Invalid request", detail, errors=errors)
-
-
-def _problem(status: int, title: str, detail: str, **members: Any) -> Response:
-    body = {"type": "about:blank", "title": title, "status": status, "detail": detail, **members}
-    return Response(orjson.dumps(body), status, media_type="application/problem+json")
+    return problem(422, "Invalid request", detail, errors=errors)
 
 
 def _json(document: dict[str, Any]) -> Response:
