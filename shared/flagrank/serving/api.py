@@ -23,7 +23,7 @@ RETRY_AFTER_S = 5
 
 IdText = Annotated[str, StringConstraints(pattern=r"^[^\s\x00-\x1f\x7f,]{1,128}$")]
 # 18 digits always fit in int64, as an id of a set must
-MAX_ID = 10**18 - 1
+ID_BOUND = 10**18
 
 
 def _whole(value: object) -> object:
@@ -32,7 +32,7 @@ def _whole(value: object) -> object:
 
 
 # the bounds come first: OpenAPI shows none of those that follow a validator
-IdNumber = Annotated[int, Field(strict=True, ge=-MAX_ID, le=MAX_ID), BeforeValidator(_whole)]
+IdNumber = Annotated[int, Field(strict=True, gt=-ID_BOUND, lt=ID_BOUND), BeforeValidator(_whole)]
 Id = IdNumber | IdText
 QueryText = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=256)]
 Category = Annotated[str, StringConstraints(min_length=1, max_length=128)]
