@@ -52,6 +52,19 @@ def broken_rules(factors: Factors) -> list[str]:
             and bool(((indices >= 0) & (indices < items)).all())
         ),
     }
+    rules |= _rules_of_optional_parts(factors)
+    broken = [rule for rule, holds in rules.items() if not holds]
+    if broken:
+        return broken
+    ids = factors.item_ids[factors.item_order]
+    if (ids[1:] == ids[:-1]).any():
+        broken.append("every id once")
+    broken += factors.catalog.broken_rules(factors.item_ids)
+    return broken if factors.lexical is None else broken + lexical.broken_rules(factors.lexical, items)
+
+
+def _rules_of_optional_parts(factors: Factors) -> dict[str, bool]:
+    items, rules = len(factors.item_factors), dict[str, bool]()
     neighbours, weights, embeddings = factors.neighbours, factors.item_weights, factors.item_embeddings
     if neighbours is not None:
         rules |= {
@@ -83,14 +96,7 @@ def broken_rules(factors: Factors) -> list[str]:
     if factors.student is not None:
         rules["a lexical index, which the student reads"] = factors.lexical is not None
         rules |= dict.fromkeys(factors.student.broken_rules(), False)
-    broken = [rule for rule, holds in rules.items() if not holds]
-    if broken:
-        return broken
-    ids = factors.item_ids[factors.item_order]
-    if (ids[1:] == ids[:-1]).any():
-        broken.append("every id once")
-    broken += factors.catalog.broken_rules(factors.item_ids)
-    return broken if factors.lexical is None else broken + lexical.broken_rules(factors.lexical, items)
+    return rules
 
 
 def _is_within(array: npt.NDArray[Any], least: float, most: float) -> bool:

@@ -81,7 +81,8 @@ def test_no_bytes_of_an_array_crash_its_reader(data: bytes, at: int, kept: bool)
 def mutated(draw: Any, content: bytes) -> bytes:
     start = draw(st.integers(0, len(content)))
     end = draw(st.integers(start, min(len(content), start + 24)))
-    return content[:start] + draw(st.binary(max_size=24)) + content[end:]
+    inserted: bytes = draw(st.binary(max_size=24))
+    return content[:start] + inserted + content[end:]
 
 
 def any_file(data: st.DataObject) -> None:
