@@ -21,6 +21,8 @@ LARGEST_SUM = 1e35
 LARGEST_PARAMETER = 1e6
 
 
+# hostile numbers overflow on the way to being refused
+@np.errstate(all="ignore")
 def broken_rules(factors: Factors) -> list[str]:
     """The rules that a set breaks, in words; serving it cannot fail where there are none."""
     items, dimension = factors.item_factors.shape

@@ -133,7 +133,7 @@ def test_a_hostile_set_is_refused_or_serves(mutation: Any, data: st.DataObject) 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("mutation", MUTATIONS)
-@settings(max_examples=10_000, deadline=None, suppress_health_check=SUPPRESSED)
+@settings(max_examples=3000, deadline=None, suppress_health_check=SUPPRESSED)
 @given(data=st.data())
 def test_thousands_of_hostile_sets_are_refused_or_serve(mutation: Any, data: st.DataObject) -> None:
     """The same, for those who can wait."""
