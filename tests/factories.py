@@ -5,7 +5,8 @@ from typing import Any
 import numpy as np
 
 from flagrank.model.attributes import Attributes, encoded
-from flagrank.model.factors import Catalog, CatalogItem, Factors, FoldIn, Lexicon
+from flagrank.model.catalog import Catalog, CatalogItem
+from flagrank.model.factors import Factors, FoldIn, Lexicon
 from flagrank.model.lexical import build_lexical_index
 from flagrank.model.stage2 import Tree
 from flagrank.model.student import Student, StudentDocument, pair_buckets

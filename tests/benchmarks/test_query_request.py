@@ -7,7 +7,8 @@ import orjson
 import pytest
 
 from flagrank.domain import RecommendRequest
-from flagrank.model.factors import Catalog, Factors, Lexicon
+from flagrank.model.catalog import Catalog
+from flagrank.model.factors import Factors, Lexicon
 from flagrank.model.lexical import build_lexical_index
 from flagrank.offline.evaluation import replay
 from tests.factories import make_factors

@@ -15,8 +15,9 @@ from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, StringConstraint
 
 from flagrank.errors import ArtifactError
 from flagrank.model.attributes import DOCUMENT, Attributes, document, read_document
+from flagrank.model.catalog import Catalog
 from flagrank.model.consistency import broken_rules
-from flagrank.model.factors import Catalog, Factors, FoldIn, Neighbours
+from flagrank.model.factors import Factors, FoldIn, Neighbours
 from flagrank.model.features import FEATURES
 from flagrank.model.lexical import LexicalIndex
 from flagrank.model.lexicon_file import read_lexicon

@@ -6,7 +6,8 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from flagrank.model.factors import CatalogItem, Lexicon
+from flagrank.model.catalog import CatalogItem
+from flagrank.model.factors import Lexicon
 
 ITEM_TEXT_TOKENS = 24
 PROFILE_ITEMS = 20

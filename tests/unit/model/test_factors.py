@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flagrank.errors import InvalidRequest
-from flagrank.model.factors import Catalog, Factors
+from flagrank.model.catalog import Catalog
+from flagrank.model.factors import Factors
 from tests.factories import make_factors, make_student
 
 

@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flagrank.model.factors import CatalogItem, Lexicon
+from flagrank.model.catalog import CatalogItem
+from flagrank.model.factors import Lexicon
 from flagrank.rerank.intent import PROFILE_TOKENS, Intent, profile_intent, rewrite_item, rewrite_query
 
 LEXICON = Lexicon(

@@ -16,7 +16,8 @@ from flagrank.domain import ItemId
 from flagrank.errors import DataError
 from flagrank.model.arrays import Floats
 from flagrank.model.attributes import encoded
-from flagrank.model.factors import Catalog, CatalogItem, Factors, FoldIn
+from flagrank.model.catalog import Catalog, CatalogItem
+from flagrank.model.factors import Factors, FoldIn
 from flagrank.model.lexical import build_lexical_index
 from flagrank.offline.data.interactions import Dataset, Interactions
 from flagrank.offline.training.new_items import MAX_KNOWN, TextFeatures, most_popular, predict_factors
