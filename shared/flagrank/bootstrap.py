@@ -41,7 +41,7 @@ from flagrank.rerank.handoff import Handoff
 from flagrank.rerank.judge import Judge
 from flagrank.rerank.keeping import KeepingJudge
 from flagrank.rerank.listwise import ListwiseJudge
-from flagrank.rerank.providers import BEDROCK, OPENAI, RERANK, Provider
+from flagrank.rerank.providers import BEDROCK, OPENAI, RERANK
 from flagrank.rerank.rerank_models import RerankModelJudge
 from flagrank.rerank.reranker import LLMReranker
 from flagrank.rerank.routing import RoutingJudge
@@ -259,7 +259,7 @@ def _judge(
     def listwise(llm: LLMClient) -> ListwiseJudge:
         return ListwiseJudge(llm, executor, settings.prices, settings.batch_items, settings.parallel_calls)
 
-    judges: dict[Provider, Judge] = {BEDROCK: listwise(models.bedrock)}
+    judges: dict[str, Judge] = {BEDROCK: listwise(models.bedrock)}
     if models.openai is not None:
         judges[OPENAI] = listwise(models.openai)
     if models.rerank is not None:

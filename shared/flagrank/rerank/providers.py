@@ -1,24 +1,24 @@
 """Which provider a flag's `model_id` names: the word before the first colon, and Bedrock's chat models without one.
 
-An id of Bedrock's own may hold colons as well (`amazon.nova-lite-v1:0`, an ARN); none begins with a word of these.
+An id of Bedrock's own may hold colons as well (`amazon.nova-lite-v1:0`, an ARN), but none begins with a plain word and
+a colon. So a provider that nobody has wired, or whose name is misspelt, is refused by name, and not asked of Bedrock.
 """
 
-from typing import Literal
+import re
 
-type Provider = Literal["bedrock", "openai", "rerank"]
+BEDROCK = "bedrock"
+OPENAI = "openai"
+RERANK = "rerank"
 
-BEDROCK: Provider = "bedrock"
-OPENAI: Provider = "openai"
-RERANK: Provider = "rerank"
-BY_PREFIX: dict[str, Provider] = {"openai": OPENAI, "rerank": RERANK}
+_PREFIX = re.compile(r"(?!arn:)([a-z]+):")
 
 
-def provider_of(model_id: str) -> Provider:
+def provider_of(model_id: str) -> str:
     """The provider that is asked for this model."""
-    prefix, colon, _ = model_id.partition(":")
-    return BY_PREFIX.get(prefix, BEDROCK) if colon else BEDROCK
+    prefix = _PREFIX.match(model_id)
+    return prefix[1] if prefix else BEDROCK
 
 
 def name_of(model_id: str) -> str:
     """The model's name as its provider knows it: the id without its prefix."""
-    return model_id if provider_of(model_id) == BEDROCK else model_id.partition(":")[2]
+    return _PREFIX.sub("", model_id, count=1)

@@ -7,7 +7,7 @@ from flagrank.domain import Usage
 from flagrank.errors import LLMRejected
 from flagrank.flags.document import FlagDocument
 from flagrank.rerank.judge import Judge, Judgement
-from flagrank.rerank.providers import Provider, provider_of
+from flagrank.rerank.providers import provider_of
 from flagrank.timing import Deadline
 
 
@@ -15,7 +15,7 @@ from flagrank.timing import Deadline
 class RoutingJudge:
     """A Judge over one judge for each provider. A provider without one is refused, as `llm_rejected`, and counted."""
 
-    judges: Mapping[Provider, Judge]
+    judges: Mapping[str, Judge]
 
     def version(self, flag: FlagDocument) -> str:
         """See Judge."""

@@ -8,7 +8,7 @@ from flagrank.flags.document import FlagDocument
 from flagrank.metric_names import MetricName
 from flagrank.rerank.gate import worth_asking
 from flagrank.rerank.pricing import Price, cost_micro_usd
-from flagrank.rerank.providers import BEDROCK, OPENAI, RERANK, Provider, name_of, provider_of
+from flagrank.rerank.providers import BEDROCK, OPENAI, RERANK, name_of, provider_of
 from flagrank.rerank.routing import RoutingJudge
 from flagrank.timing import Deadline
 from tests.wiring import Wired
@@ -24,10 +24,11 @@ from tests.wiring import Wired
         ("openai:gpt-4.1-mini", OPENAI, "gpt-4.1-mini"),
         ("openai:qwen2.5:7b", OPENAI, "qwen2.5:7b"),
         ("rerank:cohere.rerank-v3-5:0", RERANK, "cohere.rerank-v3-5:0"),
+        ("opnai:gpt-4.1-mini", "opnai", "gpt-4.1-mini"),
     ],
 )
-def test_the_word_before_the_first_colon_names_the_provider(model_id: str, provider: Provider, name: str) -> None:
-    """Only where it is one of ours: Bedrock's own ids hold colons too."""
+def test_the_word_before_the_first_colon_names_the_provider(model_id: str, provider: str, name: str) -> None:
+    """Only a plain word does: Bedrock's own ids hold colons too."""
     assert (provider_of(model_id), name_of(model_id)) == (provider, name)
 
 
