@@ -116,7 +116,7 @@ def test_workers_that_are_killed_again_and_again_judge_everything_in_the_end(sta
     """SIGKILL, 50 times: every intent is judged, and the spend is that of every call but those that a kill cut off."""
     # all calls have as many input tokens, and nothing else costs money: the spend is a number of calls
     prices = {"FLAGRANK_PRICES": '{"*": {"input_usd": 1000, "output_usd": 0}}', "FLAGRANK_CACHE_TTL_S": "86400"}
-    rich = ASYNC.model_copy(update={"daily_usd_cap": 1e9})
+    rich = ASYNC.model_copy(update={"daily_usd_cap": 1e6})
     cloud = start_cloud(rich, behaviour=REAL, environments=1, visibility_s=6, settings=prices)
     queue = SqsJudgementQueue(cloud.client("sqs"), cloud.variables["FLAGRANK_QUEUE_URL"])
     cache = DynamoDBScoreCache(cloud.client("dynamodb"), cloud.variables["FLAGRANK_TABLE"], SystemClock())

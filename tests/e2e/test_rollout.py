@@ -62,7 +62,7 @@ FAULTS: dict[str, tuple[float, dict[str, float]]] = {
     "fallbacks: throttled": (QUICK_MS, {"throttled": 1.0}),
     "fallbacks: hanging": (QUICK_MS, {"hang": 1.0}),
 }
-LIMITS = ["--max-extra-errors", "4", "--max-extra-latency-ms", "800", "--max-usd-per-thousand", "0.7"]
+LIMITS = ["--max-extra-errors", "4", "--max-extra-latency-ms", "800", "--max-usd-per-thousand", "0.5"]
 PACE = ["--bake", "3s", "--every", "1s", "--patience", "120s"]
 CLIMB = ["ramp", "1,5,25,50,100", *PACE, *LIMITS]
 
