@@ -8,7 +8,7 @@ from flagrank.offline.data.interactions import Dataset, Interactions, Item
 TOPICS = 100
 POPULARITY_EXPONENT = 1.0
 # pairs that are drawn twice count once
-DRAWN = 1.5
+DRAWN = 1.7
 # four interactions of five lie in the user's own topics
 OWN_SHARE = 0.8
 OWN_TOPICS = 3

@@ -1,5 +1,6 @@
 """Gram matrices of the items: how often two were taken by the same user, and how close in time."""
 
+import itertools
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,7 +19,7 @@ MAX_STRENGTH = 3.0
 CHUNK_PAIRS = 5_000_000
 MIN_CLOSENESS = 1e-3
 
-type Block = npt.NDArray[np.float64]
+type Block = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,16 +55,13 @@ def pairs_of(item_ids: npt.NDArray[Any], interactions: Interactions, rating_weig
     return Pairs(users[kept], items[kept], times_s, strengths, (len(user_ids), len(item_ids)))
 
 
-def gram_matrices(pairs: Pairs, session_s: float | None) -> list[csr_matrix]:
-    """Of co-occurrence, and with `session_s` a second one of the same entries, weighted by closeness in time."""
+def gram_matrix(pairs: Pairs, session_s: float | None) -> csr_matrix:
+    """Of co-occurrence, (n, n); with `session_s` each pair adds up to as much again by closeness in time."""
     together = csr_matrix((pairs.strengths, (pairs.users, pairs.items)), pairs.shape)
-    gram = (together.T @ together).tocsr()
-    gram.sort_indices()
+    gram = csr_matrix(together.T @ together)
     if session_s is None:
-        return [gram]
-    one_way = _close_in_time(pairs, session_s)
-    weighted = gram + one_way + one_way.T + diags_array(gram.diagonal())
-    return [gram, csr_matrix(weighted)]
+        return gram
+    return csr_matrix(gram + _both_ways(_close_in_time(pairs, session_s)) + diags_array(gram.diagonal()))
 
 
 def _close_in_time(pairs: Pairs, session_s: float) -> csr_matrix:
@@ -94,12 +92,11 @@ def _within(times_s: npt.NDArray[np.float64], span_s: float) -> tuple[npt.NDArra
     return earlier, earlier + 1 + nth
 
 
-def item_scale(gram: csr_matrix, popularity_exponent: float) -> npt.NDArray[np.float64]:
-    """What each item is multiplied with, (n,): its entry of the diagonal to the power -`popularity_exponent`.
+def item_scale(diagonal: npt.NDArray[np.float64], popularity_exponent: float) -> npt.NDArray[np.float64]:
+    """What each item is multiplied with, (n,): its entry of the Gram matrix's `diagonal` to -`popularity_exponent`.
 
     Divided by the geometric mean, so that a ridge means the same with every exponent; 1 for an item without entries.
     """
-    diagonal = gram.diagonal()
     met = diagonal > 0
     scale = np.ones(len(diagonal))
     if met.any():
@@ -109,45 +106,102 @@ def item_scale(gram: csr_matrix, popularity_exponent: float) -> npt.NDArray[np.f
 
 
 class GramBlocks:
-    """Gram matrices of the same entries, the last of which says who is near, to take small blocks from."""
+    """Small blocks of both Gram matrices, made from the interactions when they are asked for.
 
-    def __init__(self, matrices: list[csr_matrix]) -> None:
-        self._size = matrices[0].shape[0]
-        self._starts = matrices[0].indptr.astype(np.int64)
-        self._columns = matrices[0].indices
-        self._entries = [matrix.data for matrix in matrices]
-        self._norms = np.sqrt(matrices[-1].diagonal())
-        # dense where it fits, since gathering from a sparse one is slow
-        dense = self._size <= DENSE_ITEMS
-        self._flat = [matrix.astype(np.float32).toarray().ravel() for matrix in matrices] if dense else None
-        self._place = np.full(self._size, -1, np.int32)
+    A Gram matrix has as many entries as users have pairs of items, a hundred times the interactions; here the memory is
+    that of the interactions. The `dense` most popular items, of which each pair shares many users, are multiplied once.
+    """
 
-    def nearest(self, item: int, count: int) -> npt.NDArray[np.int64]:
-        """The `count` items of highest cosine above 0, fewer if there are not as many, rising."""
-        own = slice(self._starts[item], self._starts[item + 1])
-        others = self._columns[own].astype(np.int64)
-        cosine = self._entries[-1][own] / self._norms[others]
-        cosine[others == item] = -np.inf
-        order = np.lexsort((others, -cosine))[:count]
-        rising: npt.NDArray[np.int64] = np.sort(others[order[cosine[order] > 0]])
-        return rising
+    def __init__(self, pairs: Pairs, session_s: float | None, dense: int = DENSE_ITEMS) -> None:
+        self._by_user = csr_matrix((pairs.strengths, (pairs.users, pairs.items)), pairs.shape)
+        self._by_item = self._by_user.T.tocsr()
+        self._close = None if session_s is None else _both_ways(_close_in_time(pairs, session_s))
+        own = np.bincount(pairs.items, pairs.strengths**2, pairs.shape[1])
+        self.diagonals = [own] if self._close is None else [own, 2 * own]
+        self._norms = np.sqrt(self.diagonals[-1])
+        popular = np.sort(np.argsort(-np.diff(self._by_item.indptr), kind="stable")[:dense])
+        self._place_in_dense = np.full(pairs.shape[1], -1, np.int64)
+        self._place_in_dense[popular] = np.arange(len(popular))
+        self._dense = [matrix.astype(np.float32).ravel() for matrix in self._multiplied(popular)]
+        self._dense_size = len(popular)
+        self._item_place, self._user_place = (np.full(size, -1, np.int32) for size in pairs.shape[::-1])
+
+    def nearest(self, items: npt.NDArray[np.int64], count: int) -> list[npt.NDArray[np.int64]]:
+        """Of each item the `count` others of highest cosine above 0, fewer if there are not as many, rising."""
+        rows = self._by_item[items] @ self._by_user
+        rows = csr_matrix(rows if self._close is None else rows + self._close[items])
+        cosine = rows.data / self._norms[rows.indices]
+        cosine[rows.indices == np.repeat(items, np.diff(rows.indptr))] = -np.inf
+        found = []
+        for start, end in itertools.pairwise(rows.indptr.tolist()):
+            found.append(_highest(rows.indices[start:end].astype(np.int64), cosine[start:end], count))
+        return found
 
     def blocks(self, items: npt.NDArray[np.int64]) -> list[Block]:
-        """Each matrix's rows and columns of the items."""
-        if self._flat is not None:
-            at = items[:, None] * self._size + items
-            return [flat.take(at).astype(np.float64) for flat in self._flat]
-        lengths = self._starts[items + 1] - self._starts[items]
-        ends = np.cumsum(lengths)
-        entries = np.arange(ends[-1]) + np.repeat(self._starts[items] - ends + lengths, lengths)
-        self._place[items] = np.arange(len(items))
-        places = self._place.take(self._columns.take(entries))
-        self._place[items] = -1
-        found = np.flatnonzero(places >= 0)
-        at = np.searchsorted(ends, found, side="right") * len(items) + places.take(found)
-        blocks = []
-        for data in self._entries:
-            block = np.zeros(len(items) ** 2)
-            block[at] = data.take(entries.take(found))
-            blocks.append(block.reshape(len(items), len(items)))
+        """Each matrix's rows and columns of the items, (m, m) float32."""
+        places = self._place_in_dense[items]
+        rare = np.flatnonzero(places < 0)
+        at = places[:, None] * self._dense_size + places
+        if not len(rare):
+            return [flat.take(at) for flat in self._dense]
+        # what lies outside is overwritten
+        blocks = [flat.take(at, mode="clip") if len(flat) else np.empty(at.shape, np.float32) for flat in self._dense]
+        together = self._together(items, rare)
+        rows = [together]
+        if self._close is not None:
+            together_and_close = together + self._closeness(items, rare)
+            together_and_close[np.arange(len(rare)), rare] += self.diagonals[0][items[rare]]
+            rows.append(together_and_close)
+        for block, its_rows in zip(blocks, rows, strict=True):
+            block[rare] = its_rows
+            block[:, rare] = its_rows.T
         return blocks
+
+    def _multiplied(self, items: npt.NDArray[np.int64]) -> list[npt.NDArray[np.float64]]:
+        mine = self._by_item[items]
+        gram = (mine @ mine.T).toarray()
+        if self._close is None:
+            return [gram]
+        return [gram, gram + self._close[items][:, items].toarray() + np.diag(gram.diagonal())]
+
+    def _together(self, items: npt.NDArray[np.int64], rare: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+        """Rows of the rare ones among the items, (rare, m): a product over nobody but their few users."""
+        mine, everybody = self._by_item[items[rare]], self._by_item[items]
+        users, columns = np.unique(mine.indices, return_inverse=True)
+        self._user_place[users] = np.arange(len(users))
+        places = self._user_place.take(everybody.indices)
+        self._user_place[users] = -1
+        met = np.flatnonzero(places >= 0)
+        owners = np.repeat(np.arange(len(items)), np.diff(everybody.indptr)).take(met)
+        left = csr_matrix((mine.data, columns, mine.indptr), (len(rare), len(users)))
+        right = csr_matrix((everybody.data.take(met), (places.take(met), owners)), (len(users), len(items)))
+        rows: npt.NDArray[np.float64] = (left @ right).toarray()
+        return rows
+
+    def _closeness(self, items: npt.NDArray[np.int64], rare: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+        assert self._close is not None
+        mine = self._close[items[rare]]
+        self._item_place[items] = np.arange(len(items))
+        places = self._item_place.take(mine.indices)
+        self._item_place[items] = -1
+        met = np.flatnonzero(places >= 0)
+        owners = np.repeat(np.arange(len(rare)), np.diff(mine.indptr)).take(met)
+        rows = np.zeros((len(rare), len(items)))
+        rows[owners, places.take(met)] = mine.data.take(met)
+        return rows
+
+
+def _both_ways(one_way: csr_matrix) -> csr_matrix:
+    return csr_matrix(one_way + one_way.T)
+
+
+def _highest(
+    others: npt.NDArray[np.int64], cosine: npt.NDArray[np.float64], count: int
+) -> npt.NDArray[np.int64]:
+    if len(cosine) > count:
+        lowest = np.partition(cosine, len(cosine) - count)[len(cosine) - count]
+        others, cosine = others[cosine >= lowest], cosine[cosine >= lowest]
+    # what ties for the last place is taken by row
+    order = np.lexsort((others, -cosine))[:count]
+    rising: npt.NDArray[np.int64] = np.sort(others[order[cosine[order] > 0]])
+    return rising

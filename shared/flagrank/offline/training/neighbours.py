@@ -6,17 +6,19 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from scipy.linalg import lapack
-from threadpoolctl import threadpool_limits
 
 from flagrank.model.arrays import Floats
 from flagrank.model.factors import Neighbours
 from flagrank.offline.data.interactions import Interactions
-from flagrank.offline.training.gram import Block, GramBlocks, gram_matrices, item_scale, pairs_of
+from flagrank.offline.training.gram import Block, GramBlocks, gram_matrix, item_scale, pairs_of
 from flagrank.offline.training.progress import Progress, silent
+from flagrank.offline.training.workers import Workers
 
 # up to here every item has a weight for every other: 36 MB in memory, half of it published
 WHOLE_ITEMS = 3000
 MANY_NEIGHBOURS = 200
+# a second of work, so that progress moves and both cores finish together
+CHUNK_ITEMS = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +49,10 @@ def learn_item_weights(
     all others, in closed form. Its Gram matrix is that of `learn_neighbours` by closeness in time. The weights are
     rounded to float16, in which they are published.
     """
-    gram, scale = _prepared(item_ids, interactions, parameters, timed)
-    matrix = gram[-1].toarray() * scale[:, None] * scale
+    pairs = pairs_of(item_ids, interactions, parameters.rating_weight)
+    gram = gram_matrix(pairs, parameters.session_s if timed else None)
+    scale = item_scale(gram.diagonal(), parameters.popularity_exponent)
+    matrix = gram.toarray() * scale[:, None] * scale
     matrix.flat[:: len(matrix) + 1] += parameters.regularization
     factor, failed = lapack.dpotrf(matrix, overwrite_a=True)
     assert not failed, "a Gram matrix with a ridge is positive definite"
@@ -67,49 +71,66 @@ def learn_neighbours(
     *,
     timed: bool = True,
     progress: Progress = silent,
+    workers: Workers | None = None,
 ) -> Neighbours:
     """Neighbours of the items `item_ids` (n,), in that order, from interactions that hold each pair once.
 
     EASE is, column by column, the ridge regression of an item on all others. Here each column is solved on its nearest
     items by cosine, `count` of them, which is exact where that is n - 1, and needs no n by n inverse. `session`
     regresses the same with a Gram matrix to which each user adds exp(-|dt| / `session_s`) for every two items; where
-    the timestamps are no times (`timed`) it equals `ease`. `progress` hears of each number of items done.
+    the timestamps are no times (`timed`) it equals `ease`. `progress` hears of the number of items done. The result is
+    the same for any number of `workers`.
     """
-    matrices, scale = _prepared(item_ids, interactions, parameters, timed)
-    grams = GramBlocks(matrices)
+    pairs = pairs_of(item_ids, interactions, parameters.rating_weight)
+    grams = GramBlocks(pairs, parameters.session_s if timed else None)
+    scale = item_scale(grams.diagonals[-1], parameters.popularity_exponent).astype(np.float32)
     count = min(parameters.count or MANY_NEIGHBOURS, len(item_ids) - 1)
+    regressions = Regressions(grams, scale, parameters.regularization, count)
+    starts = range(0, len(item_ids), CHUNK_ITEMS)
+    chunks = [np.arange(start, min(start + CHUNK_ITEMS, len(item_ids))) for start in starts]
     rows = np.zeros((len(item_ids), count), np.int32)
     weights = np.zeros((2, len(item_ids), count), np.float32)
-    # the systems are too small for BLAS threads to do anything but wait for each other
-    with threadpool_limits(1, "blas"):
-        for item in range(len(item_ids)):
-            nearest = grams.nearest(item, count)
-            rows[item, : len(nearest)] = nearest
-            if len(nearest):
-                members = np.append(nearest, item)
-                both_ways = np.outer(scale[members], scale[members])
-                blocks = [block * both_ways for block in grams.blocks(members)]
-                # one matrix fills both rows of weights, two fill one each
-                solved = [_ridge(block, parameters.regularization) * scale[nearest] for block in blocks]
-                weights[:, item, : len(nearest)] = solved
-            progress("finding neighbours", item + 1, len(item_ids))
+    found = (workers or Workers()).map(Regressions.solved, regressions, chunks)
+    for chunk, (its_rows, its_weights) in zip(chunks, found, strict=True):
+        rows[chunk], weights[:, chunk] = its_rows, its_weights
+        progress("finding neighbours", int(chunk[-1]) + 1, len(item_ids))
     return Neighbours(rows, *weights)
 
 
-def _prepared(
-    item_ids: npt.NDArray[Any], interactions: Interactions, parameters: NeighbourParameters, timed: bool
-) -> tuple[list[Any], npt.NDArray[np.float64]]:
-    pairs = pairs_of(item_ids, interactions, parameters.rating_weight)
-    matrices = gram_matrices(pairs, parameters.session_s if timed else None)
-    return matrices, item_scale(matrices[-1], parameters.popularity_exponent)
+@dataclass(frozen=True, slots=True)
+class Regressions:
+    """The regression of any item on its `count` nearest ones, with what all of them share."""
+
+    grams: GramBlocks
+    scale: Floats
+    regularization: float
+    count: int
+
+    def solved(self, items: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.int32], Floats]:
+        """The items' neighbours (m, count) and both weights (2, m, count)."""
+        rows = np.zeros((len(items), self.count), np.int32)
+        weights = np.zeros((2, len(items), self.count), np.float32)
+        for place, (item, nearest) in enumerate(zip(items, self.grams.nearest(items, self.count), strict=True)):
+            rows[place, : len(nearest)] = nearest
+            if len(nearest):
+                # one matrix fills both rows of weights, two fill one each
+                weights[:, place, : len(nearest)] = self._weights(np.append(nearest, item))
+        return rows, weights
+
+    def _weights(self, members: npt.NDArray[np.int64]) -> list[Floats]:
+        scale = self.scale[members]
+        both_ways = np.outer(scale, scale)
+        return [
+            _ridge(block * both_ways, self.regularization) * scale[:-1] for block in self.grams.blocks(members)
+        ]
 
 
-def _ridge(block: Block, regularization: float) -> npt.NDArray[np.float64]:
+def _ridge(block: Block, regularization: float) -> Floats:
     """The regression of a Gram matrix's last item on the ones before it."""
     block.flat[:: len(block) + 1] += regularization
     # symmetric and positive definite: half the work of a general system
-    _, solved, failed = lapack.dposv(block[:-1, :-1], block[-1, :-1])
+    _, solved, failed = lapack.sposv(block[:-1, :-1], block[-1, :-1])
     if failed:
         raise np.linalg.LinAlgError("a Gram matrix with a ridge must be positive definite")
-    weights: npt.NDArray[np.float64] = solved
+    weights: Floats = solved
     return weights
