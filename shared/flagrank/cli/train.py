@@ -1,6 +1,7 @@
 """`flagrank train`."""
 
 import datetime as dt
+import os
 from collections.abc import Iterator
 from dataclasses import replace
 from enum import StrEnum
@@ -126,11 +127,12 @@ def train_into(
     from flagrank.offline.publishing import artifact_folder
     from flagrank.offline.training.item_embeddings import embed_items
     from flagrank.offline.training.two_stage import train_two_stages
+    from flagrank.offline.training.workers import Workers
 
     dataset = read_dataset(data, split)
-    with progress_bar() as progress, aws_errors():
+    with progress_bar() as progress, aws_errors(), Workers(os.process_cpu_count() or 1) as workers:
         embeddings = embed_items(dataset, embedder, progress)
-        stages = train_two_stages(dataset, plan, embeddings, progress)
+        stages = train_two_stages(dataset, plan, embeddings, progress, workers)
         quality = fold_quality(stages.examples, plan.features(dataset, embedded=embeddings is not None), plan, progress)
     created = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
     recorded = {"dataset": dataset.name, "embedder": embedder, **plan.recorded(), **(record or {})}

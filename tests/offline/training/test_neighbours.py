@@ -7,7 +7,7 @@ import pytest
 
 from flagrank.model.factors import Neighbours
 from flagrank.offline.data.interactions import Dataset
-from flagrank.offline.training import gram
+from flagrank.offline.training import gram, neighbours
 from flagrank.offline.training.neighbours import NeighbourParameters, learn_item_weights, learn_neighbours
 from tests.offline.datasets import as_dataset, shop
 
@@ -60,12 +60,13 @@ def test_an_item_that_is_always_alone_has_no_neighbours() -> None:
     assert found.ease[1].any()
 
 
-def test_progress_hears_of_each_item(dataset: Dataset) -> None:
-    """From one to the last."""
+def test_progress_hears_of_each_chunk(dataset: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From the first to the last item."""
+    monkeypatch.setattr(neighbours, "CHUNK_ITEMS", 70)
     heard: list[tuple[str, int, int]] = []
     item_ids = np.unique(dataset.interactions.items)
     learn_neighbours(item_ids, dataset.interactions.latest(), PARAMETERS, progress=lambda *step: heard.append(step))
-    assert heard == [("finding neighbours", done, len(item_ids)) for done in range(1, len(item_ids) + 1)]
+    assert heard == [("finding neighbours", done, 180) for done in (70, 140, 180)]
 
 
 def as_dense(found: Neighbours, items: int) -> np.ndarray:

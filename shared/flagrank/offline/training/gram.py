@@ -1,6 +1,7 @@
 """Gram matrices of the items: how often two were taken by the same user, and how close in time."""
 
 import itertools
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.sparse import coo_matrix, csr_matrix, diags_array
 
+from flagrank.model.arrays import Floats, Rows
 from flagrank.offline.data.interactions import Interactions
 
 # a Gram matrix of this many items is gathered from faster as a dense one, in 100 MB
@@ -109,17 +111,18 @@ class GramBlocks:
     """Small blocks of both Gram matrices, made from the interactions when they are asked for.
 
     A Gram matrix has as many entries as users have pairs of items, a hundred times the interactions; here the memory is
-    that of the interactions. The `dense` most popular items, of which each pair shares many users, are multiplied once.
+    that of the interactions. The DENSE_ITEMS most popular items, of which each pair shares many users, are multiplied once.
     """
 
-    def __init__(self, pairs: Pairs, session_s: float | None, dense: int = DENSE_ITEMS) -> None:
-        self._by_user = csr_matrix((pairs.strengths, (pairs.users, pairs.items)), pairs.shape)
+    def __init__(self, pairs: Pairs, session_s: float | None) -> None:
+        strengths = pairs.strengths.astype(np.float32)
+        self._by_user = csr_matrix((strengths, (pairs.users, pairs.items)), pairs.shape)
         self._by_item = self._by_user.T.tocsr()
-        self._close = None if session_s is None else _both_ways(_close_in_time(pairs, session_s))
+        self._close = None if session_s is None else _both_ways(_close_in_time(pairs, session_s)).astype(np.float32)
         own = np.bincount(pairs.items, pairs.strengths**2, pairs.shape[1])
         self.diagonals = [own] if self._close is None else [own, 2 * own]
         self._norms = np.sqrt(self.diagonals[-1])
-        popular = np.sort(np.argsort(-np.diff(self._by_item.indptr), kind="stable")[:dense])
+        popular = np.sort(np.argsort(-np.diff(self._by_item.indptr), kind="stable")[:DENSE_ITEMS])
         self._place_in_dense = np.full(pairs.shape[1], -1, np.int64)
         self._place_in_dense[popular] = np.arange(len(popular))
         self._dense = [matrix.astype(np.float32).ravel() for matrix in self._multiplied(popular)]
@@ -137,25 +140,30 @@ class GramBlocks:
             found.append(_highest(rows.indices[start:end].astype(np.int64), cosine[start:end], count))
         return found
 
-    def blocks(self, items: npt.NDArray[np.int64]) -> list[Block]:
-        """Each matrix's rows and columns of the items, (m, m) float32."""
-        places = self._place_in_dense[items]
-        rare = np.flatnonzero(places < 0)
-        at = places[:, None] * self._dense_size + places
-        if not len(rare):
-            return [flat.take(at) for flat in self._dense]
-        # what lies outside is overwritten
-        blocks = [flat.take(at, mode="clip") if len(flat) else np.empty(at.shape, np.float32) for flat in self._dense]
-        together = self._together(items, rare)
-        rows = [together]
-        if self._close is not None:
-            together_and_close = together + self._closeness(items, rare)
-            together_and_close[np.arange(len(rare)), rare] += self.diagonals[0][items[rare]]
-            rows.append(together_and_close)
-        for block, its_rows in zip(blocks, rows, strict=True):
-            block[rare] = its_rows
-            block[:, rare] = its_rows.T
-        return blocks
+    def blocks(self, groups: Sequence[Rows]) -> list[list[Block]]:
+        """For each matrix the rows and columns of each group of items, (m, m) float32; groups are cheaper together."""
+        places = [self._place_in_dense[group] for group in groups]
+        found = [[self._from_dense(flat, its_places) for its_places in places] for flat in self._dense]
+        rare = [np.flatnonzero(its_places < 0) for its_places in places]
+        together = self._together(groups, rare)
+        starts = np.cumsum([0, *map(len, rare)])
+        for group, its_rare, start, *blocks in zip(groups, rare, starts, *found, strict=False):
+            if not len(its_rare):
+                continue
+            rows = together[start : start + len(its_rare), : len(group)]
+            _fill(blocks[0], its_rare, rows)
+            if self._close is not None:
+                self._add_closeness(rows, group, its_rare)
+                rows[np.arange(len(its_rare)), its_rare] *= 2
+                _fill(blocks[1], its_rare, rows)
+        return found
+
+    def _from_dense(self, flat: Floats, places: Rows) -> Block:
+        if not len(flat):
+            return np.empty((len(places), len(places)), np.float32)
+        # rows and columns of others are filled later
+        block: Block = flat.take(places[:, None] * self._dense_size + places, mode="clip")
+        return block
 
     def _multiplied(self, items: npt.NDArray[np.int64]) -> list[npt.NDArray[np.float64]]:
         mine = self._by_item[items]
@@ -164,31 +172,55 @@ class GramBlocks:
             return [gram]
         return [gram, gram + self._close[items][:, items].toarray() + np.diag(gram.diagonal())]
 
-    def _together(self, items: npt.NDArray[np.int64], rare: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
-        """Rows of the rare ones among the items, (rare, m): a product over nobody but their few users."""
-        mine, everybody = self._by_item[items[rare]], self._by_item[items]
-        users, columns = np.unique(mine.indices, return_inverse=True)
-        self._user_place[users] = np.arange(len(users))
-        places = self._user_place.take(everybody.indices)
-        self._user_place[users] = -1
-        met = np.flatnonzero(places >= 0)
-        owners = np.repeat(np.arange(len(items)), np.diff(everybody.indptr)).take(met)
-        left = csr_matrix((mine.data, columns, mine.indptr), (len(rare), len(users)))
-        right = csr_matrix((everybody.data.take(met), (places.take(met), owners)), (len(users), len(items)))
-        rows: npt.NDArray[np.float64] = (left @ right).toarray()
+    def _together(self, groups: Sequence[Rows], rare: Sequence[Rows]) -> Block:
+        """Rows of the rare ones of each group, one group after another: a product over nobody but their few users."""
+        everybody = self._by_item[np.concatenate(groups)]
+        lengths = np.diff(everybody.indptr)
+        columns: list[npt.NDArray[np.int32]] = []
+        right: list[tuple[Floats, npt.NDArray[np.int64], npt.NDArray[np.int64]]] = []
+        left, counts, used, at = [], [np.zeros(1, np.int64)], 0, 0
+        for group, its_rare in zip(groups, rare, strict=True):
+            own = lengths[at : at + len(group)]
+            span = slice(everybody.indptr[at], everybody.indptr[at + len(group)])
+            at += len(group)
+            owners = np.repeat(np.arange(len(group)), own)
+            is_rare = np.zeros(len(group), bool)
+            is_rare[its_rare] = True
+            users, mine = everybody.indices[span], is_rare.take(owners)
+            its_users = users[mine]
+            # a user is named after one of the own entries: cheaper than counting them through
+            self._user_place[its_users] = np.arange(len(its_users), dtype=np.int32)
+            columns.append(self._user_place.take(its_users) + np.int32(used))
+            places = self._user_place.take(users)
+            self._user_place[its_users] = -1
+            met = np.flatnonzero(places >= 0)
+            right.append((everybody.data[span].take(met), places.take(met) + np.int64(used), owners.take(met)))
+            left.append(everybody.data[span][mine])
+            counts.append(own[its_rare])
+            used += len(its_users)
+        data, users, owners = (np.concatenate(parts) for parts in zip(*right, strict=True))
+        starts = np.cumsum(np.concatenate(counts))
+        size = max(map(len, groups))
+        mine = csr_matrix((np.concatenate(left), np.concatenate(columns), starts), (len(starts) - 1, used))
+        rows: Block = (mine @ csr_matrix((data, (users, owners)), (used, size))).toarray()
         return rows
 
-    def _closeness(self, items: npt.NDArray[np.int64], rare: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+    def _add_closeness(self, rows: Block, items: Rows, rare: Rows) -> None:
         assert self._close is not None
-        mine = self._close[items[rare]]
-        self._item_place[items] = np.arange(len(items))
-        places = self._item_place.take(mine.indices)
+        self._item_place[items] = np.arange(len(items), dtype=np.int32)
+        starts, ends = self._close.indptr[items[rare]], self._close.indptr[items[rare] + 1]
+        lengths = ends - starts
+        entries = np.arange(lengths.sum()) + np.repeat(starts - np.cumsum(lengths) + lengths, lengths)
+        places = self._item_place.take(self._close.indices.take(entries))
         self._item_place[items] = -1
         met = np.flatnonzero(places >= 0)
-        owners = np.repeat(np.arange(len(rare)), np.diff(mine.indptr)).take(met)
-        rows = np.zeros((len(rare), len(items)))
-        rows[owners, places.take(met)] = mine.data.take(met)
-        return rows
+        owners = np.repeat(np.arange(len(rare)), lengths).take(met)
+        rows[owners, places.take(met)] += self._close.data.take(entries.take(met))
+
+
+def _fill(block: Block, places: Rows, rows: Block) -> None:
+    block[places] = rows
+    block[:, places] = rows.T
 
 
 def _both_ways(one_way: csr_matrix) -> csr_matrix:

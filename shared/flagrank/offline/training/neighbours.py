@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.linalg import lapack
 
-from flagrank.model.arrays import Floats
+from flagrank.model.arrays import Floats, Rows
 from flagrank.model.factors import Neighbours
 from flagrank.offline.data.interactions import Interactions
 from flagrank.offline.training.gram import Block, GramBlocks, gram_matrix, item_scale, pairs_of
@@ -19,6 +19,8 @@ WHOLE_ITEMS = 3000
 MANY_NEIGHBOURS = 200
 # a second of work, so that progress moves and both cores finish together
 CHUNK_ITEMS = 500
+# blocks that are made together: they fit in the processor's cache
+GROUPS = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,19 +112,24 @@ class Regressions:
         """The items' neighbours (m, count) and both weights (2, m, count)."""
         rows = np.zeros((len(items), self.count), np.int32)
         weights = np.zeros((2, len(items), self.count), np.float32)
-        for place, (item, nearest) in enumerate(zip(items, self.grams.nearest(items, self.count), strict=True)):
-            rows[place, : len(nearest)] = nearest
-            if len(nearest):
+        for start in range(0, len(items), GROUPS):
+            part = items[start : start + GROUPS]
+            nearest = self.grams.nearest(part, self.count)
+            members = [np.append(its_nearest, item) for its_nearest, item in zip(nearest, part, strict=True)]
+            blocks = self.grams.blocks(members)
+            for place, group in enumerate(members, start):
+                rows[place, : len(group) - 1] = group[:-1]
                 # one matrix fills both rows of weights, two fill one each
-                weights[:, place, : len(nearest)] = self._weights(np.append(nearest, item))
+                solved = [self._weights(each[place - start], group) for each in blocks]
+                weights[:, place, : len(group) - 1] = solved
         return rows, weights
 
-    def _weights(self, members: npt.NDArray[np.int64]) -> list[Floats]:
+    def _weights(self, block: Block, members: Rows) -> Floats:
         scale = self.scale[members]
-        both_ways = np.outer(scale, scale)
-        return [
-            _ridge(block * both_ways, self.regularization) * scale[:-1] for block in self.grams.blocks(members)
-        ]
+        block *= scale[:, None]
+        block *= scale
+        weights: Floats = _ridge(block, self.regularization) * scale[:-1] if len(block) > 1 else scale[:-1]
+        return weights
 
 
 def _ridge(block: Block, regularization: float) -> Floats:

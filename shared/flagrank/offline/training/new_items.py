@@ -75,15 +75,19 @@ def predict_factors(known: FeatureRows, factors: Floats, popularity: Floats, new
     """
     weight = np.sqrt(np.log1p(popularity.astype(np.float64)))[:, None]
     table, target = known * weight, factors * weight
-    left, singular, right = np.linalg.svd(table, full_matrices=False)
-    projected = left.T @ target
+    # of table' table, which is as small as a row: an SVD of the table takes ten times as long
+    squared, directions = np.linalg.eigh(table.T @ table)
+    squared = np.maximum(squared, 0)
+    turned = table @ directions
+    projected = turned.T @ target
+    turned_squared = np.square(turned)
 
     def error(ridge: float) -> float:
-        shrink = singular**2 / (singular**2 + ridge)
-        residual = target - left @ (shrink[:, None] * projected)
-        leverage = np.einsum("nk,k,nk->n", left, shrink, left)
+        shrink = 1 / (squared + ridge)
+        residual = target - turned @ (shrink[:, None] * projected)
+        leverage = turned_squared @ shrink
         return float(np.square(residual / (1 - leverage)[:, None]).sum())
 
     ridge = min(RIDGES, key=error)
-    slopes = right.T @ ((singular / (singular**2 + ridge))[:, None] * projected)
+    slopes = directions @ (projected / (squared + ridge)[:, None])
     return np.concatenate([(part @ slopes).astype(np.float32) for part in new])

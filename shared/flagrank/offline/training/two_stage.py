@@ -2,8 +2,10 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
+from functools import partial
 from typing import Any, Literal, Self
 
+import numpy as np
 from pydantic import TypeAdapter, ValidationError
 
 from flagrank.errors import ArtifactError
@@ -18,9 +20,12 @@ from flagrank.offline.training.examples import Examples, collect, joined
 from flagrank.offline.training.linear import fit_linear
 from flagrank.offline.training.neighbours import NeighbourParameters, learn_item_weights, learn_neighbours
 from flagrank.offline.training.progress import Progress, silent
+from flagrank.offline.training.workers import Workers
 
 type Kind = Literal["none", "linear", "trees", "blend"]
 
+# more teach no more: MovieLens 100K has so many in six folds
+EXAMPLE_USERS = 5600
 # groups that mean nothing without times
 TIMED_GROUPS = ("session", "recency")
 
@@ -77,23 +82,33 @@ class TwoStages:
 
 
 def train_two_stages(
-    dataset: Dataset, plan: TrainingPlan, embeddings: Embeddings | None = None, progress: Progress = silent
+    dataset: Dataset,
+    plan: TrainingPlan,
+    embeddings: Embeddings | None = None,
+    progress: Progress = silent,
+    workers: Workers | None = None,
 ) -> TwoStages:
-    """Stage 1 on all training interactions, Stage 2 on folds cut from them.
+    """Stage 1 on all training interactions, Stage 2 on folds cut from them; the same for any number of `workers`.
 
     There is no Stage 2 where the plan wants none, or where no user has enough interactions to hold some out.
     """
-    factors = first_stage(dataset, plan, embeddings, progress)
+    factors = first_stage(dataset, plan, embeddings, progress, workers)
     if plan.kind == "none":
         return TwoStages(factors)
-    found = tuple(fold_examples(dataset, plan, embeddings, progress))
+    found = tuple(fold_examples(dataset, plan, embeddings, progress, workers))
     if not any(part.labels.any() for part in found):
         return TwoStages(factors)
     names = plan.features(dataset, embedded=embeddings is not None)
     return TwoStages(replace(factors, stage2=fit(joined(found).columns(names), plan, progress)), found)
 
 
-def first_stage(dataset: Dataset, plan: TrainingPlan, embeddings: Embeddings | None, progress: Progress) -> Factors:
+def first_stage(
+    dataset: Dataset,
+    plan: TrainingPlan,
+    embeddings: Embeddings | None,
+    progress: Progress,
+    workers: Workers | None = None,
+) -> Factors:
     """ALS's factors and, if the plan has a Stage 2, the item-to-item weights that its features are made of."""
     factors = train(dataset, plan.als, progress, embeddings)
     if plan.kind == "none":
@@ -102,23 +117,47 @@ def first_stage(dataset: Dataset, plan: TrainingPlan, embeddings: Embeddings | N
     if plan.neighbours.resolved(len(ids)) is None:
         weights = learn_item_weights(ids, interactions, plan.neighbours, timed=dataset.timed)
         return replace(factors, item_weights=weights)
-    neighbours = learn_neighbours(ids, interactions, plan.neighbours, timed=dataset.timed, progress=progress)
+    neighbours = learn_neighbours(
+        ids, interactions, plan.neighbours, timed=dataset.timed, progress=progress, workers=workers
+    )
     return replace(factors, neighbours=neighbours)
 
 
 def fold_examples(
-    dataset: Dataset, plan: TrainingPlan, embeddings: Embeddings | None, progress: Progress
+    dataset: Dataset,
+    plan: TrainingPlan,
+    embeddings: Embeddings | None,
+    progress: Progress,
+    workers: Workers | None = None,
 ) -> Iterator[Examples]:
-    """For each fold, what Stage 1, trained on its rest, would have shown, and what the user chose."""
-    name = "collecting examples"
-    progress(name, 0, plan.folds)
+    """For each fold, what Stage 1, trained on its rest, would have shown, and what the user chose.
+
+    As many folds as make EXAMPLE_USERS users, one at least and `plan.folds` at most.
+    """
     # a fold that lost some items must not be small where the whole is large
     neighbours = replace(plan.neighbours, count=plan.neighbours.resolved(dataset.item_count))
+    count = plan.folds
     for number, fold in enumerate(folds(dataset, plan.folds, plan.als.seed), 1):
         assert fold.held_out is not None
+        if number == 1:
+            users = len(np.unique(fold.held_out.users))
+            count = min(plan.folds, max(1, round(EXAMPLE_USERS / max(1, users))))
+        if number > count:
+            return
         its_plan = replace(plan, als=replace(plan.als, seed=plan.als.seed + number), neighbours=neighbours)
-        yield collect(first_stage(fold, its_plan, embeddings, silent), fold.held_out, plan.pool, plan.sources)
-        progress(name, number, plan.folds)
+        tell = partial(_of_fold, progress, number, count)
+        factors = first_stage(_met_alone(fold), its_plan, embeddings, tell, workers)
+        yield collect(factors, fold.held_out, plan.pool, plan.sources, workers, tell)
+
+
+def _of_fold(progress: Progress, number: int, count: int, step: str, done: int, total: int) -> None:
+    progress(f"fold {number} of {count}: {step}", done, total)
+
+
+def _met_alone(fold: Dataset) -> Dataset:
+    # new items are no examples, and to guess their factors takes longer than ALS
+    met = np.unique(fold.interactions.items).tolist()
+    return replace(fold, items={item_id: fold.items[item_id] for item_id in met if item_id in fold.items})
 
 
 def fit(found: Examples, plan: TrainingPlan, progress: Progress) -> Stage2:
