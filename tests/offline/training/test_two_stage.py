@@ -17,12 +17,14 @@ from flagrank.model.stage2 import LinearModel, Table, TreeEnsemble
 from flagrank.offline.data.interactions import Dataset
 from flagrank.offline.data.split import folds, held_out_last
 from flagrank.offline.evaluation.replay import baseline
+from flagrank.offline.training import two_stage
 from flagrank.offline.training.boosting import BoostingParameters, boost, exported
 from flagrank.offline.training.examples import Examples, collect
 from flagrank.offline.training.linear import fit_linear
 from flagrank.offline.training.neighbours import NeighbourParameters, learn_item_weights, learn_neighbours
 from flagrank.offline.training.progress import silent
 from flagrank.offline.training.two_stage import TrainingPlan, TwoStages, first_stage, train_two_stages
+from flagrank.offline.training.workers import Workers
 from tests.offline.datasets import QUICK, as_dataset, checkerboard, shop
 
 BOOSTING = BoostingParameters(rounds=12, min_data_in_leaf=20)
@@ -85,6 +87,31 @@ def test_a_fold_of_many_users_is_sampled(dataset: Dataset, trained: TwoStages, m
     assert len(first.sizes) == len(first.histories) == 7
     assert first.sizes.sum() == len(first.table) == len(first.labels)
     assert np.array_equal(first.table, again.table)
+
+
+def test_any_number_of_processes_trains_the_same(dataset: Dataset) -> None:
+    """Neighbours, examples and model, to the bit, however the work is shared."""
+    alone = train_two_stages(dataset, PLAN)
+    with Workers(2) as workers:
+        shared = train_two_stages(dataset, PLAN, workers=workers)
+    for made, again in zip(alone.examples, shared.examples, strict=True):
+        assert np.array_equal(made.table, again.table)
+        assert np.array_equal(made.labels, again.labels)
+    assert alone.factors.neighbours is not None
+    assert shared.factors.neighbours is not None
+    assert np.array_equal(alone.factors.neighbours.session, shared.factors.neighbours.session)
+    assert alone.factors.stage2 is not None
+    assert shared.factors.stage2 is not None
+    assert alone.factors.stage2.document == shared.factors.stage2.document
+
+
+def test_many_users_need_fewer_folds(dataset: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As many folds as make enough users, and never more than the plan's."""
+    users = len(np.unique(dataset.interactions.users))
+    plan = replace(PLAN, kind="linear", folds=3)
+    for wanted, folds_made in ((users * 9, 3), (users * 2, 2), (1, 1)):
+        monkeypatch.setattr(two_stage, "EXAMPLE_USERS", wanted)
+        assert len(train_two_stages(dataset, plan).examples) == folds_made
 
 
 def test_a_user_without_open_candidates_is_no_example() -> None:

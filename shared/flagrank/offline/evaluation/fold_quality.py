@@ -17,14 +17,20 @@ def fold_quality(
 ) -> dict[str, Any]:
     """Both stages' Recall and NDCG on the first fold, Stage 2 fitted to the others with the features `names`.
 
-    Each fold's Stage 1 was trained on the fold's rest. Random folds may hold the same item out for a user: Stage 2 sees
-    features, and neither users nor items. The first has the most users: some run out of interactions to hold out. {}
-    where the folds are too few or hold nothing to learn from.
+    A single fold is measured on every other user, and fitted to the rest. Each fold's Stage 1 was trained on the fold's
+    rest. Random folds may hold the same item out for a user: Stage 2 sees features, and neither users nor items. The
+    first has the most users: some run out of interactions to hold out. {} where there is nothing to learn from.
     """
-    first, others = folds[:1], folds[1:]
-    if not any(part.labels.any() for part in others) or not first[0].labels.any():
+    if len(folds) == 1:
+        users = np.arange(len(folds[0].sizes))
+        first, others = folds[0].of_users(users % 2 == 0), [folds[0].of_users(users % 2 == 1)]
+    elif folds:
+        first, others = folds[0], list(folds[1:])
+    else:
         return {}
-    return _measured(first[0], fit(joined(others).columns(names), plan, progress))
+    if not any(part.labels.any() for part in others) or not first.labels.any():
+        return {}
+    return _measured(first, fit(joined(others).columns(names), plan, progress))
 
 
 def _measured(fold: Examples, learned: Stage2) -> dict[str, Any]:

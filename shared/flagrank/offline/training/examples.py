@@ -11,7 +11,7 @@ from flagrank.candidates.generate import generate
 from flagrank.candidates.source import CandidateRequest
 from flagrank.candidates.user import resolve_user
 from flagrank.domain import UserId
-from flagrank.model.arrays import NO_ROWS
+from flagrank.model.arrays import NO_ROWS, Mask
 from flagrank.model.factors import Factors
 from flagrank.model.features import FEATURES, feature_table
 from flagrank.model.stage2 import SourceName, Table
@@ -44,6 +44,12 @@ class Examples:
     def columns(self, names: tuple[str, ...]) -> "Examples":
         """The same examples with these features alone."""
         return replace(self, names=names, table=self.table[:, [self.names.index(name) for name in names]])
+
+    def of_users(self, kept: Mask) -> "Examples":
+        """The examples of the users in a mask (users,)."""
+        rows = np.repeat(kept, self.sizes)
+        by_user = (self.sizes[kept], self.histories[kept], self.held_out[kept])
+        return Examples(self.names, self.table[rows], self.labels[rows], *by_user)
 
 
 def collect(
