@@ -20,8 +20,9 @@ TITLE_WORDS = 6
 def large_shop(users: int, items: int, interactions: int, seed: int = 1) -> Dataset:
     """About so many interactions (repeated pairs are dropped), with item ids 0..items - 1 over TOPICS categories.
 
-    An item's fame within its topic falls with its rank in the shop to the power POPULARITY_EXPONENT; topics are
-    unequal, and a user's activity is log-normal. A session is SESSION interactions minutes apart in one topic, and sessions are days apart.
+    An item's fame within its topic falls with its rank in the shop to the power POPULARITY_EXPONENT. Topics are
+    unequal, and a user's activity is log-normal. A session is SESSION interactions minutes apart in one topic, and
+    sessions are days apart.
     """
     rng = np.random.default_rng(seed)
     rank = rng.permutation(items)

@@ -3,6 +3,7 @@
 import csv
 import os
 import time
+from dataclasses import astuple
 from pathlib import Path
 
 from flagrank.cli.train import train_into
@@ -25,7 +26,7 @@ def written(dataset: Dataset, folder: Path) -> Path:
     with (folder / "items.csv").open("w", newline="") as file:
         lines = csv.writer(file)
         lines.writerow(["item_id", "title", "category", "description"])
-        lines.writerows((item_id, item.title, item.category, item.description) for item_id, item in dataset.items.items())
+        lines.writerows((item_id, *astuple(item)) for item_id, item in dataset.items.items())
     return folder / "interactions.csv"
 
 
@@ -33,7 +34,7 @@ def test_training_a_large_shop(tmp_path: Path) -> None:
     """Both stages in under two minutes of CPU, which is a minute of two cores."""
     data = written(large_shop(USERS, ITEMS, INTERACTIONS), tmp_path)
     started, cpu_before = time.perf_counter(), sum(os.times()[:4])
-    trained, metrics = train_into(tmp_path / "set", str(data), "ua", TrainingPlan())
+    trained, metrics = train_into(tmp_path / "set", str(data.parent), "ua", TrainingPlan())
     elapsed_s, cpu_s = time.perf_counter() - started, sum(os.times()[:4]) - cpu_before
     print(f"{elapsed_s:.1f} s, {cpu_s:.1f} s of CPU, load {os.getloadavg()[0]:.1f}, {metrics['fold_held_out']}")
     assert len(trained.item_ids) == ITEMS

@@ -1,5 +1,7 @@
 """What training says of its own stages."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from flagrank.offline.evaluation.fold_quality import fold_quality
@@ -49,3 +51,12 @@ def test_too_few_folds_tell_nothing() -> None:
     """No figure is better than one of a model that saw the answers."""
     assert fold_quality([], NAMES, PLAN, silent) == {}
     assert fold_quality([fold(1)], NAMES, PLAN, silent) == {}
+
+
+def test_a_single_fold_is_measured_on_users_whom_stage2_has_not_seen() -> None:
+    """Every other user is measured; what the rest teaches holds for them."""
+    told = fold_quality([fold(1)], NAMES, PLAN, silent)
+    assert told["users"] == 30
+    assert told["stage2"]["ndcg@5"] > 0.9
+    labels = np.zeros_like(fold(1).labels)
+    assert fold_quality([replace(fold(1), labels=labels)], NAMES, PLAN, silent) == {}

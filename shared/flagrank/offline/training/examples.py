@@ -70,9 +70,7 @@ def collect(
     user_ids, starts = np.unique(held_out.users[by_user], return_index=True)
     ends = np.append(starts, len(by_user))[1:]
     drawn = np.sort(np.random.default_rng(0).permutation(len(user_ids))[:MAX_USERS])
-    users = [
-        (user_ids[place].item(), held_out.items[by_user[starts[place] : ends[place]]]) for place in drawn.tolist()
-    ]
+    users = [(user_ids[place].item(), held_out.items[by_user[starts[place] : ends[place]]]) for place in drawn.tolist()]
     parts = [users[start : start + CHUNK_USERS] for start in range(0, len(users), CHUNK_USERS)]
     found = [_EMPTY]
     for part in (workers or Workers()).map(_examples, (factors, pool, sources), parts):

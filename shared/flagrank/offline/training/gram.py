@@ -111,7 +111,7 @@ class GramBlocks:
     """Small blocks of both Gram matrices, made from the interactions when they are asked for.
 
     A Gram matrix has as many entries as users have pairs of items, a hundred times the interactions; here the memory is
-    that of the interactions. The DENSE_ITEMS most popular items, of which each pair shares many users, are multiplied once.
+    that of the interactions. The DENSE_ITEMS most popular items, which share many users, are multiplied once.
     """
 
     def __init__(self, pairs: Pairs, session_s: float | None) -> None:
@@ -119,7 +119,7 @@ class GramBlocks:
         self._by_user = csr_matrix((strengths, (pairs.users, pairs.items)), pairs.shape)
         self._by_item = self._by_user.T.tocsr()
         self._close = None if session_s is None else _both_ways(_close_in_time(pairs, session_s)).astype(np.float32)
-        own = np.bincount(pairs.items, pairs.strengths**2, pairs.shape[1])
+        own: npt.NDArray[np.float64] = np.bincount(pairs.items, pairs.strengths**2, pairs.shape[1]).astype(np.float64)
         self.diagonals = [own] if self._close is None else [own, 2 * own]
         self._norms = np.sqrt(self.diagonals[-1])
         popular = np.sort(np.argsort(-np.diff(self._by_item.indptr), kind="stable")[:DENSE_ITEMS])
@@ -227,9 +227,7 @@ def _both_ways(one_way: csr_matrix) -> csr_matrix:
     return csr_matrix(one_way + one_way.T)
 
 
-def _highest(
-    others: npt.NDArray[np.int64], cosine: npt.NDArray[np.float64], count: int
-) -> npt.NDArray[np.int64]:
+def _highest(others: npt.NDArray[np.int64], cosine: npt.NDArray[np.float64], count: int) -> npt.NDArray[np.int64]:
     if len(cosine) > count:
         lowest = np.partition(cosine, len(cosine) - count)[len(cosine) - count]
         others, cosine = others[cosine >= lowest], cosine[cosine >= lowest]
