@@ -145,18 +145,27 @@ class GramBlocks:
         places = [self._place_in_dense[group] for group in groups]
         found = [[self._from_dense(flat, its_places) for its_places in places] for flat in self._dense]
         rare = [np.flatnonzero(its_places < 0) for its_places in places]
+        unfinished = [place for place, its_rare in enumerate(rare) if len(its_rare)]
+        if unfinished:
+            self._finish(
+                [groups[place] for place in unfinished],
+                [rare[place] for place in unfinished],
+                [[blocks[place] for blocks in found] for place in unfinished],
+            )
+        return found
+
+    def _finish(self, groups: Sequence[Rows], rare: Sequence[Rows], found: Sequence[Sequence[Block]]) -> None:
+        """Writes the rows and columns of the rare items into each group's blocks, one of each matrix."""
         together = self._together(groups, rare)
-        starts = np.cumsum([0, *map(len, rare)])
-        for group, its_rare, start, *blocks in zip(groups, rare, starts, *found, strict=False):
-            if not len(its_rare):
-                continue
+        start = 0
+        for group, its_rare, blocks in zip(groups, rare, found, strict=True):
             rows = together[start : start + len(its_rare), : len(group)]
+            start += len(its_rare)
             _fill(blocks[0], its_rare, rows)
             if self._close is not None:
                 self._add_closeness(rows, group, its_rare)
                 rows[np.arange(len(its_rare)), its_rare] *= 2
                 _fill(blocks[1], its_rare, rows)
-        return found
 
     def _from_dense(self, flat: Floats, places: Rows) -> Block:
         if not len(flat):
