@@ -4,6 +4,7 @@ import itertools
 import multiprocessing
 import os
 import pickle
+import shutil
 import tempfile
 import threading
 from collections.abc import Callable, Iterable, Iterator
@@ -67,10 +68,12 @@ def _start() -> None:
 
 
 def _end_with_parent() -> None:
-    # a parent that was killed closes no queue, and its workers would wait on it forever
+    # a parent that was killed closes no queue and deletes no file, and its workers would wait on it forever
     parent = multiprocessing.parent_process()
     assert parent is not None
     wait([parent.sentinel])
+    for path in _loaded:
+        shutil.rmtree(Path(path).parent, ignore_errors=True)
     os._exit(1)
 
 
