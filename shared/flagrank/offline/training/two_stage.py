@@ -142,12 +142,12 @@ def fold_examples(
         if number == 1:
             users = len(np.unique(fold.held_out.users))
             count = min(plan.folds, max(1, round(EXAMPLE_USERS / max(1, users))))
-        if number > count:
-            return
         its_plan = replace(plan, als=replace(plan.als, seed=plan.als.seed + number), neighbours=neighbours)
         tell = partial(_of_fold, progress, number, count)
         factors = first_stage(_met_alone(fold), its_plan, embeddings, tell, workers)
         yield collect(factors, fold.held_out, plan.pool, plan.sources, workers, tell)
+        if number == count:
+            return
 
 
 def _of_fold(progress: Progress, number: int, count: int, step: str, done: int, total: int) -> None:
