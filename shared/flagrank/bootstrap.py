@@ -7,7 +7,6 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from fastapi import FastAPI
 from pydantic import SecretStr
 
 from flagrank.adapters import aws_clients
@@ -47,7 +46,6 @@ from flagrank.rerank.reranker import LLMReranker
 from flagrank.rerank.routing import RoutingJudge
 from flagrank.rerank.warming import Warmer
 from flagrank.rerank.worker import Worker
-from flagrank.serving.api import create_app
 from flagrank.serving.pipeline import Recommender
 from flagrank.serving.resolve_rules import RulesBySet
 from flagrank.serving.service import Service
@@ -89,8 +87,8 @@ class Adapters:
     log: JudgementLog | None = None
 
 
-def build_app(environment: Mapping[str, str]) -> FastAPI:
-    """The application over AWS, warmed up; raises ConfigurationError naming the variable that is wrong."""
+def build_service(environment: Mapping[str, str]) -> Service:
+    """The service over AWS, warmed up; raises ConfigurationError naming the variable that is wrong."""
     settings = Settings.from_env(environment)
     clock = SystemClock()
     flags = _flags(settings, clock)
@@ -112,7 +110,7 @@ def build_app(environment: Mapping[str, str]) -> FastAPI:
     factors.prepare_with(service.recommender.rules.over)
     warm_up(factors, flags)
     after_restore(flags)
-    return create_app(service)
+    return service
 
 
 def build_worker(environment: Mapping[str, str]) -> Worker:

@@ -18,7 +18,7 @@ from flagrank.rerank.answers import FORMS
 from flagrank.rerank.messages import read_task
 from flagrank.rerank.warming import CALL_BUDGET_MS, WRITING_S
 from flagrank.rerank.worker import messages_of
-from flagrank.serving.api import create_app
+from flagrank.serving.asgi import create_app
 from flagrank.settings import PREFIX, JudgingSettings, PublicationSettings, Settings, WorkerSettings
 from tests.packaging.stack_template import FUNCTIONS, RESOURCES, ROOT, TEMPLATE
 from tests.wiring import Wired
@@ -319,4 +319,4 @@ def test_every_event_is_valid_json_with_a_behaviour_of_its_own() -> None:
 
 def test_the_module_under_the_handler_imports() -> None:
     """What the handler builds on is importable without AWS."""
-    assert callable(importlib.import_module("flagrank.bootstrap").build_app)
+    assert callable(importlib.import_module("flagrank.bootstrap").build_service)

@@ -1,21 +1,18 @@
-"""The HTTP face: request models, routes, and which error is which status."""
+"""The HTTP contract: request models, replies, and which error is which status."""
 
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Annotated, Any, Protocol
 
 import orjson
-from fastapi import FastAPI, Query, Request
-from fastapi.exceptions import RequestValidationError
-from fastapi.responses import Response
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictBool, StringConstraints
-from starlette.exceptions import HTTPException
-from starlette.routing import Route
 
 from flagrank.domain import Ranked, Recommendation, RecommendRequest, SimilarItems, SimilarRequest
 from flagrank.errors import FactorsUnavailable, InvalidRequest, UnknownItem
 from flagrank.model import filters
-from flagrank.serving.problems import documented, problem
+from flagrank.serving.problems import problem
+from flagrank.serving.reply import Reply
 
 MAX_TOP_K = 100
 MAX_IDS = 500
@@ -121,90 +118,40 @@ def _split_ids(field: str, text: str) -> tuple[str, ...]:
     return item_ids
 
 
-def create_app(service: RecommendService) -> FastAPI:
-    """The application over a service."""
-    app = FastAPI(title="Flagrank", description="Recommendations whose LLM reranker ships behind a flag.")
+def recommended(service: RecommendService, asked: RecommendBody | RecommendParams) -> Reply:
+    """The reply to GET and POST /recommend."""
 
-    # the endpoints are async and do not await: one environment serves one request at a time, and a thread would
-    # only add its hop
-    @app.get("/recommend", response_class=Response, responses=documented(422, 500, 503))
-    async def get_recommend(params: Annotated[RecommendParams, Query()]) -> Response:
-        """The user's best items; the LLM reranks them where the flag says so."""
-        return _recommended(service, params.to_request())
-
-    @app.post("/recommend", response_class=Response, responses=documented(400, 422, 500, 503))
-    async def post_recommend(body: RecommendBody) -> Response:
-        """The same with a history of item ids, for users that training has not met."""
-        return _recommended(service, body.to_request())
-
-    @app.get("/similar", response_class=Response, responses=documented(404, 422, 500, 503))
-    async def get_similar(params: Annotated[SimilarParams, Query()]) -> Response:
-        """Items like one item: those that go together with it, and those that are described alike."""
-        asked = params.to_request()
-        return _answered(lambda: similar_document(service.similar(asked)), "search", "similar_failed")
-
-    @app.get("/health", response_class=Response, responses=documented(503))
-    async def health() -> Response:
-        """Whether there are factors to serve from."""
-        return _json({"status": "ok", "versions": {"factors": service.factors_version()}})
-
-    _answer_errors(app)
-    return app
-
-
-def _answer_errors(app: FastAPI) -> None:
-    @app.exception_handler(RequestValidationError)
-    async def invalid_fields(_: Request, error: RequestValidationError) -> Response:
-        return _unprocessable([(_field(problem["loc"]), problem["msg"]) for problem in error.errors()])
-
-    @app.exception_handler(InvalidRequest)
-    async def invalid_request(_: Request, error: InvalidRequest) -> Response:
-        return _unprocessable([(error.field, error.problem)])
-
-    @app.exception_handler(UnknownItem)
-    async def unknown_item(_: Request, error: UnknownItem) -> Response:
-        return problem(404, "Unknown item", str(error), reason="unknown_item")
-
-    @app.exception_handler(FactorsUnavailable)
-    async def unavailable(_: Request, error: FactorsUnavailable) -> Response:
-        response = problem(503, "No factors to serve from", str(error), reason="factors_unavailable")
-        response.headers["Retry-After"] = str(RETRY_AFTER_S)
-        return response
-
-    @app.exception_handler(HTTPException)
-    async def http_error(request: Request, error: HTTPException) -> Response:
-        response = problem(error.status_code, str(error.detail), "See /docs for the routes.")
-        response.headers.update(error.headers or {})
-        if error.status_code == 405:
-            # the router names the methods of the first route of the path alone
-            response.headers["Allow"] = ", ".join(_methods(app, request.url.path))
-        return response
-
-
-def _methods(app: FastAPI, path: str) -> list[str]:
-    return sorted(
-        {
-            method
-            for route in app.routes
-            if isinstance(route, Route) and route.path == path
-            for method in route.methods or ()
-        }
-    )
-
-
-def _recommended(service: RecommendService, asked: RecommendRequest) -> Response:
     def answer() -> dict[str, Any]:
-        return answer_document(service.recommend(asked), explain=asked.explain)
+        return answer_document(service.recommend(asked.to_request()), explain=asked.explain)
 
-    return _answered(answer, "baseline", "baseline_failed")
+    return _replied(answer, "baseline", "baseline_failed")
 
 
-def _answered(answer: Callable[[], dict[str, Any]], part: str, reason: str) -> Response:
+def similar(service: RecommendService, asked: SimilarParams) -> Reply:
+    """The reply to GET /similar."""
+    return _replied(lambda: similar_document(service.similar(asked.to_request())), "search", "similar_failed")
+
+
+def health(service: RecommendService) -> Reply:
+    """The reply to GET /health."""
+
+    def answer() -> dict[str, Any]:
+        return {"status": "ok", "versions": {"factors": service.factors_version()}}
+
+    return _replied(answer, "health check", "health_failed")
+
+
+def _replied(answer: Callable[[], dict[str, Any]], part: str, reason: str) -> Reply:
     try:
-        return _json(answer())
-    except (InvalidRequest, UnknownItem, FactorsUnavailable):
-        raise
-    except Exception:  # caught here and not above the router: Mangum's own 500 is plain text
+        return Reply(200, orjson.dumps(answer()), "application/json")
+    except InvalidRequest as error:
+        return unprocessable([(error.field, error.problem)])
+    except UnknownItem as error:
+        return problem(404, "Unknown item", str(error), reason="unknown_item")
+    except FactorsUnavailable as error:
+        unavailable = problem(503, "No factors to serve from", str(error), reason="factors_unavailable")
+        return replace(unavailable, headers={"retry-after": str(RETRY_AFTER_S)})
+    except Exception:
         logger.exception("the %s failed", part)
         return problem(500, "Internal error", f"The {part} failed; the log says why.", reason=reason)
 
@@ -278,16 +225,8 @@ def _diagnosed(answer: Recommendation) -> dict[str, Any]:
     }
 
 
-def _unprocessable(problems: list[tuple[str, str]]) -> Response:
+def unprocessable(problems: list[tuple[str, str]]) -> Reply:
+    """A 422 that names each field and what is wrong with it."""
     errors = [{"field": field, "problem": problem} for field, problem in problems]
     detail = "; ".join(f"{field}: {problem}" for field, problem in problems)
     return problem(422, "Invalid request", detail, errors=errors)
-
-
-def _json(document: dict[str, Any]) -> Response:
-    return Response(orjson.dumps(document), media_type="application/json")
-
-
-def _field(location: tuple[int | str, ...]) -> str:
-    # the first part says where (query, body); further ones may name a union's branches, which a caller cannot know
-    return str(location[1]) if len(location) > 1 else str(location[0])

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from flagrank.serving.problems import problem
+from flagrank.serving.reply import for_gateway
 
 # Mangum reads a port out of them and fails on one that is no number; nothing else reads them
 UNREAD_HEADERS = frozenset({"host", "x-forwarded-port"})
@@ -20,13 +21,7 @@ def answer_http(
         return adapter(_without_host(event), context)
     except Exception:  # the application answers its own faults, so what is left are events that are none
         logger.warning("an event could not be read", exc_info=True)
-    unread = problem(400, "Unreadable event", "The request could not be read.")
-    return {
-        "statusCode": unread.status_code,
-        "headers": dict(unread.headers),
-        "body": bytes(unread.body).decode(),
-        "isBase64Encoded": False,
-    }
+    return for_gateway(problem(400, "Unreadable event", "The request could not be read."))
 
 
 def _without_host(event: Mapping[str, Any]) -> dict[str, Any]:

@@ -3,7 +3,8 @@
 from typing import Any
 
 import orjson
-from fastapi.responses import Response
+
+from flagrank.serving.reply import Reply
 
 MEDIA_TYPE = "application/problem+json"
 
@@ -35,10 +36,10 @@ _MEANINGS = {
 }
 
 
-def problem(status: int, title: str, detail: str, **members: Any) -> Response:
-    """A response with problem details; `members` are added to them."""
+def problem(status: int, title: str, detail: str, **members: Any) -> Reply:
+    """A reply with problem details; `members` are added to them."""
     body = {"type": "about:blank", "title": title, "status": status, "detail": detail, **members}
-    return Response(orjson.dumps(body), status, media_type=MEDIA_TYPE)
+    return Reply(status, orjson.dumps(body), MEDIA_TYPE)
 
 
 def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from mangum import Mangum
 from mangum.adapter import DEFAULT_TEXT_MIME_TYPES
 
-from flagrank.serving.api import create_app
+from flagrank.serving.asgi import create_app
 from flagrank.serving.http_event import answer_http
 from tests.wiring import Wired
 

@@ -10,7 +10,7 @@ import pytest
 from flagrank.metric_names import SimilarMetric
 from flagrank.model.factors import Neighbours
 from flagrank.ranking import postprocess
-from flagrank.serving.api import create_app
+from flagrank.serving.asgi import create_app
 from tests.factories import make_attributes, make_factors
 from tests.wiring import Wired
 

@@ -1,0 +1,79 @@
+"""The contract over FastAPI: its documentation, and every request that is not a plain valid one."""
+
+from typing import Annotated
+
+from fastapi import FastAPI, Query, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import Response
+from starlette.exceptions import HTTPException
+from starlette.routing import Route
+
+from flagrank.serving import api
+from flagrank.serving.api import RecommendBody, RecommendParams, RecommendService, SimilarParams
+from flagrank.serving.problems import documented, problem
+from flagrank.serving.reply import Reply
+
+
+def create_app(service: RecommendService) -> FastAPI:
+    """The application over a service."""
+    app = FastAPI(title="Flagrank", description="Recommendations whose LLM reranker ships behind a flag.")
+
+    # the endpoints are async and do not await: one environment serves one request at a time, and a thread would
+    # only add its hop
+    @app.get("/recommend", response_class=Response, responses=documented(422, 500, 503))
+    async def get_recommend(params: Annotated[RecommendParams, Query()]) -> Response:
+        """The user's best items; the LLM reranks them where the flag says so."""
+        return _response(api.recommended(service, params))
+
+    @app.post("/recommend", response_class=Response, responses=documented(400, 422, 500, 503))
+    async def post_recommend(body: RecommendBody) -> Response:
+        """The same with a history of item ids, for users that training has not met."""
+        return _response(api.recommended(service, body))
+
+    @app.get("/similar", response_class=Response, responses=documented(404, 422, 500, 503))
+    async def get_similar(params: Annotated[SimilarParams, Query()]) -> Response:
+        """Items like one item: those that go together with it, and those that are described alike."""
+        return _response(api.similar(service, params))
+
+    @app.get("/health", response_class=Response, responses=documented(500, 503))
+    async def health() -> Response:
+        """Whether there are factors to serve from."""
+        return _response(api.health(service))
+
+    _answer_errors(app)
+    return app
+
+
+def _answer_errors(app: FastAPI) -> None:
+    @app.exception_handler(RequestValidationError)
+    async def invalid_fields(_: Request, error: RequestValidationError) -> Response:
+        return _response(api.unprocessable([(_field(problem["loc"]), problem["msg"]) for problem in error.errors()]))
+
+    @app.exception_handler(HTTPException)
+    async def http_error(request: Request, error: HTTPException) -> Response:
+        response = _response(problem(error.status_code, str(error.detail), "See /docs for the routes."))
+        response.headers.update(error.headers or {})
+        if error.status_code == 405:
+            # the router names the methods of the first route of the path alone
+            response.headers["Allow"] = ", ".join(_methods(app, request.url.path))
+        return response
+
+
+def _methods(app: FastAPI, path: str) -> list[str]:
+    return sorted(
+        {
+            method
+            for route in app.routes
+            if isinstance(route, Route) and route.path == path
+            for method in route.methods or ()
+        }
+    )
+
+
+def _response(reply: Reply) -> Response:
+    return Response(reply.body, reply.status, dict(reply.headers), reply.media_type)
+
+
+def _field(location: tuple[int | str, ...]) -> str:
+    # the first part says where (query, body); further ones may name a union's branches, which a caller cannot know
+    return str(location[1]) if len(location) > 1 else str(location[0])
