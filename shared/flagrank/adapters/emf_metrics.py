@@ -7,6 +7,9 @@ from aws_lambda_powertools.metrics.provider.cloudwatch_emf.cloudwatch import Ama
 
 from flagrank.metric_names import NAMESPACE, SERVICE, unit_of
 
+# the resolution that CloudWatch keeps without a surcharge
+STANDARD_S = 60
+
 logger = logging.getLogger(__name__)
 
 
@@ -19,20 +22,19 @@ class EmfMetrics:
     def emit(self, arm: str | None, values: Mapping[str, float], metadata: Mapping[str, str]) -> None:
         """Prints the line; a failure to do so is logged and costs the caller nothing."""
         try:
+            # `add_metric` checks each of thirty names and units, which are ours, at twice the cost of the line
+            metrics = {
+                name: {"Unit": unit_of(name), "StorageResolution": STANDARD_S, "Value": [value]}
+                for name, value in values.items()
+            }
             provider = AmazonCloudWatchEMFProvider(
-                metric_set={},
-                dimension_set={},
-                metadata_set={},
+                metric_set=metrics,
+                dimension_set={} if arm is None else {"arm": arm},
+                metadata_set=dict(metadata),
                 default_dimensions={},
                 namespace=NAMESPACE,
                 service=self._service,
             )
-            if arm is not None:
-                provider.add_dimension("arm", arm)
-            for name, value in values.items():
-                provider.add_metric(name, unit_of(name), value)
-            for key, text in metadata.items():
-                provider.add_metadata(key, text)
             provider.flush_metrics()
         except Exception:
             logger.exception("metrics were not emitted")

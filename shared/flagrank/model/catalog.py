@@ -19,6 +19,9 @@ from flagrank.model.arrays import Ids, Mask
 # catalogue lines that are parsed at a time
 CHUNK = 1 << 14
 
+# some 5 MB
+MAX_PARSED = 10_000
+
 
 @dataclass(frozen=True, slots=True)
 class CatalogItem:
@@ -40,16 +43,25 @@ class CatalogItem:
 
 
 class Catalog:
-    """Items by row, parsed from JSON lines only when asked for: a cold start must not pay for a million titles."""
+    """Items by row, parsed from JSON lines only when asked for: a cold start must not pay for a million titles.
+
+    What was asked for is remembered up to MAX_PARSED items: the same few are candidates again and again.
+    """
 
     def __init__(self, lines: list[bytes]) -> None:
         self._lines = lines
+        self._parsed: dict[int, CatalogItem] = {}
 
     def __len__(self) -> int:
         return len(self._lines)
 
     def __getitem__(self, row: int) -> CatalogItem:
-        return CatalogItem.from_line(self._lines[row])
+        item = self._parsed.get(row)
+        if item is None:
+            if len(self._parsed) >= MAX_PARSED:
+                self._parsed = {}
+            item = self._parsed[row] = CatalogItem.from_line(self._lines[row])
+        return item
 
     @property
     def category_codes(self) -> npt.NDArray[np.intp]:

@@ -106,34 +106,51 @@ class LinearModel:
 
 
 class TreeEnsemble:
-    """`Tree`s, ready to score: t trees padded to m inner nodes that always hold, and to MAX_LEAVES leaves."""
+    """`Tree`s, ready to score: t trees, padded to MAX_LEAVES leaves.
+
+    A row fails the nodes whose threshold its feature is above. Of each feature, what is left of every tree's leaves
+    after the first i of its thresholds failed is worked out once, (thresholds + 1, t): a row's place among the
+    thresholds then stands for all of the feature's nodes.
+    """
 
     def __init__(self, trees: Sequence[Tree]) -> None:
-        shape = (max(1, *(len(tree.feature) for tree in trees)), len(trees))
-        self._feature = np.zeros(shape, np.intp)
-        threshold = np.full(shape, np.inf)
-        self._kept = np.full((*shape, 1), ALL_LEAVES, np.uint8)
+        self._features = [_FeatureNodes(feature, trees) for feature in sorted({f for t in trees for f in t.feature})]
         leaves = np.zeros((len(trees), MAX_LEAVES))
         for number, tree in enumerate(trees):
-            nodes = len(tree.feature)
-            self._feature[:nodes, number] = tree.feature
-            threshold[:nodes, number] = tree.threshold
-            self._kept[:nodes, number, 0] = tree.kept
             leaves[number, : len(tree.leaves)] = tree.leaves
-        self._threshold = _rounded_down(threshold)[:, :, None]
-        self._leaves = leaves.ravel()
-        self._first_leaf = np.arange(len(trees))[:, None] * MAX_LEAVES
+        self._leaf_by_mask = leaves[:, _LOWEST_BIT].ravel()
+        self._first_mask = np.arange(len(trees)) * len(_LOWEST_BIT)
 
     def score(self, table: Table) -> Vector:
         """Sums of the leaves (c,) that the rows of a table (c, features) reach."""
         columns = np.ascontiguousarray(table.T)
-        alive = np.full((len(self._first_leaf), len(table)), ALL_LEAVES, np.uint8)
-        for feature, threshold, kept in zip(self._feature, self._threshold, self._kept, strict=True):
-            # all bits where the node holds, none where it does not: cheaper than a choice
-            holds = -(columns[feature] <= threshold).view(np.uint8)
-            alive &= kept | holds
-        scores: Vector = self._leaves[self._first_leaf + _LOWEST_BIT[alive]].sum(axis=0)
+        alive = np.full((len(table), len(self._first_mask)), ALL_LEAVES, np.uint8)
+        for nodes in self._features:
+            alive &= nodes.kept(columns)
+        scores: Vector = self._leaf_by_mask.take(alive + self._first_mask).sum(axis=1)
         return scores
+
+
+class _FeatureNodes:
+    """The inner nodes of one feature over all trees, by rising threshold."""
+
+    def __init__(self, feature: int, trees: Sequence[Tree]) -> None:
+        nodes = sorted(
+            (threshold, number, kept)
+            for number, tree in enumerate(trees)
+            for name, threshold, kept in zip(tree.feature, tree.threshold, tree.kept, strict=True)
+            if name == feature
+        )
+        self._feature = feature
+        self._thresholds = _rounded_down(np.array([threshold for threshold, _, _ in nodes]))
+        masks = np.full((len(nodes) + 1, len(trees)), ALL_LEAVES, np.uint8)
+        for place, (_, number, kept) in enumerate(nodes, start=1):
+            masks[place, number] = kept
+        self._kept = np.bitwise_and.accumulate(masks, axis=0)
+
+    def kept(self, columns: Table) -> npt.NDArray[np.uint8]:
+        """The leaves (c, t) that rows keep, by the columns (features, c) of their table."""
+        return self._kept.take(self._thresholds.searchsorted(columns[self._feature]), axis=0)
 
 
 class Stage2:
