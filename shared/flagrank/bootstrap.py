@@ -1,5 +1,6 @@
 """The only place that makes clients and wires adapters to the pipeline."""
 
+import random
 import time
 from collections.abc import Mapping
 from concurrent.futures import Executor, ThreadPoolExecutor
@@ -109,7 +110,7 @@ def build_service(environment: Mapping[str, str]) -> Service:
     service = wire(settings, adapters, clock)
     factors.prepare_with(service.recommender.rules.over)
     warm_up(factors, flags)
-    after_restore(flags)
+    survive_snapshots(flags)
     return service
 
 
@@ -272,10 +273,14 @@ def warm_up(factors: FactorStore, flags: FlagSource) -> None:
         factors.current()
 
 
-def after_restore(flags: AppConfigFlagSource) -> None:
-    """Under SnapStart, begins a new flag session after each restore: the one in the snapshot is stale by then."""
+def survive_snapshots(flags: AppConfigFlagSource) -> None:
+    """Under SnapStart, leaves nothing in the snapshot that would be stale, or alike in all that are restored from it."""
     try:
-        from snapshot_restore_py import register_after_restore  # part of the Lambda runtime alone
+        # part of the Lambda runtime alone
+        from snapshot_restore_py import register_after_restore, register_before_snapshot
     except ImportError:
         return
+    register_before_snapshot(aws_clients.close_connections)
     register_after_restore(flags.reset)
+    # botocore spreads its retries by it
+    register_after_restore(random.seed)

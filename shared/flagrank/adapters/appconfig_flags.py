@@ -94,6 +94,8 @@ class AppConfigFlagSource:
         with self._lock:
             self._token = None
             self._due_at_s = 0.0
+            # a poll that was under way at the snapshot may never end, and must not hold the next one up
+            self._refresh, self._thread = None, ThreadPoolExecutor(1, "flag")
 
     def _state(self) -> FlagState:
         known = self._known

@@ -8,6 +8,7 @@ import os
 import threading
 from collections.abc import Callable
 from typing import Any
+from weakref import WeakSet
 
 from botocore.config import Config
 from botocore.session import Session, get_session
@@ -28,6 +29,8 @@ OPERATOR_READ_TIMEOUT_S = 5.0
 PATIENT_CACHE_TIMEOUT_S = 5.0
 KEY_TIMEOUT_S = 1.0
 MAX_CLIENTS = 4
+
+_made: WeakSet[Any] = WeakSet()
 
 
 def s3_client() -> Any:
@@ -113,7 +116,15 @@ def _client(
         tcp_keepalive=True,
     )
     # botocore reads AWS_DEFAULT_REGION alone, and a shell may have set the name that every other SDK reads
-    return _session().create_client(service, region_name=os.environ.get("AWS_REGION") or None, config=config)
+    client = _session().create_client(service, region_name=os.environ.get("AWS_REGION") or None, config=config)
+    _made.add(client)
+    return client
+
+
+def close_connections() -> None:
+    """Closes what every client holds open; it connects anew when it is asked again."""
+    for client in _made:
+        client.close()
 
 
 @functools.cache
