@@ -274,7 +274,7 @@ def warm_up(factors: FactorStore, flags: FlagSource) -> None:
 
 
 def survive_snapshots(flags: AppConfigFlagSource) -> None:
-    """Under SnapStart, leaves nothing in the snapshot that would be stale, or alike in all that are restored from it."""
+    """Under SnapStart, leaves nothing in the snapshot that would be stale later, or alike in all that come of it."""
     try:
         # part of the Lambda runtime alone
         from snapshot_restore_py import register_after_restore, register_before_snapshot

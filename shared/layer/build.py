@@ -1,7 +1,7 @@
-"""`python3.13 layer/build.py ARCHITECTURE FOLDER`, in `shared/`: what `sam build` runs for the layer.
+"""`python3.13 -m layer.build ARCHITECTURE FOLDER`, in `shared/`: what `sam build` runs for the layer.
 
-Installs `requirements.txt` by hash for the Lambda's machine, adds the `flagrank` package, and takes out what no function
-reads. Everything is compiled here: a Lambda cannot write what it compiles, and would do it again at every start.
+Installs `requirements.txt` by hash for the Lambda's machine, adds the `flagrank` package, and takes out what no
+function reads. Everything is compiled here: a Lambda cannot write what it compiles, and would compile at every start.
 """
 
 import compileall
@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 from py_compile import PycInvalidationMode
 
-from trim_models import trim_models
+from layer.trim_models import trim_models
 
 HERE = Path(__file__).parent
 SHARED = HERE.parent

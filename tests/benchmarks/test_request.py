@@ -26,8 +26,8 @@ from flagrank.candidates.source import CandidateRequest
 from flagrank.candidates.user import resolve_user
 from flagrank.domain import Recommendation, RecommendRequest
 from flagrank.flags.document import FlagDocument
-from flagrank.model.artifacts import MANIFEST, decode, parse_manifest
 from flagrank.model.arrays import NO_ROWS
+from flagrank.model.artifacts import MANIFEST, decode, parse_manifest
 from flagrank.model.factors import Factors
 from flagrank.model.features import feature_table
 from flagrank.serving import api

@@ -49,7 +49,7 @@ def restored(handler: Callable[[dict[str, Any], Any], dict[str, Any]]) -> None:
 
 def sockets() -> int:
     """How many sockets this process holds open."""
-    return sum("socket:" in os.readlink(entry) for entry in Path("/proc/self/fd").iterdir() if entry.is_symlink())
+    return sum("socket:" in str(entry.readlink()) for entry in Path("/proc/self/fd").iterdir() if entry.is_symlink())
 
 
 if __name__ == "__main__":

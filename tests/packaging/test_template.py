@@ -20,6 +20,7 @@ from flagrank.rerank.warming import CALL_BUDGET_MS, WRITING_S
 from flagrank.rerank.worker import messages_of
 from flagrank.serving.asgi import create_app
 from flagrank.settings import PREFIX, JudgingSettings, PublicationSettings, Settings, WorkerSettings
+from layer.build import PYTHON
 from tests.packaging.stack_template import FUNCTIONS, RESOURCES, ROOT, TEMPLATE
 from tests.wiring import Wired
 
@@ -55,7 +56,8 @@ def test_function_and_layer_are_built_for_the_same_machine(name: str) -> None:
     architecture = {"Ref": "Architecture"}
     assert shared["Architectures"] == layer["Properties"]["CompatibleArchitectures"] == [architecture]
     assert layer["Metadata"]["BuildArchitecture"] == architecture
-    assert layer["Properties"]["CompatibleRuntimes"] == [shared["Runtime"]] == [layer["Metadata"]["BuildMethod"]]
+    assert layer["Properties"]["CompatibleRuntimes"] == [shared["Runtime"]] == [f"python{PYTHON}"]
+    assert layer["Metadata"]["ContextPath"] == {"Sub": "shared/layer/${Architecture}"}
     assert shared["Runtime"] == "python" + (ROOT / ".python-version").read_text().strip()
     imports_the_package = "flagrank" in (ROOT / FUNCTIONS[name]["Properties"]["CodeUri"] / "app.py").read_text()
     has_the_layer = {"Ref": "SharedLayer"} in FUNCTIONS[name]["Properties"].get("Layers", [])

@@ -150,7 +150,8 @@ class _FeatureNodes:
 
     def kept(self, columns: Table) -> npt.NDArray[np.uint8]:
         """The leaves (c, t) that rows keep, by the columns (features, c) of their table."""
-        return self._kept.take(self._thresholds.searchsorted(columns[self._feature]), axis=0)
+        kept: npt.NDArray[np.uint8] = self._kept.take(self._thresholds.searchsorted(columns[self._feature]), axis=0)
+        return kept
 
 
 class Stage2:

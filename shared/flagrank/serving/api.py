@@ -60,11 +60,10 @@ class RecommendService(Protocol):
         """The version in force; raises FactorsUnavailable."""
 
 
-# schemas are built for the first request that needs one: no environment needs all three to start
 class RecommendBody(BaseModel):
     """The body of POST /recommend; `history` and `exclude` are item ids, the history oldest first."""
 
-    model_config = ConfigDict(extra="forbid", defer_build=True)
+    model_config = ConfigDict(extra="forbid")
 
     user_id: Id
     top_k: Annotated[int, Field(strict=True, ge=1, le=MAX_TOP_K), BeforeValidator(_whole)] = 10
@@ -83,8 +82,6 @@ class RecommendBody(BaseModel):
 class RecommendParams(BaseModel):
     """The query string of GET /recommend: the same, as text. Unknown parameters are ignored, as is usual in a URL."""
 
-    model_config = ConfigDict(defer_build=True)
-
     user_id: IdText
     top_k: TopK = 10
     query: QueryText | None = None
@@ -101,8 +98,6 @@ class RecommendParams(BaseModel):
 
 class SimilarParams(BaseModel):
     """The query string of GET /similar."""
-
-    model_config = ConfigDict(defer_build=True)
 
     item_id: IdText
     top_k: TopK = 10

@@ -1,8 +1,7 @@
 """Plain valid requests, answered from the event itself: FastAPI is loaded for the others alone.
 
-To import FastAPI and build its routes takes as much CPU as a bare `import numpy, boto3`, and each request through it and
-Mangum a fifth of a millisecond (infra/decisions/0080). What is not recognised here, or not valid, is FastAPI's: so every
-error reads as FastAPI words it.
+To import FastAPI and build its routes takes more than half the CPU of a bare `import numpy, boto3`
+(infra/decisions/0080). What is not recognised here, or not valid, is FastAPI's: so every error reads as it words it.
 """
 
 from collections.abc import Mapping
