@@ -114,6 +114,8 @@ def _client(
         retries={"total_max_attempts": attempts, "mode": "standard"},
         max_pool_connections=connections,
         tcp_keepalive=True,
+        # of S3: factors are checked against their manifest, and what operators write is sent with its checksum
+        response_checksum_validation="when_required",
     )
     # botocore reads AWS_DEFAULT_REGION alone, and a shell may have set the name that every other SDK reads
     client = _session().create_client(service, region_name=os.environ.get("AWS_REGION") or None, config=config)
