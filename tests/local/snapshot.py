@@ -29,11 +29,14 @@ def main() -> None:
     # the runtime runs the hooks in reverse before the snapshot, and in order after it
     for hook in reversed(BEFORE):
         hook()
+    drawn_so_far = random.getstate()
     print(json.dumps({"sockets": sockets()}), flush=True)
     sys.stdin.readline()
     for _ in range(2):
         child = os.fork()
         if child == 0:
+            # Python seeds anew after a fork, and a snapshot knows of none
+            random.setstate(drawn_so_far)
             restored(handler)
         os.waitpid(child, 0)
 
