@@ -17,10 +17,16 @@ import orjson
 import pytest
 
 from flagrank.adapters.emf_metrics import EmfMetrics
-from flagrank.adapters.in_memory import InMemoryFactorStore, InMemoryFlagSource, InMemoryScoreCache, ScriptedLLM
+from flagrank.adapters.in_memory import (
+    InMemoryFactorStore,
+    InMemoryFlagSource,
+    InMemoryJudgementQueue,
+    InMemoryScoreCache,
+    ScriptedLLM,
+)
 from flagrank.adapters.system_clock import SystemClock
 from flagrank.adapters.tiered_cache import TieredScoreCache
-from flagrank.bootstrap import wire
+from flagrank.bootstrap import Adapters, Models, wire
 from flagrank.candidates.generate import generate
 from flagrank.candidates.source import CandidateRequest
 from flagrank.candidates.user import resolve_user
@@ -54,15 +60,15 @@ def service(factors: Factors, percent: float) -> Service:
     flag = FlagDocument(enabled=True, percent=percent, alpha=0.3, request_budget_ms=5000, call_budget_ms=2000)
     cache = TieredScoreCache(InMemoryScoreCache(clock), clock)
     settings = Settings.from_env(ENVIRONMENT)
-    return wire(
-        settings,
+    adapters = Adapters(
         InMemoryFactorStore(factors),
         InMemoryFlagSource(flag),
         cache,
-        ScriptedLLM(lambda prompt: completion_of([*range(len(items_of(prompt)))])),
+        Models(ScriptedLLM(lambda prompt: completion_of([*range(len(items_of(prompt)))]))),
+        InMemoryJudgementQueue(),
         EmfMetrics(),
-        clock,
     )
+    return wire(settings, adapters, clock)
 
 
 def event(user_id: int) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from mangum.adapter import DEFAULT_TEXT_MIME_TYPES
 
 from flagrank.serving.asgi import create_app
 from flagrank.serving.http_event import answer_http
+from flagrank.serving.plain_event import answered
 from tests.wiring import Wired
 
 
@@ -80,6 +81,16 @@ def test_an_event_that_nobody_can_read_is_a_400(mangum: Mangum, broken: dict[str
     assert orjson.loads(answer["body"])["status"] == 400
 
 
+@pytest.mark.parametrize("request_context", [None, {}, {"http": None}, {"http": {"method": "GET"}}])
+def test_a_broken_event_is_a_400_before_fastapi_too(request_context: object) -> None:
+    """The function asks there first."""
+    service = Wired().service
+    answer = answer_http(
+        lambda asked, _: answered(asked, service) or {"statusCode": 200}, event(requestContext=request_context), None
+    )
+    assert answer["statusCode"] == 400
+
+
 anything = st.one_of(st.none(), st.booleans(), st.integers(), st.text(), st.dictionaries(st.text(), st.text()))
 header_names = st.one_of(st.sampled_from(["host", "Host", "x-forwarded-port", "content-type", "cookie"]), st.text())
 
@@ -93,6 +104,9 @@ header_names = st.one_of(st.sampled_from(["host", "Host", "x-forwarded-port", "c
 )
 def test_no_event_is_a_crash(mangum: Mangum, headers: object, changes: dict[str, Any]) -> None:
     """Whatever the caller writes, the answer has a status below 500 and a JSON body."""
-    answer = answer_http(mangum, event(headers, **changes), None)
+    service = Wired().service
+    answer = answer_http(
+        lambda asked, context: answered(asked, service) or mangum(asked, context), event(headers, **changes), None
+    )
     assert 200 <= answer["statusCode"] < 500
     assert orjson.loads(answer["body"])
