@@ -221,7 +221,7 @@ def test_the_built_template_has_no_anchors(built: Path) -> None:
 
 
 def test_function_and_layer_are_small(built: Path) -> None:
-    """At most 80 MB unzipped, of the 250 that Lambda allows."""
+    """At most 85 MB unzipped, of the 250 that Lambda allows."""
     folders = (built / "RecommendFunction", built / "SharedLayer")
     size = sum(path.stat().st_size for folder in folders for path in folder.rglob("*") if path.is_file())
-    assert size <= 80e6
+    assert size <= 85e6
