@@ -50,13 +50,14 @@ def local(
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.default_int_handler)
     model.check()
-    document = read_flag(flag) if flag else LOCAL_FLAG.model_copy(update={"path": stand_in.path})
+    document = read_flag(flag) if flag else LOCAL_FLAG.model_copy(update=stand_in.flag_fields())
     if percent is not None:
         document = document.model_copy(update={"percent": percent})
     check_can_serve(port)
     with contextlib.suppress(KeyboardInterrupt), tempfile.TemporaryDirectory(prefix="flagrank-local-") as scratch:
         artifacts = _artifacts(data, split, Path(scratch) / "artifacts")
         cloud = LocalCloud(artifacts, document, stand_in.behaviour(), port, environments, cloud_host, verbose=verbose)
+        cloud.settings = stand_in.settings()
         _serve(cloud, model, patient=flag is None)
 
 

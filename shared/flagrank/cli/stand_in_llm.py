@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from flagrank.local.llm_profiles import LLMProfile, speed_of
+from flagrank.rerank.providers import name_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +41,17 @@ class StandInOptions:
     def path(self) -> Literal["inline", "async"]:
         """Who judges under the first flag: the request where the model is instant, and the worker where it is real."""
         return "inline" if self.profile is LLMProfile.INSTANT or self.llm_latency_ms is not None else "async"
+
+    def flag_fields(self) -> dict[str, Any]:
+        """What the first flag says of it: the path, and the model where the profile is of one."""
+        model_id = speed_of(self.profile).model_id
+        return {"path": self.path, **({"model_id": model_id} if model_id else {})}
+
+    def settings(self) -> dict[str, str]:
+        """The function's settings that it needs: a rerank model is asked only where one is configured."""
+        if self.profile is not LLMProfile.RERANK:
+            return {}
+        return {"FLAGRANK_RERANK_MODEL_ID": name_of(speed_of(self.profile).model_id or "")}
 
     def behaviour(self) -> dict[str, Any]:
         """The stand-in's behaviour."""

@@ -22,8 +22,8 @@ class LLMProfile(StrEnum):
 class Speed(BaseModel):
     """A profile's figures: time to first token, then time for each token that is read and that is written, in ms.
 
-    `dated` is when `source` published them; `source` says which of them are assumed. `model_id` is None where the
-    profile is of no model that speaks Converse.
+    `dated` is when `source` published them; `source` says which of them are assumed. `model_id` is the flag's,
+    None where the profile is of no model.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)

@@ -40,3 +40,16 @@ def test_a_speed_of_one_s_own_replaces_the_profile_s() -> None:
     }
     haiku = StandInOptions(llm_profile=LLMProfile.HAIKU, llm_ms_per_token=1).behaviour()
     assert (haiku["latency_ms"], haiku["ms_per_output_token"]) == (480, 1)
+
+
+def test_a_rerank_model_is_named_by_the_flag_and_configured() -> None:
+    """Its profile is of no chat model, so a chat model is not what the flag may name."""
+    options = StandInOptions(llm_profile=LLMProfile.RERANK)
+    assert options.flag_fields() == {"path": "async", "model_id": "rerank:cohere.rerank-v3-5:0"}
+    assert options.settings() == {"FLAGRANK_RERANK_MODEL_ID": "cohere.rerank-v3-5:0"}
+
+
+def test_an_instant_model_leaves_the_flag_s_own() -> None:
+    """It is no model, and needs no settings."""
+    options = StandInOptions(llm_profile=LLMProfile.INSTANT)
+    assert (options.flag_fields(), options.settings()) == ({"path": "inline"}, {})
