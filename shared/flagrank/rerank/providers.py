@@ -21,4 +21,5 @@ def provider_of(model_id: str) -> str:
 
 def name_of(model_id: str) -> str:
     """The model's name as its provider knows it: the id without its prefix."""
-    return _PREFIX.sub("", model_id, count=1)
+    prefix = _PREFIX.match(model_id)
+    return model_id[prefix.end() :] if prefix else model_id
