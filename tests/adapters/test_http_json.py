@@ -227,21 +227,21 @@ def test_no_exception_of_httpx_is_unmapped() -> None:
 )
 def test_every_status_has_its_leaf(status: int, leaf: type[RerankError]) -> None:
     """What is to be done differs: another key, a higher quota, or patience."""
-    assert type(refusal(http_json.Reply(status, b""))) is leaf
+    assert type(refusal(http_json.HttpResponse(status, b""))) is leaf
 
 
 def test_a_good_status_is_no_error() -> None:
     """Some gateways answer 201."""
-    assert refusal(http_json.Reply(200, b"")) is refusal(http_json.Reply(201, b"")) is None
+    assert refusal(http_json.HttpResponse(200, b"")) is refusal(http_json.HttpResponse(201, b"")) is None
 
 
 def test_a_provider_s_own_words_are_shown_and_its_sentences_are_not() -> None:
     """The type and code say what is wrong; the message may quote the prompt or the key."""
     error = {"message": f"Incorrect API key provided: {KEY}", "type": "invalid_request_error", "code": "bad key!"}
-    shown = refusal(http_json.Reply(401, orjson.dumps({"error": error})))
+    shown = refusal(http_json.HttpResponse(401, orjson.dumps({"error": error})))
     assert str(shown) == "HTTP 401 invalid_request_error"
     for body in (b"", b"<html>", b"[]", b'{"error": "no"}', b'{"error": {"type": 5}}'):
-        assert str(refusal(http_json.Reply(500, body))) == "HTTP 500"
+        assert str(refusal(http_json.HttpResponse(500, body))) == "HTTP 500"
 
 
 def test_the_key_is_in_no_error_log_or_repr(

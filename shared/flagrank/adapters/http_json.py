@@ -54,8 +54,8 @@ class Key(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Reply:
-    """A complete response."""
+class HttpResponse:
+    """A complete response of a provider."""
 
     status: int
     body: bytes
@@ -73,7 +73,7 @@ class JsonService:
         self._client: httpx.AsyncClient | None = None
         self._thread: threading.Thread | None = None
 
-    def post(self, path: str, body: Mapping[str, Any], timeout_s: float) -> Reply:
+    def post(self, path: str, body: Mapping[str, Any], timeout_s: float) -> HttpResponse:
         """The response, whatever its status; raises the leaves of RerankError if there is none within `timeout_s`."""
         headers = {"Content-Type": "application/json", **self._key.headers()}
         with translated():
@@ -106,7 +106,7 @@ class JsonService:
             return self._loop, self._client
 
 
-async def _send(client: httpx.AsyncClient, request: httpx.Request, timeout_s: float) -> Reply:
+async def _send(client: httpx.AsyncClient, request: httpx.Request, timeout_s: float) -> HttpResponse:
     async with asyncio.timeout(timeout_s):
         response = await client.send(request, stream=True)
         body = bytearray()
@@ -119,7 +119,7 @@ async def _send(client: httpx.AsyncClient, request: httpx.Request, timeout_s: fl
             await response.aclose()
         if len(body) > MAX_BODY_BYTES:
             raise LLMUnavailable(f"the answer is longer than {MAX_BODY_BYTES} bytes")
-        return Reply(response.status_code, bytes(body))
+        return HttpResponse(response.status_code, bytes(body))
 
 
 @contextmanager
@@ -134,7 +134,7 @@ def translated() -> Iterator[None]:
         raise leaf(f"{type(error).__name__}: {error}") from error
 
 
-def document_of[M: BaseModel](kind: type[M], reply: Reply) -> M:
+def document_of[M: BaseModel](kind: type[M], reply: HttpResponse) -> M:
     """The document of a good response.
 
     Raises the error that any other stands for, and UnknownRerankError, without the text, for one that is none of the
@@ -148,7 +148,7 @@ def document_of[M: BaseModel](kind: type[M], reply: Reply) -> M:
         raise UnknownRerankError("the answer is none of the API's") from None
 
 
-def refusal(reply: Reply) -> RerankError | None:
+def refusal(reply: HttpResponse) -> RerankError | None:
     """The error that a response stands for, None for a good one."""
     if 200 <= reply.status < 300:
         return None

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, Field
 
-from flagrank.adapters.http_json import JsonService, Reply, document_of
+from flagrank.adapters.http_json import HttpResponse, JsonService, document_of
 from flagrank.errors import RerankTimeout
 from flagrank.ports import Completion, Prompt
 from flagrank.rerank.model_forms import StepsDown
@@ -27,7 +27,7 @@ STOP_REASONS = {"stop": "end_turn", "length": "max_tokens", "tool_calls": "tool_
 
 
 class _Refused(Exception):
-    def __init__(self, reply: Reply) -> None:
+    def __init__(self, reply: HttpResponse) -> None:
         super().__init__(reply.status)
         self.reply = reply
 
@@ -71,7 +71,7 @@ class OpenAILLM:
         name = name_of(model_id)
         deadline_s = time.monotonic() + timeout_ms / 1000
 
-        def send(form: Format) -> Reply:
+        def send(form: Format) -> HttpResponse:
             left_s = deadline_s - time.monotonic()
             if left_s <= 0:
                 raise RerankTimeout("no time is left to ask for less")
