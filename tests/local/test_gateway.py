@@ -35,12 +35,13 @@ async def gateway(
     timeout_s: float = 10.0,
     lines: list[bytes] | None = None,
     variables: Mapping[str, str] = VARIABLES,
+    observed: Observed | None = None,
 ) -> AsyncIterator[httpx.AsyncClient]:
     taken: list[bytes] = [] if lines is None else lines
     pool = Pool(variables, size, timeout_s, taken.append)
     await pool.start()
     try:
-        api = create_app(pool, {"environment": {"A": "1"}}, Observed())
+        api = create_app(pool, {"environment": {"A": "1"}}, observed or Observed())
         transport = httpx.ASGITransport(api, client=("203.0.113.7", 1))
         async with httpx.AsyncClient(transport=transport, base_url="http://api.local") as client:
             yield client
@@ -227,3 +228,21 @@ def test_the_gateway_tells_how_to_reach_the_local_cloud() -> None:
     local, env_vars = run(scenario)
     assert local["environment"] == {"A": "1"}
     assert env_vars == {"RecommendFunction": {"A": "1"}, "WarmFunction": {"A": "1"}}
+
+
+def test_the_newest_requests_that_a_metric_counted_can_be_read() -> None:
+    """Each tells what it met; a name that is no metric is answered with those that are."""
+    observed = Observed()
+    for user, fell_back in ((1, 0.0), (2, 1.0), (3, 1.0)):
+        stamp = {"Timestamp": 1_800_000_000_000}
+        observed.take(
+            {"_aws": stamp, "arm": "treatment", "user_id": str(user), "Fallback": [fell_back], "Requests": [1.0]}
+        )
+
+    async def scenario(client: httpx.AsyncClient) -> None:
+        told = (await client.get("/_local/requests", params={"metric": "Fallback"})).json()
+        assert [line["user_id"] for line in told] == ["3", "2"]
+        unknown = await client.get("/_local/requests", params={"metric": "Nothing"})
+        assert (unknown.status_code, "ParseFailure" in unknown.text) == (400, True)
+
+    run(scenario, observed=observed)

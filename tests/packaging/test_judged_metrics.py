@@ -12,8 +12,6 @@ from tests.packaging.test_alarms import Named, alarmed, leaves, plotted, thresho
 # alarms on the treated arm look at these, and the judge does not count them
 ALARMED_ALONE = {
     MetricName.LLM_CALLS: "alarms on calls divide by them",
-    MetricName.THROTTLED: "a throttled request falls back, which is judged",
-    MetricName.LLM_REJECTED: "a rejected request falls back, which is judged",
 }
 # the judge counts these, and they have no alarm or line on the dashboard
 NOT_ALARMED = {

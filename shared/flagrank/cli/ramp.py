@@ -9,12 +9,13 @@ import typer
 from rich.live import Live
 
 from flagrank.adapters.system_clock import SystemClock
-from flagrank.cli.arms import arms_document, arms_shown
+from flagrank.cli.arms import arms_document
 from flagrank.cli.change import ChangeRequest, version_name
 from flagrank.cli.interrupts import Interrupts
 from flagrank.cli.limits import EveryOption, limited, limits_document, limits_summary, seconds
 from flagrank.cli.option_groups import with_option_groups
 from flagrank.cli.output import JsonFlag, emit_json, stderr, stdout
+from flagrank.cli.ramp_view import RampView, arms_view
 from flagrank.cli.target import Target
 from flagrank.delivery.analysis.limits import Limits
 from flagrank.delivery.deployments import DeployedFlag, RolloutControl, in_force
@@ -62,10 +63,11 @@ def ramp(
     plan = RampPlan(steps, bake, every, patience, shadow, replace(limits, steps=len(steps) + shadow))
     target, record, interrupts = request.target, request.record("ramp"), Interrupts()
     control = target.control()
+    deployed = control.deployed()
     if request.dry_run:
-        deployed = control.deployed()
         request.show(*_plan(plan, deployed, plan.remaining_steps(deployed)))
         return
+    view = RampView(stderr, _ladder(plan, plan.remaining_steps(deployed)), target.look_further, is_quiet=request.json)
     running = Ramp(
         plan,
         control,
@@ -74,12 +76,12 @@ def ramp(
         interrupts.wait,
         record.actor,
         record.reason,
-        _print_event,
+        view.tell,
         target.firing_alarm,
         target.propagation_s,
     )
     try:
-        with interrupts.handled():
+        with interrupts.handled(), view.shown():
             report = running.run()
     except KeyboardInterrupt:
         request.show(*_interrupted(control))
@@ -118,10 +120,8 @@ def watch(
             except CloudError as error:
                 live.console.print(f"trying again: {error}", markup=False)
             else:
-                blocked = f" ({seen.blocked})" if seen.blocked else ""
-                words = exposure_in_words(seen.document)
-                title = f"{words}, for {seen.in_force_s:.0f} s: {seen.verdict.outcome}{blocked}"
-                live.update(arms_shown(seen.arms, seen.verdict, title), refresh=True)
+                shown = arms_view(seen, target.look_further).shown(live.console if live.console.is_terminal else None)
+                live.update(shown, refresh=True)
             try:
                 time.sleep(every)
             except KeyboardInterrupt:
@@ -144,6 +144,12 @@ def _plan(plan: RampPlan, deployed: DeployedFlag, steps: Sequence[FlagDocument])
     return document, f"{', '.join(names)}; {pace}\nlimits: {limits_summary(plan.limits)}"
 
 
+def _ladder(plan: RampPlan, remaining: Sequence[FlagDocument]) -> list[str]:
+    """Every step in words, those that are behind as well; the shadow where the ramp still begins with it."""
+    shadow = [exposure_in_words(remaining[0])] if remaining[0].mode == "shadow" else []
+    return shadow + [f"{percent:g} %" for percent in plan.percents]
+
+
 def _interrupted(control: RolloutControl) -> tuple[dict[str, Any], str]:
     try:
         deployed = control.deployed()
@@ -154,16 +160,6 @@ def _interrupted(control: RolloutControl) -> tuple[dict[str, Any], str]:
     left = f"the flag stays as it is, {exposure_in_words(document)} ({version}); the same command goes on from there"
     ended = {"ending": "interrupted", "version": version, "document": document.model_dump(by_alias=True)}
     return ended, f"interrupted: {left}"
-
-
-def _print_event(event: Observation | str) -> None:
-    if isinstance(event, str):
-        stderr.print(event, markup=False)
-        return
-    verdict, requests = event.verdict, event.arms.treatment.requests
-    why = event.blocked or (verdict.summary if verdict.outcome != "pass" else "all within limits")
-    step = f"{exposure_in_words(event.document)}, {event.in_force_s:.0f} s"
-    stderr.print(f"{step}, {requests} treated requests: {verdict.outcome}, {why}", markup=False)
 
 
 def _report(report: RampReport) -> dict[str, Any]:

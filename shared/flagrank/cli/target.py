@@ -13,6 +13,7 @@ import typer
 
 from flagrank.cli.output import stderr
 from flagrank.delivery.analysis.counts import CountsSource
+from flagrank.delivery.analysis.measures import MEASURES, Metric
 from flagrank.delivery.deployments import RolloutControl
 from flagrank.errors import CloudError, ConfigurationError
 from flagrank.flags.document import FLAG_POLL_S
@@ -106,6 +107,15 @@ class Target:
             )["StackResourceDetail"]["PhysicalResourceId"]
             cloudwatch, queries = (operator_client(service, attempts=2) for service in ("cloudwatch", "logs"))
             return CloudWatchCounts(cloudwatch, queries, logs)
+
+    def look_further(self, metric: Metric) -> str:
+        """The command that shows the requests which a metric counted, the newest ones."""
+        counted = next(measure.statistic.numerator for measure in MEASURES if measure.metric is metric)
+        name = counted.counts[0].metrics[0]
+        if self.local is not None:
+            return f"curl -s 'http://127.0.0.1:{self.local}/_local/requests?metric={name}'"
+        # EMF lines hold each value in a list
+        return f"sam logs --stack-name {self.stack} --name RecommendFunction --filter '{{ $.{name}[0] > 0 }}'"
 
     def firing_alarm(self) -> str | None:
         """The name of an alarm that fires now, during which exposure should not rise; None if none fires."""

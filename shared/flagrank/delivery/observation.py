@@ -24,7 +24,7 @@ class ObservedStep:
 class Observation:
     """A step as it was observed once: how long it has been in force, both arms since its figures count, the verdict.
 
-    `blocked` says what keeps the step from passing besides the verdict.
+    `blocked` says what keeps the step from passing besides the verdict. The figures are those of `counted_s` seconds.
     """
 
     document: FlagDocument
@@ -32,6 +32,13 @@ class Observation:
     arms: Arms
     verdict: Verdict
     blocked: str | None = None
+    counted_s: float = 0.0
+
+    @property
+    def more_s(self) -> float | None:
+        """About how many more seconds end a hold at the rate so far; None if nobody can tell."""
+        more, seen = self.verdict.more_requests, self.arms.treatment.requests
+        return more * self.counted_s / seen if more is not None and seen else None
 
 
 def start_observation(
@@ -51,4 +58,5 @@ def observe(
     """Judges the step by its figures up to now; raises CloudError if there are no figures."""
     arms = figures.read(step.since_s, now_s) if now_s > step.since_s else Arms()
     verdict = judge(arms.treatment, arms.control, limits, treated_percent(step.document))
-    return Observation(step.document, now_s - step.deployment.started_at_s, arms, verdict, blocked)
+    in_force_s = now_s - step.deployment.started_at_s
+    return Observation(step.document, in_force_s, arms, verdict, blocked, max(0.0, now_s - step.since_s))

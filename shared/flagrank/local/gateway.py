@@ -11,17 +11,18 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from flagrank.delivery.analysis.counts import CountsSource
 from flagrank.local.http_api import JSON_TYPE, http_event, http_response, internal_error
+from flagrank.local.observed import METRICS, Observed
 from flagrank.local.pool import EnvironmentEnded, Pool
 
 METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "HEAD"]
 
 
-def create_app(pool: Pool, local: Mapping[str, Any], figures: CountsSource) -> Starlette:
+def create_app(pool: Pool, local: Mapping[str, Any], figures: Observed) -> Starlette:
     """The gateway over a running pool; `local` is what `GET /_local` tells the command line about this local cloud.
 
     `GET /_local/figures?since_s=&until_s=` tells both arms' figures of that time, in epoch seconds.
+    `GET /_local/requests?metric=` tells the newest requests that a metric counted.
     """
     numbers = itertools.count(1)
 
@@ -41,6 +42,12 @@ def create_app(pool: Pool, local: Mapping[str, Any], figures: CountsSource) -> S
         arms = await run_in_threadpool(figures.read, since_s, until_s)
         return Response(orjson.dumps(arms.document()), media_type=JSON_TYPE)
 
+    async def show_requests(request: Request) -> Response:
+        metric = request.query_params.get("metric", "")
+        if metric not in METRICS:
+            return Response(f"metric is one of {', '.join(sorted(METRICS))}", 400)
+        return Response(orjson.dumps(figures.newest(metric), option=orjson.OPT_INDENT_2), media_type=JSON_TYPE)
+
     async def forward(request: Request) -> Response:
         request_id = f"local-{next(numbers):012d}"
         event = http_event(request, await request.body(), request_id)
@@ -55,6 +62,7 @@ def create_app(pool: Pool, local: Mapping[str, Any], figures: CountsSource) -> S
             Route("/_local", show_local),
             Route("/_local/env-vars", show_env_vars),
             Route("/_local/figures", show_figures),
+            Route("/_local/requests", show_requests),
             Route("/{path:path}", forward, methods=METHODS),
         ]
     )

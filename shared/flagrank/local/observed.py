@@ -4,6 +4,7 @@ moto's CloudWatch keeps values and knows neither percentiles nor trimmed counts,
 """
 
 import threading
+from collections import deque
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,11 +13,12 @@ import numpy.typing as npt
 
 from flagrank.delivery.analysis.counts import ArmCounts, Arms
 from flagrank.delivery.analysis.measures import COUNTS, USERS
-from flagrank.delivery.analysis.quantities import Count, EmittedMetric
+from flagrank.delivery.analysis.quantities import Count
 from flagrank.domain import Arm, Reason
 
 METRICS = frozenset(metric for count in COUNTS for metric in count.metrics)
 REMEMBERED_S = 6 * 3600
+REMEMBERED_LINES, SHOWN_LINES = 5000, 20
 
 type Row = npt.NDArray[np.float64]
 
@@ -31,8 +33,9 @@ class Second:
 
 @dataclass(frozen=True, slots=True)
 class Observed:
-    """The last six hours by the second; a CountsSource."""
+    """The last six hours by the second, and the newest lines as they came; a CountsSource."""
 
+    _lines: deque[dict[str, Any]] = field(default_factory=lambda: deque(maxlen=REMEMBERED_LINES))
     _seconds: dict[tuple[int, str], Second] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -47,6 +50,7 @@ class Observed:
             if second is None:
                 second = self._seconds[at_s, document["arm"]] = Second()
                 self._forget(at_s - REMEMBERED_S)
+            self._lines.append(document)
             second.counts += counts
             if document.get("assignment") == Reason.SPLIT:
                 second.users.add(document["user_id"])
@@ -56,6 +60,16 @@ class Observed:
         with self._lock:
             seen = [(arm, second) for (at_s, arm), second in self._seconds.items() if since_s <= at_s < until_s]
             return Arms(*(_sum([second for of, second in seen if of == arm]) for arm in (Arm.TREATMENT, Arm.CONTROL)))
+
+    def newest(self, metric: str) -> list[dict[str, Any]]:
+        """The newest lines in which a metric is above zero, the last one first: what each says besides its zeros."""
+        with self._lock:
+            lines = list(reversed(self._lines))
+        met = [line for line in lines if sum(_values(line, metric)) > 0]
+        return [
+            {name: value for name, value in line.items() if name != "_aws" and value not in ([0.0], "")}
+            for line in met[:SHOWN_LINES]
+        ]
 
     def _forget(self, before_s: int) -> None:
         # seconds arrive nearly in order, so the first is the oldest but for a few
@@ -68,8 +82,8 @@ def _row(document: dict[str, Any]) -> Row:
     return np.array([sum(_counted(count, values[metric]) for metric in count.metrics) for count in COUNTS], np.float64)
 
 
-def _values(document: dict[str, Any], metric: EmittedMetric) -> list[float]:
-    values = document.get(metric, [])
+def _values(document: dict[str, Any], metric: str) -> list[float]:
+    values: list[float] | float = document.get(metric, [])
     return values if isinstance(values, list) else [values]
 
 

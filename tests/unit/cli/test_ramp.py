@@ -220,5 +220,6 @@ def test_the_table_fits_a_terminal(shown: Arms) -> None:
     rows = [line for line in lines if line.rstrip().endswith(("pass", "fail", "hold"))]
     judged = [result for result in verdict.results if result.metric != "requests"]
     assert len(rows) == len(judged)
+    assert max(map(len, lines)) <= 80
     told = " ".join(" ".join(lines).split())
     assert all((result.sentence in told) == (result.outcome != "pass") for result in verdict.results)

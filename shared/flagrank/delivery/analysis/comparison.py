@@ -21,18 +21,20 @@ class Bound(Enum):
 class Comparison:
     """One measure against one limit on its excess, the treated value - slope * the control value, or on its loss.
 
-    `control` is None against a ceiling or a floor, and where control has no such value. `span` holds every excess there
-    can be. Against a floor the excess is the treated value with its sign turned, and so is the limit.
+    `treatment` is None without data. `control` is None against a ceiling or a floor, and where control has no such
+    value. `span` holds every excess there can be. Against a floor the excess is the treated value with its sign turned,
+    and so is the limit. `causes` are the measure's in the treated arm.
     """
 
     measure: Measure
     evidence: Evidence
-    treatment: float
+    treatment: float | None
     control: float | None
     slope: float
     limit: float
     bound: Bound
     span: tuple[float, float]
+    causes: tuple[tuple[str, float], ...] = ()
 
 
 def compare(treatment: ArmCounts, control: ArmCounts | None, limits: Limits) -> list[Comparison]:
@@ -60,8 +62,8 @@ def _comparison(
 ) -> Comparison:
     statistic, is_loss = measure.statistic, measure.harm is Harm.LOSS
     slope = 1 - limit.relative if is_loss else 1 + limit.relative
-    value, other = statistic.value(treatment), None if control is None else statistic.value(control)
-    highest = statistic.highest or 10 * max(1.0, value, most, slope * (other or 0.0))
+    value, other = measure.observed(treatment), None if control is None else measure.observed(control)
+    highest = statistic.highest or 10 * max(1.0, value or 0.0, most, slope * (other or 0.0))
     evidence = statistic.evidence(treatment, control, slope)
     return Comparison(
         measure=measure,
@@ -72,6 +74,7 @@ def _comparison(
         limit=most,
         bound=bound,
         span=_span(control, bound, slope, highest),
+        causes=measure.causes_of(treatment),
     )
 
 

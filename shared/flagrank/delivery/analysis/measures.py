@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from flagrank.delivery.analysis.evidence import MeanOf, QuantileOf, ShareOf, Statistic
 from flagrank.delivery.analysis.formats import MILLISECONDS, PERCENT, USD_PER_THOUSAND, Format
-from flagrank.delivery.analysis.quantities import Amount, Count, Ladder, Quantity
+from flagrank.delivery.analysis.quantities import Amount, Count, CountsByName, Ladder, Quantity
 from flagrank.metric_names import FeedbackMetric, MetricName
 
 # each rung is about 1.41 times the last one
@@ -27,6 +27,17 @@ USERS = Count("users", ())
 STALE = Count("stale", (MetricName.FLAG_STALE,))
 # requests that asked for a rerank
 ATTEMPTED = Count("attempted", (MetricName.RERANK_ELIGIBLE,))
+TIMEOUTS = Count("timeouts", (MetricName.TIMEOUT,), above=ANY)
+MALFORMED = Count("malformed", (MetricName.PARSE_FAILURE,), above=ANY)
+FALLBACKS = Count("fallbacks", (MetricName.FALLBACK,))
+WARMING = Count("warming", (MetricName.RERANK_WARMING,))
+# what a request met that may be why another measure is bad; a request may have met several
+UNANSWERED = Count("unanswered", (MetricName.FAILURE,))
+UNKNOWN_FAILURES = Count("unknown_failures", (MetricName.UNKNOWN_FAILURE,))
+THROTTLED = Count("throttled", (MetricName.THROTTLED,), above=ANY)
+REJECTED = Count("rejected", (MetricName.LLM_REJECTED,), above=ANY)
+BREAKER_OPEN = Count("breaker_open", (MetricName.BREAKER_OPEN,))
+COLD_STARTS = Count("cold_starts", (MetricName.COLD_START,))
 SLOWER = Ladder("slower", MetricName.RECOMMEND_LATENCY, LATENCY_LADDER_MS)
 
 
@@ -88,7 +99,10 @@ class LimitOption:
 
 @dataclass(frozen=True, slots=True)
 class Measure:
-    """A judged measure: what it is of an arm, the limit that is usual, and how people write it."""
+    """A judged measure: what it is of an arm, the limit that is usual, and how people write it.
+
+    `causes` are counted over the same denominator, and say why it may be bad.
+    """
 
     metric: Metric
     statistic: Statistic
@@ -96,11 +110,22 @@ class Measure:
     format: Format
     harm: Harm = Harm.RISE
     option: LimitOption | None = None
+    causes: tuple[Count, ...] = ()
 
     @property
     def label(self) -> str:
         """As people read it."""
         return self.format.label(self.metric)
+
+    def observed(self, arm: CountsByName) -> float | None:
+        """The value of an arm; None without data."""
+        return self.statistic.value(arm) if self.statistic.denominator.of(arm) else None
+
+    def causes_of(self, arm: CountsByName) -> tuple[tuple[str, float], ...]:
+        """Those of its causes that an arm met, the most frequent first, each with its share, 0..1."""
+        total = float(self.statistic.denominator.of(arm))
+        shares = [(cause.name, float(cause.of(arm)) / total) for cause in self.causes if cause.of(arm)] if total else []
+        return tuple(sorted(shares, key=lambda entry: entry[1], reverse=True))
 
     @property
     def limit_name(self) -> str:
@@ -116,23 +141,25 @@ MEASURES = (
         Limit(absolute=0.01, ceiling=0.05),
         PERCENT,
         option=LimitOption("max_extra_errors", "How many more of the treated requests may fail."),
+        causes=(UNANSWERED, UNKNOWN_FAILURES),
     ),
     Measure(
         Metric.FALLBACKS,
-        ShareOf(Count("fallbacks", (MetricName.FALLBACK,)), ATTEMPTED),
+        ShareOf(FALLBACKS, ATTEMPTED),
         Limit(absolute=0.05, ceiling=0.30),
         PERCENT,
         option=LimitOption("max_extra_fallbacks", "How many more of the treated requests may fall back."),
+        causes=(TIMEOUTS, MALFORMED, THROTTLED, REJECTED, BREAKER_OPEN, UNKNOWN_FAILURES),
     ),
     Measure(
         Metric.TIMEOUTS,
-        ShareOf(Count("timeouts", (MetricName.TIMEOUT,), above=ANY), ATTEMPTED),
+        ShareOf(TIMEOUTS, ATTEMPTED),
         Limit(absolute=0.10, ceiling=0.40),
         PERCENT,
     ),
     Measure(
         Metric.MALFORMED,
-        ShareOf(Count("malformed", (MetricName.PARSE_FAILURE,), above=ANY), ATTEMPTED),
+        ShareOf(MALFORMED, ATTEMPTED),
         Limit(ceiling=0.50),
         PERCENT,
     ),
@@ -142,6 +169,7 @@ MEASURES = (
         Limit(absolute=1810, ceiling=3620),
         MILLISECONDS,
         option=LimitOption("max_extra_latency_ms", "How far the treated p95 may be above the control's."),
+        causes=(TIMEOUTS, COLD_STARTS),
     ),
     Measure(
         Metric.COST,
@@ -162,10 +190,11 @@ MEASURES = (
             "How many of the treated requests must get the LLM's order. It is shown and not judged without this limit.",
             part="floor",
         ),
+        (FALLBACKS, WARMING),
     ),
     Measure(
         Metric.WARMING,
-        ShareOf(Count("warming", (MetricName.RERANK_WARMING,)), ATTEMPTED),
+        ShareOf(WARMING, ATTEMPTED),
         Limit(),
         PERCENT,
     ),
@@ -187,7 +216,7 @@ MEASURES = (
 def _quantities() -> Iterator[Quantity]:
     yield from (REQUESTS, USERS)
     for measure in MEASURES:
-        yield from (measure.statistic.denominator, measure.statistic.numerator)
+        yield from (measure.statistic.denominator, measure.statistic.numerator, *measure.causes)
     yield STALE
 
 

@@ -36,7 +36,8 @@ class MetricResult:
 
     Shares are 0..1, p95 is in ms (rungs of the ladder), cost in micro-USD a request. Of clicks the excess is what was
     lost; against a floor `low` and `high` bound the treated value. `excess` says in words how much it is. About
-    `more_requests` treated requests end a hold; None if nobody can tell. `format` is how people write the values.
+    `more_requests` treated requests end a hold; None if nobody can tell. `causes` are what treated requests met, the
+    most frequent first, each with its share; a request may have met several. `format` is how people write the values.
     """
 
     metric: Metric
@@ -51,6 +52,7 @@ class MetricResult:
     is_floor: bool = False
     excess: str = ""
     more_requests: int | None = None
+    causes: tuple[tuple[str, float], ...] = ()
     format: Format = PERCENT
 
     @property
@@ -73,6 +75,7 @@ class MetricResult:
             "is_floor": self.is_floor,
             "excess": self.excess,
             "more_requests": self.more_requests,
+            "causes": dict(self.causes),
         }
 
 
@@ -90,8 +93,14 @@ class Verdict:
 
     @property
     def summary(self) -> str:
-        """The reasons in words."""
-        return "; ".join(result.sentence for result in self.reasons)
+        """The reasons in words, and what caused them where they fail."""
+        return "; ".join([*(result.sentence for result in self.reasons), *self.causes])
+
+    @property
+    def causes(self) -> tuple[str, ...]:
+        """What caused a failure, as far as it was counted: `fallbacks 80.0 %: malformed 71.0 %, throttled 9.0 %`."""
+        failed = [result for result in self.results if result.outcome is Outcome.FAIL]
+        return tuple(dict.fromkeys(filter(None, map(_caused, failed))))
 
     @property
     def more_requests(self) -> int | None:
@@ -191,6 +200,7 @@ def _judge_comparison(comparison: Comparison, limits: Limits, requests: int) -> 
         is_floor=comparison.bound is Bound.FLOOR,
         excess=excess,
         more_requests=more,
+        causes=comparison.causes,
         format=comparison.measure.format,
     )
 
@@ -206,7 +216,8 @@ def _sentence(comparison: Comparison, limit: float, outcome: Outcome, excess: st
     undecided = "nobody can tell yet" if more is None else f"about {more} more treated requests will tell"
     failed = "too little" if comparison.bound is Bound.FLOOR else "too much"
     end = {Outcome.FAIL: failed, Outcome.PASS: "within the limit", Outcome.INCONCLUSIVE: undecided}[outcome]
-    observed = f"{measure.label}: {show(comparison.treatment)} treated"
+    treated = "no data from the treated" if comparison.treatment is None else f"{show(comparison.treatment)} treated"
+    observed = f"{measure.label}: {treated}"
     if comparison.bound is not Bound.CONTROL:
         asked = "allowed" if comparison.bound is Bound.CEILING else "at least wanted"
         return f"{observed}, in truth {excess}; {show(limit)} {asked}: {end}"
@@ -214,6 +225,13 @@ def _sentence(comparison: Comparison, limit: float, outcome: Outcome, excess: st
     base = "control" if comparison.slope == 1 else f"{comparison.slope:g} times control"
     side = measure.harm.value
     return f"{observed}, {against}; {side} {base} by {excess}, {show(limit)} tolerated: {end}"
+
+
+def _caused(result: MetricResult) -> str:
+    if result.treatment is None or not result.causes:
+        return ""
+    causes = ", ".join(f"{name.replace('_', ' ')} {PERCENT.rounded(share)}" for name, share in result.causes)
+    return f"{result.label} {result.format.rounded(result.treatment)}: {causes}"
 
 
 def _amount(written: Format, span: tuple[float, float], low: float, high: float) -> str:

@@ -30,7 +30,7 @@ def test_every_counted_metric_is_emitted() -> None:
     """By the telemetry of a request that was answered or not, or by whoever publishes clicks."""
     diagnostics = Diagnostics(UserKind.KNOWN, {"total": 1.0}, RerankTally(), rerank_attempted=False)
     answer = Recommendation(1, (), Mode.BASELINE, Arm.CONTROL, Reason.SPLIT, Versions("v"), diagnostics)
-    emitted = {*measured(answer), MetricName.FAILURE, *FeedbackMetric}
+    emitted = {*measured(answer), MetricName.FAILURE, MetricName.COLD_START, *FeedbackMetric}
     assert {metric for count in COUNTS for metric in count.metrics} <= emitted
 
 
