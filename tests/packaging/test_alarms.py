@@ -11,6 +11,7 @@ import pytest
 from flagrank.adapters.control import guard_emf
 from flagrank.adapters.control.appconfig_deployments import GUARD_PATIENCE
 from flagrank.adapters.emf_metrics import EmfMetrics
+from flagrank.cli.cost import ALARM_METRICS, COMPOSITE_ALARMS
 from flagrank.delivery.alarm import SETTLED_S
 from flagrank.delivery.guard import AlarmResponse
 from flagrank.domain import Arm
@@ -92,6 +93,14 @@ def test_every_metric_that_is_looked_at_is_emitted(capsys: pytest.CaptureFixture
     known = OF_AWS | set(emitted(capsys.readouterr().out))
     assert set(alarmed()) - known == set()
     assert set(plotted()) - known == set()
+
+
+def test_the_bill_counts_the_template_s_alarms() -> None:
+    """`flagrank cost` prices each metric that a standard alarm reads, and each composite alarm."""
+    alarms = [entry["Properties"] for entry in RESOURCES.values() if entry["Type"] == "AWS::CloudWatch::Alarm"]
+    read = [sum("MetricStat" in metric for metric in alarm.get("Metrics", ())) or 1 for alarm in alarms]
+    composite = [name for name, entry in RESOURCES.items() if entry["Type"] == "AWS::CloudWatch::CompositeAlarm"]
+    assert (sum(read), len(composite)) == (ALARM_METRICS, COMPOSITE_ALARMS)
 
 
 def test_every_alarm_forgives_silence() -> None:

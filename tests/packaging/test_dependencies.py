@@ -18,12 +18,13 @@ PACKAGE = ROOT / "shared" / "flagrank"
 ORDER = """
 functions
 cli
+benchmarks
 local
 bootstrap  offline.evaluation  offline.publishing
 offline.training
 offline.metrics
 offline.data  adapters.control  warming
-adapters  serving  delivery  settings
+adapters  serving  delivery  settings  costs
 rerank  delivery.analysis
 candidates  ranking  timing
 ports
@@ -41,7 +42,7 @@ STRANGERS = {**dict.fromkeys(SERVING, CONTROL | LEARNING), **dict.fromkeys(LEARN
 STRANGERS |= dict.fromkeys(CONTROL, LEARNING | SERVING - {"adapters"})
 
 # where IO is allowed
-EDGES = ("adapters", "offline", "local", "cli", "bootstrap", "functions")
+EDGES = ("adapters", "offline", "local", "benchmarks", "cli", "bootstrap", "functions")
 
 
 def modules() -> Iterator[tuple[str, Path]]:

@@ -38,5 +38,16 @@ def introduce(url: str, variables: Mapping[str, str]) -> None:
     """Tells the stand-in at this address where the rest of its cloud is."""
     body = json.dumps(dict(variables)).encode()
     request = urllib.request.Request(f"{url}/_cloud", data=body, method="PUT")  # noqa: S310 - a stand-in of ours
-    with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=INTRODUCE_S):
+    with _direct().open(request, timeout=INTRODUCE_S):
         pass
+
+
+def calls(url: str) -> dict[str, int]:
+    """The calls that the stand-in at this address answered so far, by `service.Operation`."""
+    with _direct().open(f"{url}/_calls", timeout=INTRODUCE_S) as answer:
+        counted: dict[str, int] = json.loads(answer.read())
+    return counted
+
+
+def _direct() -> urllib.request.OpenerDirector:
+    return urllib.request.build_opener(urllib.request.ProxyHandler({}))

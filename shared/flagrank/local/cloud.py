@@ -6,6 +6,7 @@ import os
 import socket
 import sys
 import threading
+from collections import Counter
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -105,6 +106,7 @@ class LocalCloud:
     url: str = field(default="", init=False)
     observed: Observed = field(default_factory=Observed, init=False)
     _stand_ins: dict[str, StandIn] = field(default_factory=dict, init=False)
+    _emitted: Counter[str] = field(default_factory=Counter, init=False)
     _queue_arn: str = field(default="", init=False)
     _emf: EmfForwarder | None = field(default=None, init=False)
     _server: uvicorn.Server | None = field(default=None, init=False)
@@ -132,6 +134,11 @@ class LocalCloud:
     def endpoint(self, name: str) -> str:
         """A stand-in's address."""
         return self._stand_ins[name].url
+
+    def calls(self) -> Counter[str]:
+        """The calls that the stand-ins answered so far, by `service.Operation`, and the bytes and lines of metrics."""
+        counts = (Counter(clients.calls(stand_in.url)) for stand_in in self._stand_ins.values())
+        return sum(counts, Counter(self._emitted))
 
     def client(self, service: str) -> Any:
         """A boto3 client for a service of this cloud."""
@@ -283,6 +290,8 @@ class LocalCloud:
         document = self._emf.take(line) if self._emf is not None else None
         if document is not None:
             self.observed.take(document)
+            service = document.get("service", "unknown")
+            self._emitted.update({f"logs.{service}.lines": 1, f"logs.{service}.bytes": len(line)})
             return
         if self.verbose:
             # nobody reads any more: the function must not notice

@@ -14,6 +14,8 @@ from typing import Any
 
 import uvicorn
 
+from flagrank.local.calls import CountedCalls
+
 HOST = "127.0.0.1"
 
 
@@ -24,7 +26,7 @@ def main() -> None:
     name, host, options = sys.argv[1], sys.argv[2], json.loads(sys.argv[3])
     if name == "llama":
         _serve_llama(host, options)
-    _serve(_app(name, options), host)
+    _serve(CountedCalls(_app(name, options)), host)
 
 
 def _app(name: str, options: dict[str, Any]) -> Any:
