@@ -8,18 +8,21 @@ import numpy as np
 import pytest
 
 from flagrank.delivery.analysis.comparison import compare
-from flagrank.delivery.analysis.counts import ArmCounts
+from flagrank.delivery.analysis.counts import ArmCounts, Arms
 from flagrank.delivery.analysis.eprocess import Float64Array, split_p_value
 from flagrank.delivery.analysis.limits import Limits
 from flagrank.delivery.analysis.measures import LATENCY_LADDER_MS, SLOWER, Limit, Metric
 from flagrank.delivery.analysis.proportions import Proportion, ProportionExcess
 from flagrank.delivery.analysis.verdict import Outcome, decide, judge
+from flagrank.delivery.forecast import requests_for_a_pass
 from tests.ramps import (
     HEALTHY,
     NOTHING_TOLERATED,
+    REQUESTS_A_SECOND,
     STEPS_PERCENT,
     Minutes,
     Traffic,
+    arm_counts,
     arrivals,
     counts_at,
     share_of_failed_ramps,
@@ -190,11 +193,18 @@ def test_regressions_are_caught() -> None:
 
 @pytest.mark.timeout(600)
 def test_healthy_steps_pass() -> None:
-    """A step without a fault passes by itself, in minutes at 25 % and more."""
+    """A step without a fault passes by itself, in minutes at 25 % and more, and after more requests than were told."""
+    seen = Arms(control=arm_counts(np.random.default_rng(4), BASELINE, 3600 * REQUESTS_A_SECOND))
     for tolerated in (0.01, 0.02):
         errors = Limit(absolute=tolerated, ceiling=0.05)
         limits = replace(LIMITS, by_metric={**LIMITS.by_metric, Metric.ERRORS: errors})
         for percent in (5.0, 25.0, 50.0):
             waited, needed = minutes_until(outcome(limits, percent, Outcome.PASS, Outcome.FAIL), HEALTHY, percent)
-            print(f"\nerrors within {tolerated:.0%}, {percent:g} %: passes after {waited}, {needed} treated requests")
+            least, _ = requests_for_a_pass(limits, percent, seen)
+            print(
+                f"\nerrors within {tolerated:.0%}, {percent:g} %: passes after {waited}, {needed} treated requests;"
+                f" at least {least} were told"
+            )
+            assert least is not None
+            assert needed / 3 < least < needed
             assert percent < 25 or needed < 10_000

@@ -1,5 +1,6 @@
 """`flagrank rollout ramp` and `watch`: the flag, judged step by step, or only observed."""
 
+import sys
 import time
 from collections.abc import Sequence
 from dataclasses import replace
@@ -11,6 +12,7 @@ from rich.live import Live
 from flagrank.adapters.system_clock import SystemClock
 from flagrank.cli.arms import arms_document
 from flagrank.cli.change import ChangeRequest, version_name
+from flagrank.cli.forecast_text import forecast_document, forecast_lines, with_patience
 from flagrank.cli.interrupts import Interrupts
 from flagrank.cli.limits import EveryOption, limited, limits_document, limits_summary, seconds
 from flagrank.cli.option_groups import with_option_groups
@@ -19,6 +21,7 @@ from flagrank.cli.ramp_view import RampView, arms_view
 from flagrank.cli.target import Target
 from flagrank.delivery.analysis.limits import Limits
 from flagrank.delivery.deployments import DeployedFlag, RolloutControl, in_force
+from flagrank.delivery.forecast import forecast, recent_traffic
 from flagrank.delivery.observation import Observation, observe, start_observation
 from flagrank.delivery.plan import RampPlan
 from flagrank.delivery.ramp import Ramp
@@ -64,10 +67,14 @@ def ramp(
     target, record, interrupts = request.target, request.record("ramp"), Interrupts()
     control = target.control()
     deployed = control.deployed()
+    remaining = plan.remaining_steps(deployed)
+    told = _forecast(plan, remaining, target)
     if request.dry_run:
-        request.show(*_plan(plan, deployed, plan.remaining_steps(deployed)))
+        request.show(*_plan(plan, deployed, remaining, told))
         return
-    view = RampView(stderr, _ladder(plan, plan.remaining_steps(deployed)), target.look_further, is_quiet=request.json)
+    view = RampView(stderr, _ladder(plan, remaining), target.look_further, is_quiet=request.json)
+    for line in told[1]:
+        view.tell(line)
     running = Ramp(
         plan,
         control,
@@ -86,7 +93,9 @@ def ramp(
     except KeyboardInterrupt:
         request.show(*_interrupted(control))
         raise typer.Exit(1) from None
-    request.show(_report(report), f"{report.ending}: {report.sentence}")
+    following = next_command(report, plan, sys.argv[1:])
+    line = f"{report.ending}: {report.sentence}" + (f"\nnext: {following}" if following else "")
+    request.show(_report(report) | {"next": following}, line)
     if report.ending is not Ending.DONE:
         raise typer.Exit(1)
 
@@ -128,7 +137,31 @@ def watch(
                 return
 
 
-def _plan(plan: RampPlan, deployed: DeployedFlag, steps: Sequence[FlagDocument]) -> tuple[dict[str, Any], str]:
+def next_command(report: RampReport, plan: RampPlan, arguments: Sequence[str]) -> str | None:
+    """What to run after a ramp that was held: the same command, with more patience where its step had no verdict."""
+    if report.ending is not Ending.HELD:
+        return None
+    more_s = report.observation.more_s if report.observation else None
+    patience_s = max(plan.patience_s, plan.bake_s)
+    command = with_patience(arguments, patience_s if more_s is None else max(patience_s, 1.5 * more_s))
+    return f"`{command}` goes on from there, `flagrank rollout watch` looks, `flagrank rollout off` gives it up"
+
+
+def _forecast(plan: RampPlan, steps: Sequence[FlagDocument], target: Target) -> tuple[dict[str, Any] | None, list[str]]:
+    try:
+        traffic = recent_traffic(target.figures(), time.time())
+    except CloudError as error:
+        return None, [f"how long the steps take is not known: {error}"]
+    told = forecast(plan, steps, traffic)
+    return forecast_document(traffic, told), list(forecast_lines(plan, traffic, told))
+
+
+def _plan(
+    plan: RampPlan,
+    deployed: DeployedFlag,
+    steps: Sequence[FlagDocument],
+    told: tuple[dict[str, Any] | None, list[str]],
+) -> tuple[dict[str, Any], str]:
     names = [exposure_in_words(step) for step in steps]
     document = {
         "changed": False,
@@ -138,10 +171,12 @@ def _plan(plan: RampPlan, deployed: DeployedFlag, steps: Sequence[FlagDocument])
         "every_s": plan.observe_every_s,
         "patience_s": plan.patience_s,
         "limits": limits_document(plan.limits),
+        "forecast": told[0],
     }
     bake = f"{plan.bake_s:g} s each at least"
     pace = f"{bake}, observed every {plan.observe_every_s:g} s, left without a verdict after {plan.patience_s:g} s"
-    return document, f"{', '.join(names)}; {pace}\nlimits: {limits_summary(plan.limits)}"
+    lines = [f"{', '.join(names)}; {pace}", f"limits: {limits_summary(plan.limits)}", *told[1]]
+    return document, "\n".join(lines)
 
 
 def _ladder(plan: RampPlan, remaining: Sequence[FlagDocument]) -> list[str]:

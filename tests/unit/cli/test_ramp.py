@@ -97,6 +97,51 @@ def test_a_plan_shows_everything_that_the_ramp_would_use(
     assert told["limits"]["clicks"]["absolute"] == 0.02
 
 
+def test_a_plan_says_what_each_step_needs_and_names_those_that_take_too_long(
+    control: InMemoryControl, figures: Figures, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Requests, time, and what to do; a ramp says the same before it begins."""
+    figures.arms = Arms(control=arm_counts(np.random.default_rng(5), Traffic(rerank=False), 7200))
+    assert flagrank(monkeypatch, "ramp", "5,50", "--dry-run") == 0
+    words = capsys.readouterr().out
+    assert "2 requests/s in the last 60 min" in words
+    assert "5 % cannot be told in time: --patience 7h; or a step of 15 % in its place; or a looser --max-" in words
+    assert "50 % cannot be told" not in words
+    assert flagrank(monkeypatch, "ramp", "5,50", "--dry-run", "--json") == 0
+    late, early = json.loads(capsys.readouterr().out)["forecast"]["steps"]
+    assert (late["step"], late["is_in_time"], len(late["ways"])) == ("5 %", False, 3)
+    assert (early["step"], early["is_in_time"], early["ways"]) == ("50 %", True, [])
+
+
+def test_a_plan_without_figures_says_so(
+    control: InMemoryControl, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The rest of the plan is shown all the same."""
+
+    def no_answer(self: Target) -> None:
+        raise CloudError("no answer")
+
+    monkeypatch.setattr(Target, "figures", no_answer)
+    assert flagrank(monkeypatch, "ramp", "5,50", "--dry-run") == 0
+    assert "how long the steps take is not known: no answer" in capsys.readouterr().out
+
+
+def test_a_ramp_that_is_held_says_the_next_command(
+    control: InMemoryControl, figures: Figures, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The same command goes on, with more patience if that is known to help."""
+    control.deploy(FlagDocument(enabled=True, percent=25), ChangeRecord("me", "percent 25"))
+    figures.arms = arms(treated=300)
+    monkeypatch.setattr("flagrank.cli.interrupts.time.sleep", lambda seconds: None)
+    held = ("ramp", "25,50", "--bake=0s", "--patience", "0s", "--reason", "my model")
+    assert flagrank(monkeypatch, *held) == 1
+    printed = capsys.readouterr()
+    assert "at least" in printed.err
+    following = printed.out.splitlines()[-1]
+    assert following.startswith("next: `flagrank rollout ramp 25,50 --bake=0s --reason 'my model' --patience ")
+    assert "`flagrank rollout off` gives it up" in following
+
+
 def test_a_plan_is_refused_where_the_ramp_would_be(
     control: InMemoryControl, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -30,6 +30,7 @@ ATTEMPTED = Count("attempted", (MetricName.RERANK_ELIGIBLE,))
 TIMEOUTS = Count("timeouts", (MetricName.TIMEOUT,), above=ANY)
 MALFORMED = Count("malformed", (MetricName.PARSE_FAILURE,), above=ANY)
 FALLBACKS = Count("fallbacks", (MetricName.FALLBACK,))
+JUDGED = Count("judged", (MetricName.RERANK_APPLIED,))
 WARMING = Count("warming", (MetricName.RERANK_WARMING,))
 # what a request met that may be why another measure is bad; a request may have met several
 UNANSWERED = Count("unanswered", (MetricName.FAILURE,))
@@ -181,7 +182,7 @@ MEASURES = (
     # the judge compares neither without a limit of its own: control asks for no rerank
     Measure(
         Metric.JUDGED,
-        ShareOf(Count("judged", (MetricName.RERANK_APPLIED,)), ATTEMPTED),
+        ShareOf(JUDGED, ATTEMPTED),
         Limit(),
         PERCENT,
         Harm.LOSS,
