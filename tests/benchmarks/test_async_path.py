@@ -1,5 +1,7 @@
 """What treated requests cost in time, and how many are judged, while an LLM at a real one's speed works behind them."""
 
+import itertools
+import operator
 import os
 import random
 import time
@@ -13,15 +15,27 @@ import numpy as np
 import pytest
 
 from flagrank.local.cloud import LOCAL_FLAG, TABLE, LocalCloud
+from flagrank.domain import RecommendRequest
 from flagrank.model.artifacts import encode
+from flagrank.model.factors import Factors
 from flagrank.offline.data import synthetic
+from flagrank.offline.evaluation import replay
+from flagrank.offline.evaluation.distillation import distill
+from flagrank.offline.evaluation.llm_effect import FLAG
+from flagrank.offline.evaluation.llm_simulators import SimulatedLLM, simulate_by_words
+from flagrank.offline.evaluation.student_arm import judged_texts
 from flagrank.offline.publishing import artifact_folder
 from flagrank.offline.training.als import AlsParameters, train
 
-QUERIES, REQUESTS, CALLERS = 500, 5000, 2
+QUERIES, REQUESTS, CALLERS = 500, int(os.environ.get("ASYNC_REQUESTS", "5000")), 2
+# what the student learns from: queries that are not among those asked
+JUDGED_QUERIES = 400
 PER_SECOND = float(os.environ.get("ASYNC_PER_SECOND", "20"))
 PERCENT = float(os.environ.get("ASYNC_PERCENT", "90"))
 MALFORMED = float(os.environ.get("ASYNC_MALFORMED", "0.04"))
+# Nova Lite's, as the template has them
+USD_PER_MILLION = (0.06, 0.24)
+RERANKED = ("hybrid_rerank", "partial_rerank", "student_rerank")
 REAL = {"latency_ms": 350.0, "ms_per_input_token": 1.6, "ms_per_output_token": 1.6, "malformed": MALFORMED}
 
 
@@ -37,19 +51,23 @@ class Answer:
 
 
 @pytest.mark.timeout(900)
-def test_a_zipf_like_mix_on_two_environments(tmp_path: Path) -> None:
+@pytest.mark.parametrize("student", ["off", "fill"])
+def test_a_zipf_like_mix_on_two_environments(tmp_path: Path, student: str) -> None:
     """5,000 requests with 500 queries: p95 by arm, share judged, texts judged twice."""
     parameters = AlsParameters(iterations=8)
     factors = train(synthetic.generate(), parameters)
-    files = encode(factors, created="2026-01-01T00:00:00+00:00", training=parameters.recorded())
-    artifact_folder.save(files, tmp_path / "set")
     dice = random.Random(1)
     items = [factors.catalog[row].text.split() for row in range(len(factors.item_ids))]
-    queries = [" ".join(dice.sample(words, 2)) for words in dice.sample(items, QUERIES)]
+    drawn = [" ".join(dice.sample(words, 2)) for words in dice.sample(items, QUERIES + JUDGED_QUERIES)]
+    queries, others = drawn[:QUERIES], drawn[QUERIES:]
+    if student == "fill":
+        factors = _with_student(factors, others, {frozenset(query.split()) for query in queries})
+    files = encode(factors, created="2026-01-01T00:00:00+00:00", training=parameters.recorded())
+    artifact_folder.save(files, tmp_path / "set")
     weights = [1 / rank for rank in range(1, QUERIES + 1)]
     asked = dice.choices(queries, weights, k=REQUESTS)
     users = [dice.randint(1, len(factors.user_ids)) for _ in range(REQUESTS)]
-    flag = LOCAL_FLAG.model_copy(update={"path": "async", "percent": PERCENT})
+    flag = LOCAL_FLAG.model_copy(update={"path": "async", "percent": PERCENT, "student": student})
     with LocalCloud(tmp_path / "set", flag, REAL, environments=2) as cloud:
         answers = _ask_all(cloud.url, users, asked)
         time.sleep(5)
@@ -60,15 +78,34 @@ def test_a_zipf_like_mix_on_two_environments(tmp_path: Path) -> None:
         assert arm
         p50, p95, p99 = np.percentile([answer.took_ms for answer in arm], (50, 95, 99))
         print(f"{name}: {len(arm)} requests, p50 {p50:.1f}, p95 {p95:.1f}, p99 {p99:.1f} ms")
-    judged = [answer for answer in treated if answer.mode in ("hybrid_rerank", "partial_rerank")]
-    print(f"judged: {len(judged) / len(treated):.1%}; {Counter((answer.mode, answer.reason) for answer in treated)}")
+    judged = [answer for answer in treated if answer.mode in RERANKED]
+    print(f"student {student}, reranked: {len(judged) / len(treated):.1%}")
+    print(Counter((answer.mode, answer.reason) for answer in treated))
     print(f"asked for the first time: {len({answer.query for answer in treated}) / len(treated):.1%}")
+    tokens = (statistics["input_tokens"], statistics["output_tokens"])
+    usd = sum(map(operator.mul, tokens, USD_PER_MILLION)) / 1e6
+    print(f"{tokens} tokens, {1000 * usd / len(treated):.4f} USD per 1,000 treated requests")
     halves = np.array_split(np.array([answer in judged for answer in treated], float), 2)
     print("judged by half:", [f"{half.mean():.1%}" for half in halves])
     print(f"{statistics}; {distinct} distinct (intent, text), {statistics['texts'] / distinct:.3f} judged for each")
     print("load:", os.getloadavg())
     # on a busy machine the table's answer may come too late
     assert {answer.reason for answer in treated} <= {"split", "warming", "cache"}
+
+
+def _with_student(factors: Factors, queries: list[str], asked: set[frozenset[str]]) -> Factors:
+    """The set with a student of what the stand-in's judge says of queries; of those that will be `asked` it says none."""
+    recommender = replay.reranking(factors, SimulatedLLM(simulate_by_words), FLAG)
+    users = itertools.cycle(factors.user_ids.tolist())
+    judged = [
+        text
+        for query, user_id in zip(queries, users, strict=False)
+        if frozenset(query.split()) not in asked
+        for text in judged_texts(recommender.recommend(RecommendRequest(user_id, 60, query=query)), "words")
+    ]
+    made = distill(factors, judged)
+    print("student:", made.is_better, made.report["held_out"])
+    return made.factors
 
 
 def _ask_all(url: str, users: list[int], queries: list[str]) -> list[Answer]:

@@ -28,7 +28,7 @@ class FlagDocument(BaseModel):
     """The one JSON document that operators change. The same model checks it in CI, in AppConfig and when read.
 
     `alpha` is the baseline's weight: 1 leaves the baseline as it is. Requests with a query take `alpha_query` where it
-    is given. Budgets in ms, `max_input_tokens` per request, `daily_usd_cap` in USD per UTC day over all environments.
+    is given. `promotion_cap` is the number of places that an item may rise by the judge's word alone. Budgets in ms, `max_input_tokens` per request, `daily_usd_cap` in USD per UTC day over all environments.
     `path` says who judges what the cache does not hold: the request itself, a worker behind it, or the worker what the
     request did not manage. `model_id` begins with `openai:` or `rerank:` for models that are not Bedrock's chat models
     (`rerank/providers.py`). `answer` is the form in which a chat model answers (`rerank/answers.py`). With `gate` the
@@ -53,6 +53,7 @@ class FlagDocument(BaseModel):
     top_m: Annotated[int, Field(ge=20, le=100)] = 60
     alpha: Annotated[float, Field(ge=0, le=1)] = 0.5
     alpha_query: Annotated[float, Field(ge=0, le=1)] | None = None
+    promotion_cap: Annotated[int, Field(ge=1, le=100)] | None = None
     path: Literal["inline", "async", "both"] = "inline"
     request_budget_ms: Annotated[int, Field(ge=20, le=25_000)] = 1500
     call_budget_ms: Annotated[int, Field(ge=10, le=20_000)] = 1000

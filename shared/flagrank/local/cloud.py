@@ -54,6 +54,7 @@ LOCAL_FLAG = FlagDocument(
     alpha=0.3,
     # high enough that a query's items stay in front, low enough that the LLM's order among them shows
     alpha_query=0.6,
+    promotion_cap=20,
     request_budget_ms=140,
     call_budget_ms=70,
     daily_usd_cap=5.0,

@@ -1,6 +1,8 @@
 """How Stage 1, the learned Stage 2 and the LLM's relevance become one order."""
 
+from collections import deque
 from collections.abc import Mapping, Sequence
+from heapq import heappop, heappush
 from types import MappingProxyType
 
 import numpy as np
@@ -62,20 +64,29 @@ def baseline_order(pool: Sequence[Candidate]) -> list[Ranked]:
 
 
 def hybrid_order(
-    baseline: Sequence[Ranked], relevance: Mapping[int, int], alpha: float, student: Mapping[int, int] = NOTHING_FILLED
+    baseline: Sequence[Ranked],
+    relevance: Mapping[int, int],
+    alpha: float,
+    student: Mapping[int, int] = NOTHING_FILLED,
+    promotion_cap: int | None = None,
 ) -> list[Ranked]:
     """The baseline with its judged positions reordered by `alpha` * baseline + (1 - `alpha`) * relevance.
 
     `relevance` is the LLM's, 0..100 by position in the baseline, and `student` the student's for positions that the LLM
     has not judged. Judged items share out the positions that they held, so that an unjudged one keeps its own and the
-    tail stays behind the head whatever its scores. Ties keep the baseline's order.
+    tail stays behind the head whatever its scores. Ties keep the baseline's order. An item rises by at most
+    `promotion_cap` places, whatever is said of it; each place goes to the best of those that may rise so far.
     """
     ranked = list(baseline)
     positions = sorted({**relevance, **student})
-    judged = [_blend(ranked[position], relevance.get(position), student.get(position), alpha) for position in positions]
-    judged.sort(key=lambda entry: -entry.final_score)
-    for position, entry in zip(positions, judged, strict=True):
-        ranked[position] = entry
+    waiting = deque(positions)
+    allowed: list[tuple[float, int, Ranked]] = []
+    for place in positions:
+        while waiting and (promotion_cap is None or waiting[0] - place <= promotion_cap):
+            position = waiting.popleft()
+            entry = _blend(baseline[position], relevance.get(position), student.get(position), alpha)
+            heappush(allowed, (-entry.final_score, position, entry))
+        ranked[place] = heappop(allowed)[2]
     return ranked
 
 

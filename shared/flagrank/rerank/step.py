@@ -114,7 +114,8 @@ class RerankStep:
 
         In shadow it keeps that order back, and the reason says so unless there was trouble.
         """
-        hybrid, size = hybrid_order(head.baseline, relevance, head.alpha, student), len(head.items)
+        hybrid = hybrid_order(head.baseline, relevance, head.alpha, student, self.flag.promotion_cap)
+        size = len(head.items)
         share = len(relevance) / size
         if self.flag.mode == "shadow":
             reason = Reason.SHADOW if plain.reason is self.decision.reason else plain.reason

@@ -8,7 +8,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flagrank.domain import RecommendRequest
-from flagrank.flags.document import FlagDocument
 from flagrank.offline.data.split import held_out_last
 from flagrank.offline.evaluation import replay
 from flagrank.offline.evaluation.blend import ALPHAS, MARGIN, Choice, choose_blend, chosen, reblended
@@ -128,20 +127,17 @@ def test_an_llm_that_tells_nothing_apart_is_given_no_weight(trained: Trained, dr
     assert (blend.flag().alpha, blend.flag().alpha_query) == (1.0, 1.0)
 
 
-@pytest.mark.parametrize("alpha", [0.98, 0.8, 0.5])
+@pytest.mark.parametrize(("alpha", "cap"), [(0.98, None), (0.8, None), (0.5, None), (0.3, 5)])
 def test_a_list_that_is_blended_again_is_the_one_that_serving_makes(
-    trained: Trained, draws: Draws, alpha: float
+    trained: Trained, draws: Draws, alpha: float, cap: int | None
 ) -> None:
     """With and without a query: what is chosen on is what is served."""
     asked = [RecommendRequest(user_id, replay.LIST_LENGTH) for user_id in trained.users.ids[:5]]
     asked += [RecommendRequest(kind[0].user_id, replay.LIST_LENGTH, query=kind[0].text) for kind in draws.values()]
     alone, served = (
-        replay.reranking(trained.factors, SimulatedLLM(simulate_by_words), flag_with(weight)) for weight in (0.0, alpha)
+        replay.reranking(trained.factors, SimulatedLLM(simulate_by_words), FLAG.model_copy(update=update))
+        for update in ({"alpha": 0.0}, {"alpha": alpha, "promotion_cap": cap})
     )
     for request in asked:
-        again = reblended(alone.recommend(request), alpha)
+        again = reblended(alone.recommend(request), alpha, cap)
         assert [again] == replay.item_ids([served.recommend(request)])
-
-
-def flag_with(alpha: float) -> FlagDocument:
-    return FLAG.model_copy(update={"alpha": alpha})

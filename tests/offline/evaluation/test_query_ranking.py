@@ -13,7 +13,7 @@ from flagrank.offline.evaluation import replay
 from flagrank.offline.evaluation.gate_effect import GateObservations, gate_effect, observe
 from flagrank.offline.evaluation.llm_effect import FLAG
 from flagrank.offline.evaluation.llm_simulators import EmbeddingSimulator, LLMSimulator, SimulatedLLM, simulate_by_words
-from flagrank.offline.evaluation.query_ranking import QueryRequest, make_requests, query_effect
+from flagrank.offline.evaluation.query_ranking import PROMOTION_CAPS, QueryRequest, make_requests, query_effect
 from flagrank.offline.evaluation.stage_report import prepare
 from flagrank.offline.training.als import train
 from flagrank.offline.training.two_stage import TrainingPlan
@@ -47,6 +47,14 @@ def test_reranking_finds_what_was_meant(
     effect = query_effect(factors, requests, simulator, FLAG)
     assert effect["applied"] >= 0.99
     assert effect["delta"]["ndcg@10"]["ci95"][0] > 0
+
+
+def test_what_a_cap_on_promotion_costs_is_reported(factors: Factors, requests: list[QueryRequest]) -> None:
+    """What is meant lies deep where nothing but the LLM reads the query: the tighter the cap, the more it costs."""
+    price = query_effect(factors, requests, simulate_by_words, FLAG)["promotion_cap"]
+    means = [price[str(cap)]["mean"] for cap in PROMOTION_CAPS]
+    assert means == sorted(means)
+    assert means[0] < means[-1] <= 0
 
 
 def test_an_llm_without_a_clue_gains_nothing(factors: Factors, requests: list[QueryRequest]) -> None:

@@ -68,6 +68,26 @@ def test_alpha_zero_follows_the_llm(scores: list[float], relevance: dict[int, in
     assert order == sorted(judged, key=lambda row: (-judged[row], row))
 
 
+@given(scores=scores, relevance=relevances, alpha=st.floats(0, 1), cap=st.integers(0, 30))
+def test_no_item_rises_by_more_places_than_its_cap(
+    scores: list[float], relevance: dict[int, int], alpha: float, cap: int
+) -> None:
+    """Nothing is lost or doubled under a cap, either, and one that allows every rise changes nothing."""
+    pool = pool_of(scores)
+    judged = {position: value for position, value in relevance.items() if position < len(pool)}
+    order = rows(hybrid_order(ordered(pool), judged, alpha, promotion_cap=cap))
+    assert sorted(order) == list(range(len(pool)))
+    assert all(row - place <= cap for place, row in enumerate(order))
+    free, wide = (rows(hybrid_order(ordered(pool), judged, alpha, promotion_cap=each)) for each in (None, len(pool)))
+    assert free == wide
+
+
+def test_a_place_goes_to_the_best_of_those_that_may_rise_so_far() -> None:
+    """The model puts the last item first: it rises by two places, and the others keep the model's order."""
+    pool = ordered(pool_of([5.0, 4.0, 3.0, 2.0, 1.0]))
+    assert rows(hybrid_order(pool, {0: 10, 1: 20, 2: 30, 3: 40, 4: 100}, 0.0, promotion_cap=2)) == [2, 3, 4, 1, 0]
+
+
 def test_the_tail_stays_behind_the_head() -> None:
     """A head that the LLM finds worthless still precedes the tail that it never saw."""
     order = rows(hybrid_order(ordered(pool_of([5.0, 4.0, 3.0, 2.0])), {0: 0, 1: 1}, 0.0))

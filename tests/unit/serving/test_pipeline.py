@@ -46,6 +46,22 @@ def test_alpha_one_serves_the_baseline_without_asking() -> None:
     assert (answer.reason, wired.llm.prompts) == (Reason.ALPHA_ONE, [])
 
 
+@pytest.mark.parametrize("user_id", range(1, 9))
+def test_an_item_that_the_llm_is_talked_into_rises_no_further_than_the_cap(user_id: int) -> None:
+    """The last of the head gets the only relevance there is: twenty places up it stops, which is far from the list."""
+    baseline = Wired(CONTROL).recommend(user_id, query="wireless", top_k=60).items
+    hostile = baseline[-1].candidate
+
+    def talked_into(prompt: Prompt) -> Completion:
+        return completion_of([100 * (item["text"] == hostile.text) for item in items_of(prompt)])
+
+    def place_under(cap: int | None) -> int:
+        flag = FlagDocument(enabled=True, percent=100, alpha=0.3, promotion_cap=cap)
+        return ids(Wired(flag, talked_into).recommend(user_id, query="wireless", top_k=60)).index(hostile.item_id)
+
+    assert (place_under(None), place_under(20)) == (0, 39)
+
+
 def test_the_second_request_is_answered_from_the_cache() -> None:
     """The same user and query makes no call and gets the same list."""
     wired = Wired()

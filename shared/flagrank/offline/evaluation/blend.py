@@ -21,10 +21,10 @@ from flagrank.serving.pipeline import Recommender
 
 METRIC = f"ndcg@{CUTOFF}"
 # the baseline's weight, from the baseline alone down
-ALPHAS = (1.0, 0.98, 0.95, 0.9, 0.8, 0.65, 0.5, 0.35, 0.2)
+ALPHAS = (1.0, 0.99, 0.98, 0.95, 0.9, 0.8, 0.65, 0.5, 0.35, 0.2)
 LLM_ALONE = 0.0
 # what no kind of request may lose of METRIC: an interval that reaches further below 0 does not exclude such a loss
-MARGIN = 0.01
+MARGIN = 0.005
 EVIDENCE = {
     "alpha": "users of a fold of the training interactions, what they went on to choose",
     "alpha_query": "the validation draw of queries, each kind alike",
@@ -146,11 +146,12 @@ def _with_weight(answer: Recommendation, alpha: float) -> list[ItemId]:
     return reblended(answer, alpha if query is None or query.matches else 1.0)
 
 
-def reblended(answer: Recommendation, alpha: float) -> list[ItemId]:
-    """The list that serving would have made of the same relevance with another weight of the baseline."""
+def reblended(answer: Recommendation, alpha: float, promotion_cap: int | None = None) -> list[ItemId]:
+    """The list that serving would have made of the same relevance with another weight of the baseline, or cap."""
     entries = sorted(answer.items, key=lambda entry: entry.candidate.rank)
     relevance = {
         place: round(100 * entry.llm_score) for place, entry in enumerate(entries) if entry.llm_score is not None
     }
-    ordered = hybrid_order(baseline_order([entry.candidate for entry in entries]), relevance, alpha)
+    baseline = baseline_order([entry.candidate for entry in entries])
+    ordered = hybrid_order(baseline, relevance, alpha, promotion_cap=promotion_cap)
     return [entry.candidate.item_id for entry in ordered]

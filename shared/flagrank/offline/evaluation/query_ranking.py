@@ -13,6 +13,7 @@ from flagrank.flags.document import FlagDocument
 from flagrank.model.factors import Factors, Lexicon
 from flagrank.offline.data.interactions import Dataset, Item
 from flagrank.offline.evaluation import replay
+from flagrank.offline.evaluation.blend import reblended
 from flagrank.offline.evaluation.llm_simulators import LLMSimulator, SimulatedLLM
 from flagrank.offline.metrics.ranking import bootstrap, ndcg_at_k
 from flagrank.rerank.intent import tokenise
@@ -22,6 +23,7 @@ CANDIDATES = 140
 CUTOFF = 10
 MALFORMED = 0.04
 INTENT_WORDS = 3
+PROMOTION_CAPS = (5, 10, 20, 40)
 
 # a click follows from how much of the intent an item meets, and a little from what the user likes anyway
 CLICK_BIAS = -5.0
@@ -75,7 +77,7 @@ def query_effect(
 
     The candidates are those of the user's taste alone, from which the clicks were drawn: what an LLM adds where nothing
     else reads the query. `catalogue_queries` measures what is served. A share of the answers is malformed, as those of
-    models are.
+    models are. `promotion_cap` is what each cap changes of the reranked order's NDCG@10.
     """
     factors = replace(factors, lexical=None)
     before, after = replay.baseline(factors), replay.reranking(factors, SimulatedLLM(simulator, MALFORMED), flag)
@@ -84,12 +86,17 @@ def query_effect(
     plain = ndcg_at_k(replay.item_ids([before.recommend(query) for query in asked]), clicked, CUTOFF)
     answered = [after.recommend(query) for query in asked]
     reranked = ndcg_at_k(replay.item_ids(answered), clicked, CUTOFF)
+    capped = {
+        cap: ndcg_at_k([reblended(answer, flag.alpha, cap) for answer in answered], clicked, CUTOFF)
+        for cap in PROMOTION_CAPS
+    }
     applied = [answer.mode in (Mode.HYBRID_RERANK, Mode.PARTIAL_RERANK) for answer in answered]
     return {
         "requests": len(requests),
         "candidates": CANDIDATES,
         "ndcg@10": {"baseline": round(float(plain.mean()), 6), "reranked": round(float(reranked.mean()), 6)},
         "delta": {"ndcg@10": bootstrap(reranked - plain).document()},
+        "promotion_cap": {str(cap): bootstrap(found - reranked).document() for cap, found in capped.items()},
         "applied": round(float(np.mean(applied)), 6),
     }
 
