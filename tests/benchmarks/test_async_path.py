@@ -1,7 +1,6 @@
 """What treated requests cost in time, and how many are judged, while an LLM at a real one's speed works behind them."""
 
 import itertools
-import operator
 import os
 import random
 import time
@@ -14,8 +13,8 @@ import httpx
 import numpy as np
 import pytest
 
-from flagrank.local.cloud import LOCAL_FLAG, TABLE, LocalCloud
 from flagrank.domain import RecommendRequest
+from flagrank.local.cloud import LOCAL_FLAG, TABLE, LocalCloud
 from flagrank.model.artifacts import encode
 from flagrank.model.factors import Factors
 from flagrank.offline.data import synthetic
@@ -34,7 +33,7 @@ PER_SECOND = float(os.environ.get("ASYNC_PER_SECOND", "20"))
 PERCENT = float(os.environ.get("ASYNC_PERCENT", "90"))
 MALFORMED = float(os.environ.get("ASYNC_MALFORMED", "0.04"))
 # Nova Lite's, as the template has them
-USD_PER_MILLION = (0.06, 0.24)
+USD_PER_MILLION = {"input_tokens": 0.06, "output_tokens": 0.24}
 RERANKED = ("hybrid_rerank", "partial_rerank", "student_rerank")
 REAL = {"latency_ms": 350.0, "ms_per_input_token": 1.6, "ms_per_output_token": 1.6, "malformed": MALFORMED}
 
@@ -74,27 +73,33 @@ def test_a_zipf_like_mix_on_two_environments(tmp_path: Path, student: str) -> No
         statistics = httpx.get(cloud.endpoint("bedrock") + "/_statistics").json()
         distinct = _distinct(cloud)
     treated, control = ([answer for answer in answers if answer.arm == arm] for arm in ("treatment", "control"))
-    for name, arm in (("treatment", treated), ("control", control)):
-        assert arm
-        p50, p95, p99 = np.percentile([answer.took_ms for answer in arm], (50, 95, 99))
-        print(f"{name}: {len(arm)} requests, p50 {p50:.1f}, p95 {p95:.1f}, p99 {p99:.1f} ms")
-    judged = [answer for answer in treated if answer.mode in RERANKED]
-    print(f"student {student}, reranked: {len(judged) / len(treated):.1%}")
-    print(Counter((answer.mode, answer.reason) for answer in treated))
-    print(f"asked for the first time: {len({answer.query for answer in treated}) / len(treated):.1%}")
-    tokens = (statistics["input_tokens"], statistics["output_tokens"])
-    usd = sum(map(operator.mul, tokens, USD_PER_MILLION)) / 1e6
-    print(f"{tokens} tokens, {1000 * usd / len(treated):.4f} USD per 1,000 treated requests")
-    halves = np.array_split(np.array([answer in judged for answer in treated], float), 2)
-    print("judged by half:", [f"{half.mean():.1%}" for half in halves])
+    print(f"\nstudent {student}, load {os.getloadavg()}")
+    _print_times("treatment", treated)
+    _print_times("control", control)
+    _print_judged(treated)
     print(f"{statistics}; {distinct} distinct (intent, text), {statistics['texts'] / distinct:.3f} judged for each")
-    print("load:", os.getloadavg())
+    usd = sum(USD_PER_MILLION[name] * statistics[name] for name in USD_PER_MILLION) / 1e6
+    print(f"{1000 * usd / len(treated):.4f} USD per 1,000 treated requests")
     # on a busy machine the table's answer may come too late
     assert {answer.reason for answer in treated} <= {"split", "warming", "cache"}
 
 
+def _print_times(arm: str, answers: list[Answer]) -> None:
+    assert answers
+    p50, p95, p99 = np.percentile([answer.took_ms for answer in answers], (50, 95, 99))
+    print(f"{arm}: {len(answers)} requests, p50 {p50:.1f}, p95 {p95:.1f}, p99 {p99:.1f} ms")
+
+
+def _print_judged(treated: list[Answer]) -> None:
+    judged = np.array([answer.mode in RERANKED for answer in treated], float)
+    halves = [f"{half.mean():.1%}" for half in np.array_split(judged, 2)]
+    print(f"reranked: {judged.mean():.1%}, by half {halves}")
+    print(Counter((answer.mode, answer.reason) for answer in treated))
+    print(f"asked for the first time: {len({answer.query for answer in treated}) / len(treated):.1%}")
+
+
 def _with_student(factors: Factors, queries: list[str], asked: set[frozenset[str]]) -> Factors:
-    """The set with a student of what the stand-in's judge says of queries; of those that will be `asked` it says none."""
+    """The set with a student of what the stand-in's judge says of queries, none of which will be `asked`."""
     recommender = replay.reranking(factors, SimulatedLLM(simulate_by_words), FLAG)
     users = itertools.cycle(factors.user_ids.tolist())
     judged = [

@@ -28,7 +28,8 @@ class FlagDocument(BaseModel):
     """The one JSON document that operators change. The same model checks it in CI, in AppConfig and when read.
 
     `alpha` is the baseline's weight: 1 leaves the baseline as it is. Requests with a query take `alpha_query` where it
-    is given. `promotion_cap` is the number of places that an item may rise by the judge's word alone. Budgets in ms, `max_input_tokens` per request, `daily_usd_cap` in USD per UTC day over all environments.
+    is given. `promotion_cap` is the number of places that an item may rise by the judge's word alone. Budgets in ms,
+    `max_input_tokens` per request, `daily_usd_cap` in USD per UTC day over all environments.
     `path` says who judges what the cache does not hold: the request itself, a worker behind it, or the worker what the
     request did not manage. `model_id` begins with `openai:` or `rerank:` for models that are not Bedrock's chat models
     (`rerank/providers.py`). `answer` is the form in which a chat model answers (`rerank/answers.py`). With `gate` the
