@@ -9,7 +9,8 @@ from typing import Annotated, Any
 
 import typer
 
-from flagrank.cli.output import JsonFlag, emit_json, stdout
+from flagrank.cli.output import JsonFlag, emit_json, stderr, stdout
+from flagrank.cli.ramp_lease import refuse_during_a_ramp
 from flagrank.cli.target import Target
 from flagrank.delivery.change_record import GUARD, ChangeRecord
 from flagrank.delivery.deployments import DeployedFlag, Deployment, in_force
@@ -26,6 +27,10 @@ class ChangeRequest:
         str | None, typer.Option(help="Who changes the flag, for the record; the user's name if none is given.")
     ] = None
     reason: Annotated[str | None, typer.Option(help="Why, for the record.")] = None
+    take_over: Annotated[
+        bool,
+        typer.Option("--take-over", help="Change the flag although somebody's ramp is at work; the ramp then ends."),
+    ] = False
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would change, and change nothing.")] = False
     json: JsonFlag = False
     target: Target
@@ -35,7 +40,12 @@ class ChangeRequest:
         return ChangeRecord(actor_name(self.actor), change, self.reason or default_reason)
 
     def apply(self, fields: Mapping[str, Any], change: str) -> None:
-        """Changes fields of the document in force. If that lowers exposure, it stops what else is in flight."""
+        """Changes fields of the document in force. If that lowers exposure, it stops what else is in flight.
+
+        Raises RolloutRefused while a ramp is at work, unless it is to be taken over.
+        """
+        if not self.take_over:
+            refuse_during_a_ramp(self.target.leases, self.tell)
         control = self.target.control()
         deployed = control.deployed()
         before, _ = in_force(deployed)
@@ -59,6 +69,7 @@ class ChangeRequest:
         if busy:
             fate = "waited for" if deployed.must_end else "stopped"
             lines.append(f"deployment {busy.number} would be {fate}: {busy.record.render()}")
+        lines += filter(None, [still_in_shadow(after).removeprefix("\n")])
         plan = {
             "changed": False,
             "version": version_name(deployed),
@@ -82,6 +93,7 @@ class ChangeRequest:
             "state": made.state,
             "before": treated_percent(before) if before else None,
             "after": treated_percent(after),
+            "mode": after.mode,
             "worst_case_flip_s": propagation_s,
         }
         state = f"is deployed; every environment has it within {propagation_s:g} s"
@@ -89,7 +101,11 @@ class ChangeRequest:
             state = f"was started and is not confirmed yet ({made.state}); see `flagrank rollout status`"
         elif made.in_flight:
             state += f", and AppConfig's monitors watch it for up to {made.remaining_s(time.time()):.0f} s"
-        self.show(document, f"{change}, {exposure_change(before, after)}: {made.name} {state}")
+        self.show(document, f"{change}, {exposure_change(before, after)}: {made.name} {state}{still_in_shadow(after)}")
+
+    def tell(self, line: str) -> None:
+        """Prints what is worth knowing beside the outcome."""
+        stderr.print(line, markup=False)
 
     def show(self, document: dict[str, Any], line: str) -> None:
         """Prints the outcome, for a program or for a person."""
@@ -131,6 +147,14 @@ def exposure_change(before: FlagDocument | None, after: FlagDocument) -> str:
         return f"still off, {after.percent:g} % once it is on"
     change = f"{exposure_in_words(before)} -> {exposure_in_words(after)}"
     return f"{change} of the users at once" if was_off and treated_percent(after) > 0 else change
+
+
+def still_in_shadow(document: FlagDocument) -> str:
+    """A line that says so if the users whom the document treats are served the baseline; nothing otherwise."""
+    if document.mode != "shadow":
+        return ""
+    way = f"`flagrank rollout ramp {document.percent or 100:g} --no-shadow`"
+    return f"\nthe mode is still shadow: the LLM is asked and everyone is served the baseline; {way} serves its order"
 
 
 def _user() -> str:

@@ -12,16 +12,17 @@ from rich.live import Live
 from flagrank.adapters.system_clock import SystemClock
 from flagrank.cli.arms import arms_document
 from flagrank.cli.change import ChangeRequest, version_name
-from flagrank.cli.forecast_text import forecast_document, forecast_lines, with_patience
 from flagrank.cli.interrupts import Interrupts
-from flagrank.cli.limits import EveryOption, limited, limits_document, limits_summary, seconds
+from flagrank.cli.limits import EveryOption, limited, seconds
 from flagrank.cli.option_groups import with_option_groups
 from flagrank.cli.output import JsonFlag, emit_json, stderr, stdout
+from flagrank.cli.ramp_lease import RampLease, refuse_during_a_ramp
+from flagrank.cli.ramp_plan import forecast_of, next_command, plan_shown
 from flagrank.cli.ramp_view import RampView, arms_view
 from flagrank.cli.target import Target
 from flagrank.delivery.analysis.limits import Limits
-from flagrank.delivery.deployments import DeployedFlag, RolloutControl, in_force
-from flagrank.delivery.forecast import forecast, recent_traffic
+from flagrank.delivery.change_record import ChangeRecord
+from flagrank.delivery.deployments import RolloutControl, in_force
 from flagrank.delivery.observation import Observation, observe, start_observation
 from flagrank.delivery.plan import RampPlan
 from flagrank.delivery.ramp import Ramp
@@ -64,35 +65,15 @@ def ramp(
     """
     steps = percentages(percents)
     plan = RampPlan(steps, bake, every, patience, shadow, replace(limits, steps=len(steps) + shadow))
-    target, record, interrupts = request.target, request.record("ramp"), Interrupts()
-    control = target.control()
+    control, record = request.target.control(), request.record("ramp")
     deployed = control.deployed()
     remaining = plan.remaining_steps(deployed)
-    told = _forecast(plan, remaining, target)
     if request.dry_run:
-        request.show(*_plan(plan, deployed, remaining, told))
+        if not request.take_over:
+            refuse_during_a_ramp(request.target.leases, request.tell)
+        request.show(*plan_shown(plan, deployed, remaining, forecast_of(plan, remaining, request.target)))
         return
-    view = RampView(stderr, _ladder(plan, remaining), target.look_further, is_quiet=request.json)
-    for line in told[1]:
-        view.tell(line)
-    running = Ramp(
-        plan,
-        control,
-        target.figures(),
-        SystemClock(),
-        interrupts.wait,
-        record.actor,
-        record.reason,
-        view.tell,
-        target.firing_alarm,
-        target.propagation_s,
-    )
-    try:
-        with interrupts.handled(), view.shown():
-            report = running.run()
-    except KeyboardInterrupt:
-        request.show(*_interrupted(control))
-        raise typer.Exit(1) from None
+    report = _run(plan, control, request, record, remaining)
     following = next_command(report, plan, sys.argv[1:])
     line = f"{report.ending}: {report.sentence}" + (f"\nnext: {following}" if following else "")
     request.show(_report(report) | {"next": following}, line)
@@ -137,46 +118,35 @@ def watch(
                 return
 
 
-def next_command(report: RampReport, plan: RampPlan, arguments: Sequence[str]) -> str | None:
-    """What to run after a ramp that was held: the same command, with more patience where its step had no verdict."""
-    if report.ending is not Ending.HELD:
-        return None
-    more_s = report.observation.more_s if report.observation else None
-    patience_s = max(plan.patience_s, plan.bake_s)
-    command = with_patience(arguments, patience_s if more_s is None else max(patience_s, 1.5 * more_s))
-    return f"`{command}` goes on from there, `flagrank rollout watch` looks, `flagrank rollout off` gives it up"
-
-
-def _forecast(plan: RampPlan, steps: Sequence[FlagDocument], target: Target) -> tuple[dict[str, Any] | None, list[str]]:
-    try:
-        traffic = recent_traffic(target.figures(), time.time())
-    except CloudError as error:
-        return None, [f"how long the steps take is not known: {error}"]
-    told = forecast(plan, steps, traffic)
-    return forecast_document(traffic, told), list(forecast_lines(plan, traffic, told))
-
-
-def _plan(
-    plan: RampPlan,
-    deployed: DeployedFlag,
-    steps: Sequence[FlagDocument],
-    told: tuple[dict[str, Any] | None, list[str]],
-) -> tuple[dict[str, Any], str]:
-    names = [exposure_in_words(step) for step in steps]
-    document = {
-        "changed": False,
-        "version": version_name(deployed),
-        "plan": names,
-        "bake_s": plan.bake_s,
-        "every_s": plan.observe_every_s,
-        "patience_s": plan.patience_s,
-        "limits": limits_document(plan.limits),
-        "forecast": told[0],
-    }
-    bake = f"{plan.bake_s:g} s each at least"
-    pace = f"{bake}, observed every {plan.observe_every_s:g} s, left without a verdict after {plan.patience_s:g} s"
-    lines = [f"{', '.join(names)}; {pace}", f"limits: {limits_summary(plan.limits)}", *told[1]]
-    return document, "\n".join(lines)
+def _run(
+    plan: RampPlan, control: RolloutControl, request: ChangeRequest, record: ChangeRecord, steps: Sequence[FlagDocument]
+) -> RampReport:
+    """Runs the ramp to its end; an interruption is told, and exits."""
+    target, clock, interrupts = request.target, SystemClock(), Interrupts()
+    view = RampView(stderr, _ladder(plan, steps), target.look_further, is_quiet=request.json)
+    lease = RampLease(target.leases, record.actor, plan.name, plan.observe_every_s, clock, view.tell)
+    with lease.kept(over=request.take_over):
+        for line in forecast_of(plan, steps, target)[1]:
+            view.tell(line)
+        running = Ramp(
+            plan,
+            control,
+            target.figures(),
+            clock,
+            interrupts.wait,
+            record.actor,
+            record.reason,
+            view.tell,
+            target.firing_alarm,
+            target.propagation_s,
+            lease.taken_over_by,
+        )
+        try:
+            with interrupts.handled(), view.shown():
+                return running.run()
+        except KeyboardInterrupt:
+            request.show(*_interrupted(control))
+            raise typer.Exit(1) from None
 
 
 def _ladder(plan: RampPlan, remaining: Sequence[FlagDocument]) -> list[str]:

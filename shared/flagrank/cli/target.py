@@ -15,6 +15,7 @@ from flagrank.cli.output import stderr
 from flagrank.delivery.analysis.counts import CountsSource
 from flagrank.delivery.analysis.measures import MEASURES, Metric
 from flagrank.delivery.deployments import RolloutControl
+from flagrank.delivery.lease import LeaseStore
 from flagrank.errors import CloudError, ConfigurationError
 from flagrank.flags.document import FLAG_POLL_S
 
@@ -107,6 +108,25 @@ class Target:
             )["StackResourceDetail"]["PhysicalResourceId"]
             cloudwatch, queries = (operator_client(service, attempts=2) for service in ("cloudwatch", "logs"))
             return CloudWatchCounts(cloudwatch, queries, logs)
+
+    def leases(self) -> LeaseStore:
+        """Where the lease of a ramp at work is kept: the scores' table."""
+        from flagrank.adapters.aws_clients import operator_client
+        from flagrank.adapters.aws_errors import aws_errors
+        from flagrank.adapters.control.dynamodb_lease import DynamoDBLeases
+        from flagrank.adapters.system_clock import SystemClock
+
+        if self.local is not None:
+            variables = local_cloud(self.local)["environment"]
+            client, table = local_client("dynamodb", variables), variables["FLAGRANK_TABLE"]
+        else:
+            with aws_errors():
+                table = operator_client("cloudformation", attempts=2).describe_stack_resource(
+                    StackName=self.stack, LogicalResourceId="ScoresTable"
+                )["StackResourceDetail"]["PhysicalResourceId"]
+            client = operator_client("dynamodb", attempts=2)
+        flag = f"{self.application or self.stack}/{self.environment}/{self.profile}"
+        return DynamoDBLeases(client, table, flag, SystemClock())
 
     def look_further(self, metric: Metric) -> str:
         """The command that shows the requests which a metric counted, the newest ones."""

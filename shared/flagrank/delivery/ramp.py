@@ -14,7 +14,7 @@ from flagrank.delivery.deployments import DeployedFlag, Deployment, RolloutContr
 from flagrank.delivery.observation import Observation, ObservedStep, observe, start_observation
 from flagrank.delivery.plan import RampPlan
 from flagrank.delivery.ramp_changes import RampChanges, is_record_of, own_deployment
-from flagrank.delivery.ramp_report import Ending, RampEnded, RampReport, overtaken, ramp_began_s
+from flagrank.delivery.ramp_report import Ending, RampEnded, RampReport, overtaken, ramp_began_s, taken_over
 from flagrank.errors import CloudError, RolloutRefused
 from flagrank.flags.document import FLAG_POLL_S, FlagDocument, changed
 from flagrank.flags.exposure import exposure_in_words
@@ -29,7 +29,8 @@ class Ramp:
     """A ramp over its ports. `wait` sleeps for seconds; `on_event` gets every observation, and messages.
 
     `firing_alarm` names an alarm that fires, during which no step passes; it raises CloudError if that is not known.
-    A step's figures count from `propagation_s` after its deployment, when every environment has it.
+    A step's figures count from `propagation_s` after its deployment, when every environment has it. `taken_over_by`
+    names an operator who took the ramp over, which ends it.
     """
 
     plan: RampPlan
@@ -42,6 +43,7 @@ class Ramp:
     on_event: Callable[[Observation | str], None]
     firing_alarm: Callable[[], str | None] = lambda: None
     propagation_s: float = FLAG_POLL_S
+    taken_over_by: Callable[[], str | None] = lambda: None
 
     def run(self) -> RampReport:
         """Takes and judges the steps until the ramp ends.
@@ -130,6 +132,8 @@ class Ramp:
     def _still_in_force(self, observed: ObservedStep) -> DeployedFlag:
         deployed, number = self.control.deployed(), observed.deployment.number
         if _numbers(deployed) == (number, number):
+            if (other := self.taken_over_by()) is not None:
+                raise RampEnded(taken_over(observed.document, other))
             return deployed
         report = overtaken(observed.document, deployed, is_own=_numbers(deployed)[1] == number)
         raise RampEnded(self._counted(report, observed) if report.ending is Ending.FAILED else report)

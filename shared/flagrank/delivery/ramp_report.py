@@ -68,6 +68,12 @@ def overtaken(step: FlagDocument, deployed: DeployedFlag, *, is_own: bool) -> Ra
     return RampReport(ending, f"stopped at {exposure_in_words(step)}, since {why}; {now}", document)
 
 
+def taken_over(step: FlagDocument, actor: str) -> RampReport:
+    """The end of a ramp whose lease somebody else took. Its step stays in force."""
+    words = exposure_in_words(step)
+    return RampReport(Ending.OVERTAKEN, f"stopped at {words}, since {actor} took over; {words} is left in force", step)
+
+
 def ramp_began_s(newest_first: Sequence[Deployment], failed: Deployment, ramp: str) -> float:
     """When a ramp took its first step, in epoch seconds. `failed` is its last step, `ramp` its percentages.
 

@@ -13,6 +13,7 @@ import pytest
 from botocore.exceptions import EndpointConnectionError
 
 from flagrank.adapters.control.in_memory import InMemoryControl
+from flagrank.adapters.control.in_memory_lease import InMemoryLeases
 from flagrank.adapters.in_memory import ManualClock
 from flagrank.adapters.system_clock import SystemClock
 from flagrank.cli.app import main
@@ -35,6 +36,8 @@ def use(monkeypatch: pytest.MonkeyPatch, control: InMemoryControl) -> None:
     monkeypatch.setattr(Target, "control", lambda self: control)
     monkeypatch.setattr(Target, "figures", lambda self: Observed())
     monkeypatch.setattr(Target, "firing_alarm", lambda self: None)
+    leases = InMemoryLeases(SystemClock())
+    monkeypatch.setattr(Target, "leases", lambda self: leases)
     monkeypatch.setattr(Target, "propagation_s", 15.0)
     monkeypatch.setenv("USER", "night-shift")
 

@@ -89,6 +89,7 @@ class World:
         self.propagation_s = 15.0
         self.alarm: str | None = None
         self.meanwhile: Callable[[], None] = lambda: None
+        self.taken_over_by: str | None = None
 
     def ramp(self, plan: RampPlan = PLAN) -> RampReport:
         def wait(seconds: float) -> None:
@@ -96,7 +97,8 @@ class World:
             self.meanwhile()
 
         ports = self.control, self.traffic, self.clock, wait
-        return Ramp(plan, *ports, "me", "test", self.events.append, lambda: self.alarm, self.propagation_s).run()
+        told = self.events.append, lambda: self.alarm, self.propagation_s, lambda: self.taken_over_by
+        return Ramp(plan, *ports, "me", "test", *told).run()
 
     def percents(self) -> list[float]:
         """The percentage of every deployment but the first document's."""
@@ -226,6 +228,21 @@ def test_an_operator_is_never_overwritten() -> None:
     assert report.ending is Ending.OVERTAKEN
     assert "night-shift changed the flag: percent 2 (slow)" in report.sentence
     assert world.in_force().percent == 2
+
+
+def test_a_ramp_that_is_taken_over_ends_before_its_next_step() -> None:
+    """Its step stays in force for whoever took over."""
+    world = World()
+
+    def take_over() -> None:
+        if world.in_force().percent == 5:
+            world.taken_over_by = "night-shift"
+
+    world.meanwhile = take_over
+    report = world.ramp()
+    assert report.ending is Ending.OVERTAKEN
+    assert "night-shift took over; 5 % is left in force" in report.sentence
+    assert world.in_force().percent == 5
 
 
 def test_an_operator_between_an_observation_and_the_next_step_is_not_overwritten() -> None:
