@@ -9,7 +9,8 @@ import orjson
 
 from flagrank.local.processes import StandIn
 from flagrank.local.serve import HOST
-from flagrank.model.artifacts import POINTER, encode, parse_manifest
+from flagrank.model.artifacts import POINTER, parse_manifest
+from flagrank.model.encoding import encode
 from flagrank.model.factors import Factors
 from tests.adapters.loopback import REGION
 

@@ -15,7 +15,7 @@ import pytest
 
 from flagrank.domain import RecommendRequest
 from flagrank.local.cloud import LOCAL_FLAG, TABLE, LocalCloud
-from flagrank.model.artifacts import encode
+from flagrank.model.encoding import encode
 from flagrank.model.factors import Factors
 from flagrank.offline.data import synthetic
 from flagrank.offline.evaluation import replay

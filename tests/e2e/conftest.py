@@ -11,7 +11,7 @@ import pytest
 
 from flagrank.flags.document import FlagDocument
 from flagrank.local.cloud import LOCAL_FLAG, LocalCloud
-from flagrank.model.artifacts import encode
+from flagrank.model.encoding import encode
 from flagrank.offline.data import synthetic
 from flagrank.offline.publishing import artifact_folder
 from flagrank.offline.training.als import AlsParameters, train

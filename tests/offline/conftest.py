@@ -9,7 +9,8 @@ import boto3
 import pytest
 from moto import mock_aws
 
-from flagrank.model.artifacts import MANIFEST, encode, parse_manifest
+from flagrank.model.artifacts import MANIFEST, parse_manifest
+from flagrank.model.encoding import encode
 from flagrank.offline.publishing import artifact_folder
 from tests.factories import make_factors
 

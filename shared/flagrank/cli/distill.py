@@ -144,7 +144,7 @@ def _in_force(bucket: str | None, prefix: str, local: int | None) -> "tuple[Mani
 
 
 def _files(manifest: "Manifest", made: "Distilled") -> dict[str, bytes]:
-    from flagrank.model.artifacts import encode
+    from flagrank.model.encoding import encode
 
     created = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
     metrics = {**manifest.metrics, "student": made.report}

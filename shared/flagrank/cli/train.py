@@ -120,7 +120,8 @@ def train_into(
 
     The manifest keeps `record` in its `training`, and `metrics` with what both stages reached on a fold of the data.
     """
-    from flagrank.model.artifacts import MANIFEST, encode, parse_manifest
+    from flagrank.model.artifacts import MANIFEST, parse_manifest
+    from flagrank.model.encoding import encode
     from flagrank.model.validation import validate
     from flagrank.offline.data.sources import read_dataset
     from flagrank.offline.evaluation.fold_quality import fold_quality

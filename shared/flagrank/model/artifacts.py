@@ -1,7 +1,7 @@
-"""The published format: a manifest, plain `.npy` arrays and JSON. Pure bytes in and out; never pickle.
+"""The published format: a manifest, plain `.npy` arrays, JSON, and the users in blocks. Never pickle.
 
-`train` encodes, the factor store decodes, and both go through the same manifest, so a set that was not written whole,
-or was changed since, cannot be served.
+`model.encoding` writes it and the factor store decodes it, both by the same manifest, so a set that was not written
+whole, or was changed since, cannot be served. Format 1 has the users in arrays; it is read, and written no more.
 """
 
 import hashlib
@@ -10,34 +10,45 @@ from typing import Annotated, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
-import orjson
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, StringConstraints, ValidationError
 
 from flagrank.errors import ArtifactError
-from flagrank.model.attributes import DOCUMENT, Attributes, document, read_document
+from flagrank.model.attributes import DOCUMENT, Attributes, read_document
 from flagrank.model.catalog import Catalog
-from flagrank.model.consistency import broken_rules
+from flagrank.model.consistency import broken_index_rules, broken_rules
 from flagrank.model.factors import Factors, FoldIn, Neighbours
 from flagrank.model.features import FEATURES
 from flagrank.model.lexical import LexicalIndex
 from flagrank.model.lexicon_file import read_lexicon
-from flagrank.model.npy import from_npy, to_npy
+from flagrank.model.npy import from_npy
 from flagrank.model.stage2 import Stage2, Stage2Document
 from flagrank.model.student import Student, StudentDocument
 from flagrank.model.student_features import FEATURES as STUDENT_FEATURES
+from flagrank.model.users import UserIndex, Users, joined
 
-FORMAT: Literal[1] = 1
+FORMAT: Literal[2] = 2
 MANIFEST = "manifest.json"
 POINTER = "current.json"
-ARRAYS = {
+ITEM_ARRAYS = {
     "item_factors.npy": ("float32", 2),
     "item_ids.npy": (None, 1),
-    "user_factors.npy": ("float32", 2),
-    "user_ids.npy": (None, 1),
-    "seen_indptr.npy": ("int64", 1),
-    "seen_indices.npy": ("int32", 1),
     "item_gram.npy": ("float32", 2),
     "popularity.npy": ("float32", 1),
+}
+USERS = "users.bin"
+USER_ARRAYS = {
+    1: {
+        "user_factors.npy": ("float32", 2),
+        "user_ids.npy": (None, 1),
+        "seen_indptr.npy": ("int64", 1),
+        "seen_indices.npy": ("int32", 1),
+    },
+    2: {
+        "user_first_ids.npy": (None, 1),
+        "user_starts.npy": ("int64", 1),
+        "user_digests.npy": ("uint8", 2),
+        "user_mean.npy": ("float64", 1),
+    },
 }
 EMBEDDINGS = "item_embeddings.npy"
 ITEM_WEIGHTS = "item_weights.npy"
@@ -96,13 +107,15 @@ class Manifest(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    format: Literal[1] = FORMAT
+    format: Literal[1, 2]
     version: Name
     created: str
     id_type: Literal["int", "str"]
     regularization: FiniteFloat
     fold_in_confidence: FiniteFloat
     files: dict[Name, FileEntry]
+    # not told in format 1
+    users: Annotated[int, Field(ge=0)] = 0
     training: dict[str, Any] = {}
     metrics: dict[str, Any] = {}
 
@@ -117,46 +130,6 @@ class Pointer(BaseModel):
     activated: str
 
 
-def encode(
-    factors: Factors, *, created: str, training: Mapping[str, Any], metrics: Mapping[str, Any] | None = None
-) -> dict[str, bytes]:
-    """Every file of a set by name, the manifest last; `factors.version` is replaced by one derived from the content."""
-    arrays = _arrays_of(factors)
-    files = {name: to_npy(array) for name, array in arrays.items()}
-    if factors.stage2 is not None:
-        files[STAGE2] = factors.stage2.document.model_dump_json().encode()
-    if factors.student is not None:
-        files[STUDENT] = factors.student.document.model_dump_json().encode()
-    if factors.attributes:
-        files[DOCUMENT] = document(factors.attributes)
-    lines = (factors.catalog[row].to_line(factors.item_id(row)) for row in range(len(factors.catalog)))
-    files[CATALOG] = b"".join(line + b"\n" for line in lines)
-    lexicon = {"synonyms": factors.lexicon.synonyms, "expansions": factors.lexicon.expansions}
-    files[LEXICON] = orjson.dumps(lexicon, option=orjson.OPT_SORT_KEYS)
-    entries = {
-        name: FileEntry(
-            sha256=hashlib.sha256(data).hexdigest(),
-            size=len(data),
-            shape=arrays[name].shape if name in arrays else None,
-            dtype=arrays[name].dtype.str if name in arrays else None,
-        )
-        for name, data in files.items()
-    }
-    digest = hashlib.sha256(orjson.dumps([[name, entries[name].sha256] for name in sorted(entries)])).hexdigest()
-    manifest = Manifest(
-        version=f"{created[:10].replace('-', '')}-{digest[:12]}",
-        created=created,
-        id_type="int" if factors.has_int_ids else "str",
-        regularization=factors.fold_in.regularization,
-        fold_in_confidence=factors.fold_in.confidence,
-        files=entries,
-        training=dict(training),
-        metrics=dict(metrics or {}),
-    )
-    files[MANIFEST] = orjson.dumps(manifest.model_dump(mode="json"), option=orjson.OPT_INDENT_2)
-    return files
-
-
 def parse_manifest(data: bytes) -> Manifest:
     """The manifest; raises ArtifactError for another format or a missing file entry."""
     try:
@@ -164,28 +137,37 @@ def parse_manifest(data: bytes) -> Manifest:
     except ValidationError as error:
         raise ArtifactError(f"{MANIFEST}: {error.errors()[0]['msg']} at {error.errors()[0]['loc']}") from error
     begun = [names for names in INSEPARABLE if manifest.files.keys() & names]
-    missing = {*ARRAYS, CATALOG, LEXICON}.union(*begun) - manifest.files.keys()
+    users = {*USER_ARRAYS[manifest.format], *([USERS] if manifest.format > 1 else [])}
+    missing = {*ITEM_ARRAYS, *users, CATALOG, LEXICON}.union(*begun) - manifest.files.keys()
     if missing:
         raise ArtifactError(f"{MANIFEST}: no entry for {', '.join(sorted(missing))}")
     return manifest
 
 
-def decode(manifest: Manifest, read: Read) -> Factors:
+def decode(manifest: Manifest, read: Read, *, keep_users: bool = True) -> Factors:
     """The verified factors; `read` gives a file's bytes by name. Arrays are views of those bytes, not copies, but
     for the item weights: they are added up by the thousand, which float16 is slow at.
 
+    With `keep_users` the users are in memory too, as those of format 1 always are; else the users' file is not read.
     Raises ArtifactError when a checksum, size, shape, dtype or cross-reference is not as promised.
     """
     arrays: dict[str, npt.NDArray[Any]] = {}
-    for name, (dtype, ndim) in (ARRAYS | OPTIONAL_ARRAYS).items():
+    for name, (dtype, ndim) in (ITEM_ARRAYS | USER_ARRAYS[manifest.format] | OPTIONAL_ARRAYS).items():
         if name in OPTIONAL_ARRAYS and name not in manifest.files:
             continue
         array = arrays[name] = _promised_array(manifest, read, name)
         if array.ndim != ndim or (dtype and array.dtype != dtype):
             raise ArtifactError(f"{name}: holds {array.shape} {array.dtype}, expected {ndim} dimensions of {dtype}")
+    index = _index(manifest, arrays)
+    users = _users(manifest, read, arrays, index, keep_users=keep_users)
     lines = bytes(verified(CATALOG, manifest.files[CATALOG], read(CATALOG))).splitlines()
     factors = Factors(
         version=manifest.version,
+        user_ids=users.ids,
+        user_factors=users.factors,
+        seen_indptr=users.indptr,
+        seen_indices=users.seen,
+        user_index=index,
         catalog=Catalog(lines),
         lexicon=read_lexicon(LEXICON, verified(LEXICON, manifest.files[LEXICON], read(LEXICON))),
         fold_in=FoldIn(manifest.regularization, manifest.fold_in_confidence),
@@ -196,7 +178,7 @@ def decode(manifest: Manifest, read: Read) -> Factors:
         stage2=_stage2(manifest, read),
         student=_student(manifest, read, arrays),
         attributes=_attributes(manifest, read),
-        **{name.removesuffix(".npy"): arrays[name] for name in ARRAYS},
+        **{name.removesuffix(".npy"): arrays[name] for name in ITEM_ARRAYS},
     )
     broken = broken_rules(factors)
     if broken:
@@ -213,40 +195,55 @@ def verified(name: str, entry: FileEntry, data: bytes | bytearray) -> bytes | by
     return data
 
 
-def _arrays_of(factors: Factors) -> dict[str, npt.NDArray[Any]]:
-    arrays = {name: getattr(factors, name.removesuffix(".npy")) for name in ARRAYS}
-    if factors.item_embeddings is not None:
-        arrays[EMBEDDINGS] = factors.item_embeddings
-    if factors.item_weights is not None:
-        arrays[ITEM_WEIGHTS] = factors.item_weights.astype(np.float16)
-    if factors.neighbours is not None:
-        found = (factors.neighbours.rows, factors.neighbours.ease, factors.neighbours.session)
-        arrays |= dict(zip(NEIGHBOURS, found, strict=True))
-    if factors.lexical is not None:
-        arrays |= {name: getattr(factors.lexical, _field(name)) for name in LEXICAL_ARRAYS}
-    if factors.student is not None:
-        arrays[STUDENT_PAIRS] = factors.student.pairs
-    return arrays | {_attribute_file(name): attribute.values for name, attribute in factors.attributes.items()}
-
-
-def _attribute_file(name: str) -> str:
+def attribute_file(name: str) -> str:
+    """The file of an attribute's values."""
     return f"attribute_{name}.npy"
+
+
+def _index(manifest: Manifest, arrays: Mapping[str, npt.NDArray[Any]]) -> UserIndex | None:
+    if manifest.format == 1:
+        return None
+    first_ids, starts, digests, mean = (arrays[name] for name in USER_ARRAYS[2])
+    index = UserIndex(first_ids, starts, digests, mean, manifest.users)
+    broken = broken_index_rules(index, manifest.files[USERS].size)
+    if broken:
+        raise ArtifactError(f"not consistent: expected {'; '.join(broken)}")
+    return index
+
+
+def _users(
+    manifest: Manifest,
+    read: Read,
+    arrays: Mapping[str, npt.NDArray[Any]],
+    index: UserIndex | None,
+    *,
+    keep_users: bool,
+) -> Users:
+    if index is None:
+        ids, factors = arrays["user_ids.npy"], arrays["user_factors.npy"]
+        return Users(ids, factors, arrays["seen_indptr.npy"], arrays["seen_indices.npy"])
+    if not keep_users:
+        return joined([], index)
+    data = memoryview(verified(USERS, manifest.files[USERS], read(USERS)))
+    places = index.places()
+    return joined((index.verified(place, data[place.start : place.start + place.size]) for place in places), index)
 
 
 def _attributes(manifest: Manifest, read: Read) -> Attributes:
     if DOCUMENT not in manifest.files:
         return {}
     declared = verified(DOCUMENT, manifest.files[DOCUMENT], read(DOCUMENT))
-    return read_document(declared, lambda name: _promised_array(manifest, read, _attribute_file(name)))
+    return read_document(declared, lambda name: _promised_array(manifest, read, attribute_file(name)))
 
 
 def _lexical(arrays: Mapping[str, npt.NDArray[Any]]) -> LexicalIndex | None:
     if not LEXICAL_ARRAYS.keys() <= arrays.keys():
         return None
-    return LexicalIndex(**{_field(name): arrays[name] for name in LEXICAL_ARRAYS})
+    return LexicalIndex(**{lexical_field(name): arrays[name] for name in LEXICAL_ARRAYS})
 
 
-def _field(name: str) -> str:
+def lexical_field(name: str) -> str:
+    """The field of the lexical index that a file holds."""
     return name.removeprefix(LEXICAL).removesuffix(".npy")
 
 

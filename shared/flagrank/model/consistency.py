@@ -9,6 +9,7 @@ import numpy.typing as npt
 from flagrank.model import lexical
 from flagrank.model.factors import Factors
 from flagrank.model.features import GROUPS
+from flagrank.model.users import DIGEST_BYTES, MAX_BLOCK_BYTES, UserIndex, Users
 
 # the groups of features that are computed from an optional part of the set
 NEIGHBOUR_GROUPS = ("ease",)
@@ -26,18 +27,15 @@ LARGEST_PARAMETER = 1e6
 def broken_rules(factors: Factors) -> list[str]:
     """The rules that a set breaks, in words; serving it cannot fail where there are none."""
     items, dimension = factors.item_factors.shape
-    users = len(factors.user_ids)
-    indptr, indices = factors.seen_indptr, factors.seen_indices
     rules = {
         "there are items": items > 0,
         "one id, popularity and catalogue line an item": (
             len(factors.item_ids) == len(factors.popularity) == len(factors.catalog) == items
         ),
-        "one row of factors a user": factors.user_factors.shape == (users, dimension),
         "a square Gram matrix": factors.item_gram.shape == (dimension, dimension),
         "one id type": factors.item_ids.dtype.kind == factors.user_ids.dtype.kind
         and factors.item_ids.dtype.kind in "iU",
-        "finite factors": all(_is_within(a, -LARGEST, LARGEST) for a in (factors.item_factors, factors.user_factors)),
+        "finite factors": _is_within(factors.item_factors, -LARGEST, LARGEST),
         "a finite Gram matrix": _is_within(factors.item_gram, -LARGEST_SUM, LARGEST_SUM),
         "finite popularities of 0 or more": _is_within(factors.popularity, 0, LARGEST),
         "fold-in parameters from 0 to a million": (
@@ -45,16 +43,11 @@ def broken_rules(factors: Factors) -> list[str]:
             and 0 <= factors.fold_in.confidence <= LARGEST_PARAMETER
         ),
         "items by falling norm": bool((np.diff(factors.item_norms) <= 1e-6 * factors.item_norms[:-1]).all()),
-        "users by rising id": bool((factors.user_ids[:-1] < factors.user_ids[1:]).all()),
-        "seen items in range": (
-            len(indptr) == users + 1
-            and int(indptr[0]) == 0
-            and int(indptr[-1]) == len(indices)
-            and bool((np.diff(indptr) >= 0).all())
-            and bool(((indices >= 0) & (indices < items)).all())
-        ),
     }
-    rules |= _rules_of_optional_parts(factors)
+    if factors.user_index is not None:
+        rules["one mean factor a dimension"] = factors.user_index.mean.shape == (dimension,)
+        rules["as many users as promised"] = len(factors.user_ids) in (0, factors.user_index.users)
+    rules |= _rules_of_users(factors.users, items, dimension) | _rules_of_optional_parts(factors)
     broken = [rule for rule, holds in rules.items() if not holds]
     if broken:
         return broken
@@ -63,6 +56,48 @@ def broken_rules(factors: Factors) -> list[str]:
         broken.append("every id once")
     broken += factors.catalog.broken_rules(factors.item_ids)
     return broken if factors.lexical is None else broken + lexical.broken_rules(factors.lexical, items)
+
+
+@np.errstate(all="ignore")
+def broken_user_rules(users: Users, items: int, dimension: int) -> list[str]:
+    """The rules that these users, such as those of a block, break in a set of so many items and factors."""
+    return [rule for rule, holds in _rules_of_users(users, items, dimension).items() if not holds]
+
+
+@np.errstate(all="ignore")
+def broken_index_rules(index: UserIndex, size: int) -> list[str]:
+    """The rules that the index of a users' file of so many bytes breaks."""
+    blocks, starts = len(index.first_ids), index.starts
+    lengths = np.diff(starts)
+    rules = {
+        "one start and checksum a block of users": (
+            len(starts) == blocks + 1 and index.digests.shape == (blocks, DIGEST_BYTES)
+        ),
+        "blocks of users that make up their file": (
+            len(starts) > 0 and int(starts[0]) == 0 and int(starts[-1]) == size and bool((lengths > 0).all())
+        ),
+        "blocks of users that a request can read": bool((lengths <= MAX_BLOCK_BYTES).all()),
+        "blocks of users by rising id": bool((index.first_ids[:-1] < index.first_ids[1:]).all()),
+        "a finite mean of the users": _is_within(index.mean, -LARGEST, LARGEST),
+        "a user or more a block": (index.users >= blocks) and (index.users == 0) == (blocks == 0),
+    }
+    return [rule for rule, holds in rules.items() if not holds]
+
+
+def _rules_of_users(users: Users, items: int, dimension: int) -> dict[str, bool]:
+    indptr, seen = users.indptr, users.seen
+    return {
+        "one row of factors a user": users.factors.shape == (len(users), dimension),
+        "finite user factors": _is_within(users.factors, -LARGEST, LARGEST),
+        "users by rising id": bool((users.ids[:-1] < users.ids[1:]).all()),
+        "seen items in range": (
+            len(indptr) == len(users) + 1
+            and int(indptr[0]) == 0
+            and int(indptr[-1]) == len(seen)
+            and bool((indptr[:-1] <= indptr[1:]).all())
+            and _is_within(seen, 0, items - 1)
+        ),
+    }
 
 
 def _rules_of_optional_parts(factors: Factors) -> dict[str, bool]:

@@ -17,6 +17,7 @@ from flagrank.model.lexical import LexicalIndex
 from flagrank.model.stage2 import Stage2
 from flagrank.model.student import Student
 from flagrank.model.text_words import TextWords
+from flagrank.model.users import UserIndex, Users
 from flagrank.model.vocabulary import Vocabulary
 
 # so many rows of a few thousand weights add up in about a millisecond
@@ -72,6 +73,9 @@ class Factors:
     float32, unit rows or zeros where an item has no text; `neighbours`, or in a small set `item_weights` (n, n)
     float32, what a seen item (row) says of another (column); `stage2`, which reads all but the index; `student`, which
     reads the index and the embeddings; `attributes` by name, which filters and rules read.
+
+    `user_index` says where the published users lie; it is None in a set of format 1, and in one just trained. Where it
+    is there, u may be 0: then users are read one at a time.
     """
 
     version: str
@@ -93,6 +97,22 @@ class Factors:
     stage2: Stage2 | None = None
     student: Student | None = None
     attributes: Attributes = field(default_factory=dict)
+    user_index: UserIndex | None = None
+
+    @property
+    def users(self) -> Users:
+        """The users that are in memory."""
+        return Users(self.user_ids, self.user_factors, self.seen_indptr, self.seen_indices)
+
+    @property
+    def holds_users(self) -> bool:
+        """Whether all users are in memory."""
+        return self.user_index is None or self.user_index.users == len(self.user_ids)
+
+    @property
+    def user_count(self) -> int:
+        """How many users the set has, in memory or not."""
+        return len(self.user_ids) if self.user_index is None else self.user_index.users
 
     @cached_property
     def item_norms(self) -> Floats:
@@ -103,6 +123,8 @@ class Factors:
     @cached_property
     def mean_user(self) -> npt.NDArray[np.float64]:
         """The mean of all users' factors, (d,); zeros where there are no users."""
+        if self.user_index is not None:
+            return self.user_index.mean
         users = self.user_factors
         return users.mean(axis=0, dtype=np.float64) if len(users) else np.zeros(users.shape[1])
 

@@ -3,6 +3,7 @@
 import io
 import math
 import re
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -22,11 +23,14 @@ _HEADER = re.compile(
 _MAGIC_BYTES = 10
 
 
-def to_npy(array: npt.NDArray[Any]) -> bytes:
-    """The array as a file holds it."""
-    buffer = io.BytesIO()
-    np.save(buffer, np.ascontiguousarray(array), allow_pickle=False)
-    return buffer.getvalue()
+def write_npy(array: npt.NDArray[Any]) -> Iterator[bytes | memoryview]:
+    """The array as a file holds it, piece by piece and without a copy."""
+    array = np.ascontiguousarray(array)
+    header = io.BytesIO()
+    np.lib.format.write_array_header_1_0(header, np.lib.format.header_data_from_array_1_0(array))
+    yield header.getvalue()
+    if array.size:
+        yield memoryview(array.reshape(-1).view(np.uint8))
 
 
 def from_npy(name: str, data: bytes | bytearray) -> npt.NDArray[Any]:

@@ -14,8 +14,9 @@ from flagrank.candidates.user import User, resolve_user
 from flagrank.domain import UserKind
 from flagrank.errors import DataError
 from flagrank.model.arrays import NO_ROWS
-from flagrank.model.artifacts import MANIFEST, decode, encode, parse_manifest
+from flagrank.model.artifacts import MANIFEST, decode, parse_manifest
 from flagrank.model.attributes import MISSING_INTEGER
+from flagrank.model.encoding import encode
 from flagrank.model.factors import Factors
 from flagrank.offline.data.interactions import Dataset, Item, ItemAttribute
 from flagrank.offline.training.als import AlsParameters, confidence_matrix, train

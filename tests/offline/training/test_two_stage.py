@@ -11,7 +11,8 @@ from flagrank.candidates.user import resolve_user
 from flagrank.domain import RecommendRequest
 from flagrank.errors import ArtifactError
 from flagrank.model.arrays import NO_ROWS
-from flagrank.model.artifacts import MANIFEST, STAGE2, decode, encode, parse_manifest
+from flagrank.model.artifacts import MANIFEST, STAGE2, decode, parse_manifest
+from flagrank.model.encoding import encode
 from flagrank.model.features import FEATURES, feature_table
 from flagrank.model.stage2 import LinearModel, Table, TreeEnsemble
 from flagrank.offline.data.interactions import Dataset

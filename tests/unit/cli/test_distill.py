@@ -14,7 +14,8 @@ from flagrank.adapters.dynamodb_judgements import DynamoDBJudgementLog
 from flagrank.adapters.system_clock import SystemClock
 from flagrank.cli.app import main
 from flagrank.local.seed import create_table
-from flagrank.model.artifacts import MANIFEST, Manifest, encode, parse_manifest
+from flagrank.model.artifacts import MANIFEST, Manifest, parse_manifest
+from flagrank.model.encoding import encode
 from flagrank.offline.data.judgements import JudgedText
 from flagrank.offline.evaluation import distillation
 from flagrank.offline.publishing import artifact_folder

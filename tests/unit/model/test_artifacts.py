@@ -12,22 +12,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flagrank.errors import ArtifactError
-from flagrank.model.artifacts import (
-    ARRAYS,
-    CATALOG,
-    MANIFEST,
-    decode,
-    encode,
-    parse_manifest,
-)
+from flagrank.model.artifacts import CATALOG, ITEM_ARRAYS, MANIFEST, decode, parse_manifest
 from flagrank.model.attributes import Attribute, Attributes
 from flagrank.model.attributes import encoded as encoded_attribute
 from flagrank.model.consistency import EMBEDDING_GROUPS, ITEM_GROUPS, NEIGHBOUR_GROUPS
+from flagrank.model.encoding import encode
 from flagrank.model.factors import Factors, Neighbours
 from flagrank.model.features import FEATURES, GROUPS
 from flagrank.model.stage2 import Linear, Stage2, Stage2Document
 from tests.factories import make_factors
 
+FIELDS = [
+    *(name.removesuffix(".npy") for name in ITEM_ARRAYS),
+    *("user_factors", "user_ids", "seen_indptr", "seen_indices"),
+]
 CREATED = "2026-01-02T03:04:05+00:00"
 type Files = dict[str, bytes]
 
@@ -45,8 +43,7 @@ def test_a_set_reads_back_as_it_was_written(users: int) -> None:
     """Arrays, catalogue, lexicon and fold-in parameters survive; the version comes from the content."""
     written = make_factors(users=users)
     read = decoded(encoded(written))
-    for name in ARRAYS:
-        attribute = name.removesuffix(".npy")
+    for attribute in FIELDS:
         assert np.array_equal(getattr(read, attribute), getattr(written, attribute))
     assert [read.catalog[row] for row in range(50)] == [written.catalog[row] for row in range(50)]
     assert (read.lexicon, read.fold_in) == (written.lexicon, written.fold_in)
@@ -97,7 +94,7 @@ def test_a_truncated_file_is_noticed() -> None:
 
 def resealed(change: Callable[[dict[str, np.ndarray]], None]) -> Files:
     """A set whose checksums are right but whose arrays were changed before sealing."""
-    arrays = {name.removesuffix(".npy"): getattr(make_factors(), name.removesuffix(".npy")).copy() for name in ARRAYS}
+    arrays = {name: getattr(make_factors(), name).copy() for name in FIELDS}
     change(arrays)
     return encoded(make_factors(**arrays))
 

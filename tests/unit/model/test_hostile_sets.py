@@ -10,7 +10,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from flagrank.errors import ArtifactError
-from flagrank.model.artifacts import CATALOG, LEXICON, MANIFEST, STAGE2, encode, parse_manifest
+from flagrank.model.artifacts import CATALOG, LEXICON, MANIFEST, STAGE2, parse_manifest
+from flagrank.model.encoding import encode
 from flagrank.model.factors import Factors
 from flagrank.model.npy import from_npy
 from flagrank.model.stage2 import Linear, Stage2, Stage2Document

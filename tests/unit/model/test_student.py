@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flagrank.errors import ArtifactError
-from flagrank.model.artifacts import MANIFEST, STUDENT, STUDENT_PAIRS, decode, encode, parse_manifest
+from flagrank.model.artifacts import MANIFEST, STUDENT, STUDENT_PAIRS, decode, parse_manifest
+from flagrank.model.encoding import encode
 from flagrank.model.factors import Factors
 from flagrank.model.stage2 import Tree
 from flagrank.model.student import Student, StudentDocument, pair_buckets

@@ -9,7 +9,8 @@ import orjson
 import pytest
 
 from flagrank.errors import ArtifactError
-from flagrank.model.artifacts import CATALOG, LEXICON, MANIFEST, STAGE2, decode, encode, parse_manifest
+from flagrank.model.artifacts import CATALOG, LEXICON, MANIFEST, STAGE2, decode, parse_manifest
+from flagrank.model.encoding import encode
 from flagrank.model.factors import Factors, FoldIn
 from tests.factories import make_factors
 

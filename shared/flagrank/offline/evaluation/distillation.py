@@ -7,7 +7,7 @@ from typing import Any
 from flagrank.errors import DataError
 from flagrank.model.artifacts import STUDENT, STUDENT_PAIRS
 from flagrank.model.factors import Factors
-from flagrank.model.npy import to_npy
+from flagrank.model.npy import write_npy
 from flagrank.offline.data.judgements import JudgedText, Judgements, Part, met_with
 from flagrank.offline.evaluation.student_quality import is_better, student_quality
 from flagrank.offline.training.progress import Progress, silent
@@ -73,4 +73,4 @@ def _check_enough(judgements: Judgements, fewest: int) -> None:
 def _size(factors: Factors) -> dict[str, int]:
     assert factors.student is not None
     document = factors.student.document.model_dump_json().encode()
-    return {STUDENT: len(document), STUDENT_PAIRS: len(to_npy(factors.student.pairs))}
+    return {STUDENT: len(document), STUDENT_PAIRS: sum(map(len, write_npy(factors.student.pairs)))}
