@@ -64,8 +64,10 @@ class ArmsView:
         passed = sum(result.outcome is Outcome.PASS for result in self._results())
         if not with_passed and passed:
             yield Outcome.PASS, f"within their limits: {passed} more"
+        # where something failed, the table says enough of what is undecided
+        with_holds = with_passed and self.verdict.outcome is Outcome.INCONCLUSIVE
         for result in self._results():
-            if result.outcome is Outcome.FAIL or (with_passed and result.outcome is Outcome.INCONCLUSIVE):
+            if result.outcome is Outcome.FAIL or (with_holds and result.outcome is Outcome.INCONCLUSIVE):
                 yield result.outcome, result.sentence
         for cause in self.verdict.causes:
             yield Outcome.FAIL, f"why: {cause}"

@@ -4,6 +4,7 @@ import contextlib
 import signal
 import tempfile
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -37,6 +38,11 @@ def local(
     cloud_host: Annotated[
         str, typer.Option(help="Where the stand-ins listen; a Docker bridge's address lets `sam local` reach them.")
     ] = "127.0.0.1",
+    traffic: Annotated[
+        float | None,
+        typer.Option(min=0.1, max=1000, metavar="RPS", help="Requests a second of returning users, some with a query."),
+    ] = None,
+    users: Annotated[int, typer.Option(min=1, help="How many users the traffic is of.")] = 500,
     verbose: Annotated[bool, typer.Option("--verbose", help="Show the function's log lines.")] = False,
 ) -> None:
     """Train (or take an artifact folder as --data), start the local cloud, publish, and serve the API.
@@ -58,11 +64,14 @@ def local(
         artifacts = _artifacts(data, split, Path(scratch) / "artifacts")
         cloud = LocalCloud(artifacts, document, stand_in.behaviour(), port, environments, cloud_host, verbose=verbose)
         cloud.settings = stand_in.settings()
-        _serve(cloud, model, patient=flag is None)
+        _serve(cloud, model, None if traffic is None else (traffic, users), patient=flag is None)
 
 
-def _serve(cloud: Any, model: RealModelOptions, *, patient: bool) -> None:
-    """Serves until somebody interrupts; with a real model and budgets that it can keep, where one is asked for."""
+def _serve(cloud: Any, model: RealModelOptions, traffic: tuple[float, int] | None, *, patient: bool) -> None:
+    """Serves until somebody interrupts; with a real model and budgets that it can keep, where one is asked for.
+
+    `traffic` are requests a second, and how many users ask.
+    """
     with real_model(model) as asked:
         if asked is not None:
             cloud.flag = asked.flag(cloud.flag, patient=patient)
@@ -71,7 +80,22 @@ def _serve(cloud: Any, model: RealModelOptions, *, patient: bool) -> None:
             _introduce(cloud, cloud.artifacts)
             # plain and last, so that scripts can wait for it
             typer.echo(f"ready {cloud.url}")
-            threading.Event().wait()
+            with contextlib.nullcontext() if traffic is None else _traffic(cloud, *traffic):
+                threading.Event().wait()
+
+
+@contextlib.contextmanager
+def _traffic(cloud: Any, per_s: float, users: int) -> Iterator[None]:
+    """Traffic for the block; at its end, what became of it."""
+    from flagrank.local.traffic import Audience, Traffic
+    from flagrank.offline.publishing.artifact_folder import load
+
+    running = Traffic(cloud.url, per_s, Audience.of(load(cloud.artifacts), users))
+    try:
+        with running:
+            yield
+    finally:
+        stderr.print(f"traffic: {running.summary}")
 
 
 def _artifacts(data: str, split: str, out: Path) -> Path:

@@ -26,7 +26,7 @@ class RampView:
     """Draws a ramp's events on a console: live on a terminal, and as lines elsewhere.
 
     On a terminal the newest observation is a table that stays in place below the events. Elsewhere each observation is
-    a line, and the table follows when the verdict has changed. `ladder` names the steps, `look_further` gives the
+    a line, and the table follows when a verdict is there. `ladder` names the steps, `look_further` gives the
     command that shows more about a metric, and `clock` the time of day of an event.
     """
 
@@ -55,7 +55,8 @@ class RampView:
             self._live.update(self._table(event).shown(self.console), refresh=True)
         else:
             self._line(observation_line(event))
-            if key != self._seen and not self.is_quiet:
+            is_told = event.verdict.outcome is not Outcome.INCONCLUSIVE and key != self._seen
+            if is_told and not self.is_quiet:
                 self.console.print(self._table(event).shown())
         self._seen = key
 
