@@ -16,6 +16,7 @@ from flagrank.adapters.in_memory import (
     ManualClock,
     ScriptedLLM,
 )
+from flagrank.adapters.in_memory_users import InMemoryUserStore
 from flagrank.bootstrap import Adapters, Models, wire
 from flagrank.domain import Recommendation, RecommendRequest
 from flagrank.flags.document import FlagDocument
@@ -58,6 +59,7 @@ class Wired:
     answer: Callable[[Prompt], Completion] = by_item_number
     environment: dict[str, str] = field(default_factory=dict)
     factors: Any = field(default_factory=lambda: make_factors(items=200))
+    users: InMemoryUserStore = field(default_factory=InMemoryUserStore)
 
     def __post_init__(self) -> None:
         self.clock = ManualClock()
@@ -69,7 +71,14 @@ class Wired:
         settings = Settings.from_env({**ENVIRONMENT, **self.environment})
         self.queue = InMemoryJudgementQueue()
         adapters = Adapters(
-            self.store, self.flags, self.cache, Models(self.llm), self.queue, self.metrics, background=InlineExecutor()
+            self.store,
+            self.flags,
+            self.cache,
+            Models(self.llm),
+            self.queue,
+            self.metrics,
+            background=InlineExecutor(),
+            users=self.users,
         )
         self.service: Service = wire(settings, adapters, self.clock)
 

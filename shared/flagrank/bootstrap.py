@@ -18,7 +18,8 @@ from flagrank.adapters.bedrock_rerank import BedrockRerank
 from flagrank.adapters.dynamodb_cache import DynamoDBScoreCache
 from flagrank.adapters.dynamodb_judgements import DynamoDBJudgementLog
 from flagrank.adapters.emf_metrics import EmfMetrics
-from flagrank.adapters.s3_factors import S3FactorStore
+from flagrank.adapters.s3_factors import S3FactorStore, Sizes
+from flagrank.adapters.s3_users import S3UserStore
 from flagrank.adapters.sqs_queue import SqsJudgementQueue
 from flagrank.adapters.system_clock import SystemClock
 from flagrank.adapters.tiered_cache import TieredScoreCache
@@ -35,6 +36,7 @@ from flagrank.ports import (
     MetricsSink,
     RerankClient,
     ScoreCache,
+    UserStore,
 )
 from flagrank.rerank.breaker import Breaker
 from flagrank.rerank.handoff import Handoff
@@ -47,6 +49,7 @@ from flagrank.rerank.reranker import LLMReranker
 from flagrank.rerank.routing import RoutingJudge
 from flagrank.rerank.warming import Warmer
 from flagrank.rerank.worker import Worker
+from flagrank.serving.known_users import KnownUsers
 from flagrank.serving.pipeline import Recommender
 from flagrank.serving.resolve_rules import RulesBySet
 from flagrank.serving.service import Service
@@ -75,7 +78,7 @@ class Models:
 class Adapters:
     """What a service is wired to. `background` is where tasks are handed over; None: threads of its own.
 
-    `log` keeps judgements for training; None: none are kept.
+    `log` keeps judgements for training; None: none are kept. `users` is for sets that do not hold theirs in memory.
     """
 
     factors: FactorStore
@@ -86,6 +89,7 @@ class Adapters:
     metrics: MetricsSink
     background: Executor | None = None
     log: JudgementLog | None = None
+    users: UserStore | None = None
 
 
 def build_service(environment: Mapping[str, str]) -> Service:
@@ -93,7 +97,8 @@ def build_service(environment: Mapping[str, str]) -> Service:
     settings = Settings.from_env(environment)
     clock = SystemClock()
     flags = _flags(settings, clock)
-    factors = S3FactorStore(aws_clients.s3_client(), settings.bucket, clock, poll_s=settings.factors_poll_s)
+    sizes = Sizes(users_in_memory_bytes=settings.users_in_memory_mb << 20)
+    factors = S3FactorStore(aws_clients.s3_client(), settings.bucket, clock, settings.factors_poll_s, sizes)
     # twice the calls of one request: those that the last request gave up on may still be timing out
     connections = 2 * settings.parallel_calls
     cache = TieredScoreCache(_table(settings, clock, connections), clock)
@@ -106,9 +111,10 @@ def build_service(environment: Mapping[str, str]) -> Service:
         queue,
         EmfMetrics(),
         log=_log(settings, clock, connections),
+        users=S3UserStore(aws_clients.user_s3_client, settings.bucket),
     )
     service = wire(settings, adapters, clock)
-    factors.prepare_with(service.recommender.rules.over)
+    factors.prepare_with(service.recommender.prepare)
     warm_up(factors, flags)
     survive_snapshots(flags)
     return service
@@ -175,7 +181,9 @@ def _warmup(settings: Settings, document: FlagDocument, clock: Clock) -> "Warmup
     # the table itself: a warm-up must not take what it remembers for what the others have written
     cache = DynamoDBScoreCache(aws_clients.patient_dynamodb_client(calls), settings.table, clock)
     warmer = Warmer(judge, cache, Breaker(clock), clock, time.sleep, settings.cache_ttl_s)
-    factors = S3FactorStore(aws_clients.s3_client(), settings.bucket, clock).current()
+    # whose heads are wanted is chosen among all users
+    store = S3FactorStore(aws_clients.s3_client(), settings.bucket, clock, sizes=Sizes(users_in_memory_bytes=None))
+    factors = store.current()
     return Warmup(factors, document, RulesBySet(settings.rules), warmer, settings.prices, settings.batch_items, calls)
 
 
@@ -186,7 +194,8 @@ def wire(settings: Settings, adapters: Adapters, clock: Clock) -> Service:
     handoff = Handoff(adapters.cache, adapters.queue, clock, background)
     judge = _judge(settings, adapters.models, executor, adapters.log, background)
     reranker = LLMReranker(judge, adapters.cache, Breaker(clock), clock, executor, settings.cache_ttl_s, handoff)
-    recommender = Recommender(adapters.factors, adapters.flags, reranker, RulesBySet(settings.rules), clock)
+    users = KnownUsers(adapters.users, Breaker(clock))
+    recommender = Recommender(adapters.factors, adapters.flags, reranker, RulesBySet(settings.rules), clock, users)
     return Service(recommender, Telemetry(adapters.metrics, adapters.factors, adapters.flags, handoff), handoff)
 
 

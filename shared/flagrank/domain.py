@@ -68,6 +68,17 @@ class UserKind(StrEnum):
     COLD = "cold"
 
 
+class UserProblem(StrEnum):
+    """Why it is not known whether training met a user: a closed set, as `Reason`. The request is served without."""
+
+    LATE = "late"
+    UNREADABLE = "unreadable"
+    DAMAGED = "damaged"
+    # reads have been failing, and are not tried until the next probe
+    PAUSED = "paused"
+    UNKNOWN = "unknown"
+
+
 @dataclass(frozen=True, slots=True)
 class Candidate:
     """One retrieved item: its row in the factor arrays, its baseline score (raw) and rank (0 is best).
@@ -193,12 +204,15 @@ class ShadowComparison:
 class Diagnostics:
     """What `explain=true` shows beside the items. Times in milliseconds, by step.
 
+    `user_problem` says why a user who may be known was served as another; `user_read`, that a store was asked.
     `llm_share` is the share of the head whose relevance is the LLM's, None where no relevance has a part in the order.
     """
 
     user: UserKind
     elapsed_ms: dict[str, float]
     tally: RerankTally
+    user_problem: UserProblem | None = None
+    user_read: bool = False
     intent: str = ""
     rerank_attempted: bool = False
     assignment: Reason = Reason.NOT_CONFIGURED

@@ -5,6 +5,7 @@ FlagrankError
 ├── UnknownItem             an item that the set does not hold: 404
 ├── UnsupportedEvent        an event that a function has no answer to: the invocation fails
 ├── FactorsUnavailable      no factors to serve from: 503
+├── UsersUnavailable        a user's row could not be read; served as a cold or folded-in user, with the `problem`
 ├── BaselineFailed          a bug in the baseline: 500, counted in the arm that was decided
 ├── ConfigurationError      the environment or flag settings make no sense: exit 2
 ├── DataError               a bad input file: file, line, expected; exit 2
@@ -33,7 +34,7 @@ FlagrankError
 
 from typing import ClassVar
 
-from flagrank.domain import Arm, Reason, UserId
+from flagrank.domain import Arm, Reason, UserId, UserProblem
 
 
 class FlagrankError(Exception):
@@ -59,6 +60,14 @@ class UnsupportedEvent(FlagrankError):
 
 class FactorsUnavailable(FlagrankError):
     """No verified factors are loaded."""
+
+
+class UsersUnavailable(FlagrankError):
+    """A part of the users' file could not be read, or was not what the set promises."""
+
+    def __init__(self, problem: UserProblem, detail: str) -> None:
+        super().__init__(f"{problem}: {detail}")
+        self.problem = problem
 
 
 class BaselineFailed(FlagrankError):

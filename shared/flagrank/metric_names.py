@@ -34,6 +34,8 @@ class MetricName(StrEnum):
     COST_MICRO_USD = "CostMicroUSD"
     TASKS_SENT = "TasksSent"
     HANDOFF_FAILURE = "HandoffFailure"
+    USER_READ = "UserRead"
+    USER_UNREAD = "UserUnread"
     FLAG_STALE = "FlagStale"
     FLAG_REJECTED = "FlagRejected"
     FACTORS_RELOAD = "FactorsReload"

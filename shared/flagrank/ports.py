@@ -37,6 +37,16 @@ class FactorStore(Protocol):
         """What became of the reloads since this was last asked."""
 
 
+class UserStore(Protocol):
+    """The users' files of the published sets, read in parts. Raises UsersUnavailable, nothing else."""
+
+    def prepare(self) -> None:
+        """Does what the first read would wait for."""
+
+    def read(self, version: str, start: int, size: int, timeout_ms: float) -> bytes:
+        """So many bytes of the version's file from `start` on, no fewer; gives up after about `timeout_ms`."""
+
+
 @dataclass(frozen=True, slots=True)
 class FlagState:
     """The flag as last known. `document` is None while none was ever read; `age_s` counts from the last good read."""

@@ -114,6 +114,7 @@ class Settings(JudgingSettings):
     bucket: Annotated[str, Field(min_length=3)]
     queue_url: Annotated[str, Field(min_length=1)]
     factors_poll_s: Annotated[int, Field(ge=1)] = 60
+    users_in_memory_mb: Annotated[int, Field(ge=0)] = 8
     rules: Json[RuleSet] = Field(default=RuleSet(), validate_default=False)
 
 

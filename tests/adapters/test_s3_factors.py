@@ -11,7 +11,7 @@ import orjson
 import pytest
 
 from flagrank.adapters.in_memory import InlineExecutor, ManualClock
-from flagrank.adapters.s3_factors import RETRY_S, S3FactorStore
+from flagrank.adapters.s3_factors import RETRY_S, S3FactorStore, Sizes
 from flagrank.errors import FactorsUnavailable
 from flagrank.model.factors import Factors
 from flagrank.ports import ReloadCounts
@@ -59,7 +59,7 @@ def test_a_large_file_is_read_in_parts_that_make_up_the_whole(own_s3: Any, bucke
     given = make_factors(items=200)
     publish(own_s3, bucket, given)
     requests = Requests(own_s3)
-    store = S3FactorStore(own_s3, bucket, clock, part_bytes=SMALL_PART_BYTES)
+    store = S3FactorStore(own_s3, bucket, clock, sizes=Sizes(SMALL_PART_BYTES))
     np.testing.assert_array_equal(store.current().item_factors, given.item_factors)
     parts = [read for read in requests.of("GetObject") if read["Key"].endswith("item_factors.npy")]
     spans = sorted(tuple(map(int, part["Range"].removeprefix("bytes=").split("-"))) for part in parts)
@@ -90,7 +90,7 @@ def test_a_file_that_is_replaced_between_its_parts_is_not_mixed(own_s3: Any, buc
             own_s3.put_object(Bucket=bucket, Key=key, Body=b"x" * (200 * 8 * 4 + 128))
 
     requests.before = replace_once
-    store = S3FactorStore(own_s3, bucket, clock, part_bytes=SMALL_PART_BYTES)
+    store = S3FactorStore(own_s3, bucket, clock, sizes=Sizes(SMALL_PART_BYTES))
     with pytest.raises(FactorsUnavailable, match="PreconditionFailed"):
         store.current()
 
@@ -101,7 +101,7 @@ def test_a_large_file_that_is_shorter_than_promised_is_refused(s3: Any, bucket: 
     key = f"factors/{version}/item_factors.npy"
     content = s3.get_object(Bucket=bucket, Key=key)["Body"].read()
     s3.put_object(Bucket=bucket, Key=key, Body=content[:-1])
-    store = S3FactorStore(s3, bucket, clock, part_bytes=SMALL_PART_BYTES)
+    store = S3FactorStore(s3, bucket, clock, sizes=Sizes(SMALL_PART_BYTES))
     with pytest.raises(FactorsUnavailable, match="6527 bytes, promised 6528"):
         store.current()
 

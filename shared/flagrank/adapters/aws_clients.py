@@ -21,6 +21,8 @@ QUEUE_ATTEMPTS = 2
 FACTORS_READ_TIMEOUT_S = 30.0
 FACTORS_ATTEMPTS = 3
 FACTORS_CONNECTIONS = 8
+USER_TIMEOUT_S = 0.5
+USER_CONNECTIONS = 4
 EMBEDDING_READ_TIMEOUT_S = 60.0
 EMBEDDING_ATTEMPTS = 8
 EMBEDDING_CONNECTIONS = 8
@@ -36,6 +38,11 @@ _made: WeakSet[Any] = WeakSet()
 def s3_client() -> Any:
     """For factors: patient, since nobody waits but a cold start, with a connection for each part of a file."""
     return _client("s3", FACTORS_READ_TIMEOUT_S, FACTORS_CONNECTIONS, FACTORS_ATTEMPTS)
+
+
+def user_s3_client() -> Any:
+    """For one user's row: on the request's path, so a slow answer is worth no more than none."""
+    return _client("s3", USER_TIMEOUT_S, USER_CONNECTIONS, connect_timeout_s=USER_TIMEOUT_S)
 
 
 def appconfigdata_client() -> Any:

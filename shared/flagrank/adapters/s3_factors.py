@@ -4,23 +4,36 @@ import logging
 import threading
 from collections.abc import Callable
 from concurrent.futures import Executor, ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 from pydantic import ValidationError
 
 from flagrank.errors import ArtifactError, FactorsUnavailable
-from flagrank.model.artifacts import MANIFEST, POINTER, Pointer, parse_manifest
+from flagrank.model.artifacts import MANIFEST, POINTER, USERS, Manifest, Pointer, parse_manifest
 from flagrank.model.factors import Factors
 from flagrank.model.validation import validate
 from flagrank.ports import Clock, ReloadCounts
 
 PART_BYTES = 8 * 1024 * 1024
+# some sixteen thousand users of 64 factors: as much as one of the items' files
+USERS_IN_MEMORY_BYTES = 8 * 1024 * 1024
 PARALLEL_PARTS = 8
 RETRY_S = 1.0
 
 logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    """How long a part of a file is, and how long a users' file may be to be held in memory; None for any length."""
+
+    part_bytes: int = PART_BYTES
+    users_in_memory_bytes: int | None = USERS_IN_MEMORY_BYTES
+
+
+DEFAULT_SIZES = Sizes()
 
 
 class S3FactorStore:
@@ -31,10 +44,10 @@ class S3FactorStore:
         client: Any,
         bucket: str,
         clock: Clock,
+        poll_s: float = 60,
+        sizes: Sizes = DEFAULT_SIZES,
         *,
         prefix: str = "factors",
-        poll_s: float = 60,
-        part_bytes: int = PART_BYTES,
         executor: Executor | None = None,
     ) -> None:
         self._client = client
@@ -42,7 +55,8 @@ class S3FactorStore:
         self._clock = clock
         self._prefix = prefix
         self._poll_s = poll_s
-        self._part_bytes = part_bytes
+        self._part_bytes = sizes.part_bytes
+        self._users_in_memory_bytes = sizes.users_in_memory_bytes
         self._background = executor or ThreadPoolExecutor(1, "factors")
         self._parts = ThreadPoolExecutor(PARALLEL_PARTS, "factors-part")
         self._lock = threading.Lock()
@@ -122,7 +136,11 @@ class S3FactorStore:
         manifest = parse_manifest(bytes(self._whole(f"{version}/{MANIFEST}")))
         if manifest.version != version:
             raise ArtifactError(f"the manifest under {version} is of {manifest.version}")
-        loaded = validate(manifest, lambda name: self._file(f"{version}/{name}", manifest.files[name].size))
+        loaded = validate(
+            manifest,
+            lambda name: self._file(f"{version}/{name}", manifest.files[name].size),
+            keep_users=self._keeps_users(manifest),
+        )
         if self._prepare is not None:
             self._prepare(loaded)
         with self._lock:
@@ -130,6 +148,10 @@ class S3FactorStore:
                 self._reloads = replace(self._reloads, loaded=self._reloads.loaded + 1)
             self._factors = loaded
         logger.info("factors %s are in force", loaded.version)
+
+    def _keeps_users(self, manifest: Manifest) -> bool:
+        users, limit = manifest.files.get(USERS), self._users_in_memory_bytes
+        return users is None or limit is None or users.size <= limit
 
     def _file(self, name: str, size: int) -> bytes | bytearray:
         if size <= self._part_bytes:

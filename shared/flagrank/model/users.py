@@ -19,7 +19,7 @@ from flagrank.errors import ArtifactError
 from flagrank.model.arrays import Floats, Ids
 
 # a request reads one block (measured in infra/decisions/0082)
-BLOCK_BYTES = 64 * 1024
+BLOCK_BYTES = 128 * 1024
 # a user with more than four million seen items has no place in a request
 MAX_BLOCK_BYTES = 16 * 1024 * 1024
 _HEADER = struct.Struct("<4I")

@@ -1,17 +1,12 @@
 """The one check of a set: training, publishing, activating and serving take what passes here, and nothing else."""
 
-from collections.abc import Callable
+from collections.abc import Iterable
 
 from flagrank.errors import ArtifactError
 from flagrank.model.artifacts import Manifest, Read, decode
 from flagrank.model.consistency import broken_user_rules
 from flagrank.model.factors import Factors
-from flagrank.model.users import Place, UserIndex, Users
-
-# a block's bytes
-type ReadBlock = Callable[[Place], bytes]
-# called with how many blocks are checked, and how many there are
-type Tell = Callable[[int, int], None]
+from flagrank.model.users import Place, Users
 
 
 def validate(manifest: Manifest, read: Read, *, keep_users: bool = True) -> Factors:
@@ -25,9 +20,13 @@ def validate(manifest: Manifest, read: Read, *, keep_users: bool = True) -> Fact
     return factors
 
 
-def valid_block(factors: Factors, index: UserIndex, place: Place, data: bytes) -> Users:
-    """The users of one block, decoded and checked as `validate` checks those in memory; raises ArtifactError."""
-    users = index.verified(place, data)
+def valid_block(factors: Factors, place: Place, data: bytes | memoryview) -> Users:
+    """The users of one block, decoded and checked as `validate` checks those in memory; raises ArtifactError.
+
+    The set must have an index of its users.
+    """
+    assert factors.user_index is not None
+    users = factors.user_index.verified(place, data)
     items, dimension = factors.item_factors.shape
     broken = broken_user_rules(users, items, dimension)
     if broken:
@@ -35,17 +34,19 @@ def valid_block(factors: Factors, index: UserIndex, place: Place, data: bytes) -
     return users
 
 
-def validate_blocks(factors: Factors, read_block: ReadBlock, tell: Tell) -> None:
-    """Checks every block of users of a validated set that does not hold them in memory; raises ArtifactError."""
+def validate_blocks(factors: Factors, blocks: Iterable[bytes | memoryview]) -> None:
+    """Checks all blocks of users, in order, of a validated set that does not hold them in memory.
+
+    Raises ArtifactError. A set without an index of its users has nothing to check.
+    """
     index = factors.user_index
     if index is None:
         return
     found, before = 0, None
-    for place in index.places():
-        users = valid_block(factors, index, place, read_block(place))
+    for place, data in zip(index.places(), blocks, strict=True):
+        users = valid_block(factors, place, data)
         if before is not None and not before < users.ids[0]:
             raise ArtifactError(f"block {place.block} of the users: expected users by rising id")
         found, before = found + len(users), users.ids[-1]
-        tell(place.block + 1, len(index.first_ids))
     if found != index.users:
         raise ArtifactError(f"the users' file: holds {found} users, promised {index.users}")

@@ -172,6 +172,8 @@ def answer_document(answer: Recommendation, *, explain: bool) -> dict[str, Any]:
             "prompt": versions.prompt,
         },
     }
+    if answer.diagnostics.user_problem is not None:
+        document["user_problem"] = answer.diagnostics.user_problem
     if explain:
         document["items"] = [_explained(entry) for entry in answer.items]
         document["diagnostics"] = _diagnosed(answer)

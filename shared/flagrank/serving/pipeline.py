@@ -2,13 +2,13 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from flagrank.candidates.generate import CandidateSet, as_candidates, generate
 from flagrank.candidates.source import CandidateRequest
-from flagrank.candidates.user import User, resolve_user
+from flagrank.candidates.user import User, as_user
 from flagrank.domain import (
     Arm,
     Diagnostics,
@@ -32,6 +32,7 @@ from flagrank.ranking.scoring import baseline_order, learned_order, query_order
 from flagrank.rerank.intent import Intent
 from flagrank.rerank.reranker import Reranker
 from flagrank.rerank.step import Reranked, RerankStep, fallback_after_bug
+from flagrank.serving.known_users import KnownUsers
 from flagrank.serving.resolve import ResolvedRequest, resolve
 from flagrank.serving.resolve_query import ResolvedQuery, resolve_query
 from flagrank.serving.resolve_rules import RulesBySet
@@ -39,6 +40,8 @@ from flagrank.serving.shadow import compare
 from flagrank.timing import StepWatch
 
 FLAG_WAIT_MS = 100.0
+# of S3, which answers nearly every read in less
+USER_WAIT_MS = 100.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +53,12 @@ class Recommender:
     reranker: Reranker
     rules: RulesBySet
     clock: Clock
+    users: KnownUsers = field(default_factory=KnownUsers)
+
+    def prepare(self, factors: Factors) -> None:
+        """Works out what is worked out once for a set, while the one before it still serves."""
+        self.rules.over(factors)
+        self.users.prepare(factors)
 
     def recommend(self, request: RecommendRequest) -> Recommendation:
         """The answer to one request. Raises InvalidRequest, FactorsUnavailable, and BaselineFailed for a bug."""
@@ -61,7 +70,8 @@ class Recommender:
             decision = decide(flag.document, resolved.user_id)
         with _named_failure(resolved.user_id, decision):
             with watch.step("user"):
-                user = resolve_user(factors, resolved.user_id, resolved.history)
+                found_user = self.users.find(factors, resolved.user_id, _user_wait_ms(watch, flag))
+                user = as_user(factors, found_user.known, resolved.history)
                 query = resolve_query(request.query, factors) if request.query is not None else None
             with watch.step("candidates"):
                 wanted = _wanted(factors, user, resolved, query, pool_size(self.rules.given))
@@ -106,6 +116,8 @@ class Recommender:
                     shadow=shadow,
                     query=query.match(found.matches) if query else None,
                     llm_share=reranked.llm_share,
+                    user_problem=found_user.problem,
+                    user_read=found_user.read,
                 ),
             )
 
@@ -117,6 +129,13 @@ def _named_failure(user_id: UserId, decision: RolloutDecision) -> Iterator[None]
         yield
     except Exception as error:
         raise BaselineFailed(user_id, decision.arm, decision.reason) from error
+
+
+def _user_wait_ms(watch: StepWatch, flag: FlagState) -> float:
+    # a budget that is spent still leaves the baseline to serve, which is another one for a user who is known
+    if flag.document is None:
+        return USER_WAIT_MS
+    return min(USER_WAIT_MS, watch.deadline(flag.document.request_budget_ms).remaining_ms())
 
 
 def _wanted(

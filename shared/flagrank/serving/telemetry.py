@@ -47,6 +47,8 @@ class Telemetry:
             "model": answer.versions.model or "",
             "prompt": answer.versions.prompt or "",
         }
+        if answer.diagnostics.user_problem is not None:
+            metadata["user_problem"] = answer.diagnostics.user_problem
         if answer.diagnostics.shadow is not None:
             metadata["shadow_items"] = ",".join(map(str, answer.diagnostics.shadow.items))
         self.sink.emit(answer.arm, {name: float(value) for name, value in values.items()}, metadata)
@@ -91,6 +93,8 @@ def measured(answer: Recommendation) -> dict[str, float]:
         MetricName.INPUT_TOKENS: usage.input_tokens,
         MetricName.OUTPUT_TOKENS: usage.output_tokens,
         MetricName.COST_MICRO_USD: usage.cost_micro_usd,
+        MetricName.USER_READ: diagnostics.user_read,
+        MetricName.USER_UNREAD: diagnostics.user_problem is not None,
         MetricName.FLAG_STALE: diagnostics.flag_stale,
         MetricName.UNKNOWN_FAILURE: answer.reason is Reason.UNKNOWN,
         MetricName.FAILURE: 0,
