@@ -8,6 +8,7 @@ from pathlib import Path
 
 from flagrank.cli.train import train_into
 from flagrank.offline.data.interactions import Dataset
+from flagrank.offline.data.sources import read_dataset
 from flagrank.offline.training.two_stage import TrainingPlan
 from tests.benchmarks.large_shop import large_shop
 
@@ -34,7 +35,7 @@ def test_training_a_large_shop(tmp_path: Path) -> None:
     """Both stages in under two minutes of CPU, which is a minute of two cores."""
     data = written(large_shop(USERS, ITEMS, INTERACTIONS), tmp_path)
     started, cpu_before = time.perf_counter(), sum(os.times()[:4])
-    trained, metrics = train_into(tmp_path / "set", str(data.parent), "ua", TrainingPlan())
+    trained, metrics = train_into(tmp_path / "set", read_dataset(str(data.parent)), TrainingPlan())
     elapsed_s, cpu_s = time.perf_counter() - started, sum(os.times()[:4]) - cpu_before
     print(f"{elapsed_s:.1f} s, {cpu_s:.1f} s of CPU, load {os.getloadavg()[0]:.1f}, {metrics['fold_held_out']}")
     assert len(trained.item_ids) == ITEMS

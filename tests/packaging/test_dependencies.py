@@ -126,7 +126,7 @@ def test_every_package_says_what_lives_in_it() -> None:
 
 def test_only_edges_know_the_sdk_and_the_training_libraries() -> None:
     """The core imports neither boto3 nor implicit nor scipy, not even inside a function."""
-    foreign = {"boto3", "botocore", "httpx", "implicit", "scipy", "moto", "typer", "rich", "uvicorn"}
+    foreign = {"boto3", "botocore", "duckdb", "httpx", "implicit", "scipy", "moto", "typer", "rich", "uvicorn"}
     wrong = [
         f"{path.relative_to(ROOT)} imports {name}"
         for module, path in modules()
@@ -191,7 +191,7 @@ def test_the_layer_s_lock_is_in_step_with_the_direct_dependencies() -> None:
     assert text.count("==") <= text.count("--hash=sha256:")
 
 
-@pytest.mark.parametrize("heavy", ["scipy", "implicit", "pandas", "torch", "moto", "lightgbm"])
+@pytest.mark.parametrize("heavy", ["scipy", "implicit", "pandas", "torch", "moto", "lightgbm", "duckdb"])
 def test_nothing_heavy_is_in_the_layer(heavy: str) -> None:
     """The layer's diet is what requirements.txt says."""
     assert not re.search(rf"^{heavy}==", (ROOT / "shared/requirements.txt").read_text(), re.MULTILINE)

@@ -9,15 +9,17 @@ from typing import Annotated
 import typer
 
 from flagrank.adapters.aws_errors import aws_errors
+from flagrank.cli.data_options import DataOptions
 from flagrank.cli.evaluation_text import parts
+from flagrank.cli.option_groups import with_option_groups
 from flagrank.cli.output import emit_json, progress_bar, stdout
-from flagrank.cli.train import DataOption, EmbedderOption, SplitOption, Stage2Kind
+from flagrank.cli.train import EmbedderOption, Stage2Kind
 from flagrank.errors import ConfigurationError, DataError
 
 
+@with_option_groups
 def evaluate(
-    data: DataOption = "synthetic",
-    split: SplitOption = "ua",
+    source: DataOptions,
     stage2: Annotated[Stage2Kind | None, typer.Option(help="What orders ALS's candidates. [default: blend]")] = None,
     embedder: EmbedderOption = "none",
     like: Annotated[
@@ -32,7 +34,6 @@ def evaluate(
     html: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the report as one HTML page.")] = None,
 ) -> None:
     """Train on the base, evaluate on what was held out, through the serving code; nothing is tuned on the test."""
-    from flagrank.offline.data.sources import read_dataset
     from flagrank.offline.evaluation import evaluate as evaluation
     from flagrank.offline.publishing import artifact_folder
     from flagrank.offline.training.two_stage import TrainingPlan
@@ -42,7 +43,7 @@ def evaluate(
             raise DataError(str(target), None, "expected a file in an existing folder")
     if html is not None:
         _check_can_plot()
-    dataset = read_dataset(data, split)
+    dataset = source.read()
     plan = TrainingPlan.of(artifact_folder.read_manifest(like).training) if like else TrainingPlan()
     if stage2 is not None:
         plan = replace(plan, kind=stage2.value)

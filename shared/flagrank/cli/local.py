@@ -11,19 +11,20 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
+from flagrank.cli.data_options import DataOptions
 from flagrank.cli.flag_file import read_flag
 from flagrank.cli.option_groups import with_option_groups
 from flagrank.cli.output import stderr
 from flagrank.cli.real_model import RealModelOptions, real_model
 from flagrank.cli.stand_in_llm import StandInOptions
-from flagrank.cli.train import DataOption, SplitOption, train_into
+from flagrank.cli.train import train_into
 
 
 @with_option_groups
 def local(
     model: RealModelOptions,
     stand_in: StandInOptions,
-    data: DataOption = "synthetic",
+    source: DataOptions,
     port: Annotated[
         int, typer.Option(min=0, max=65535, help="Where the API listens; 0 lets the system choose.")
     ] = 8080,
@@ -34,7 +35,6 @@ def local(
     percent: Annotated[
         float | None, typer.Option(min=0, max=100, help="Share of treated users, instead of the document's.")
     ] = None,
-    split: SplitOption = "ua",
     cloud_host: Annotated[
         str, typer.Option(help="Where the stand-ins listen; a Docker bridge's address lets `sam local` reach them.")
     ] = "127.0.0.1",
@@ -61,7 +61,7 @@ def local(
         document = document.model_copy(update={"percent": percent})
     check_can_serve(port)
     with contextlib.suppress(KeyboardInterrupt), tempfile.TemporaryDirectory(prefix="flagrank-local-") as scratch:
-        artifacts = _artifacts(data, split, Path(scratch) / "artifacts")
+        artifacts = _artifacts(source, Path(scratch) / "artifacts")
         cloud = LocalCloud(artifacts, document, stand_in.behaviour(), port, environments, cloud_host, verbose=verbose)
         cloud.settings = stand_in.settings()
         _serve(cloud, model, None if traffic is None else (traffic, users), patient=flag is None)
@@ -98,14 +98,14 @@ def _traffic(cloud: Any, per_s: float, users: int) -> Iterator[None]:
         stderr.print(f"traffic: {running.summary}")
 
 
-def _artifacts(data: str, split: str, out: Path) -> Path:
+def _artifacts(source: DataOptions, out: Path) -> Path:
     from flagrank.model.artifacts import MANIFEST
     from flagrank.offline.training.two_stage import QUICK_PLAN
 
-    if (Path(data) / MANIFEST).exists():
-        return Path(data)
+    if (Path(source.data) / MANIFEST).exists():
+        return Path(source.data)
     # somebody waits for the prompt: a small Stage 2 shows what a large one would
-    train_into(out, data, split, QUICK_PLAN)
+    train_into(out, source.read(), QUICK_PLAN, record=source.recorded())
     return out
 
 

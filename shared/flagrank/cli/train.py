@@ -11,12 +11,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from flagrank.adapters.aws_errors import aws_errors
+from flagrank.cli.data_options import DataOptions
+from flagrank.cli.option_groups import with_option_groups
 from flagrank.cli.output import JsonFlag, emit_json, progress_bar, stderr, stdout
 from flagrank.errors import DataError
 from flagrank.rerank.intent import ITEM_TEXT_TOKENS
 
 if TYPE_CHECKING:
     from flagrank.model.factors import Factors
+    from flagrank.offline.data.interactions import Dataset
     from flagrank.offline.evaluation.tune import SearchResult
     from flagrank.offline.training.two_stage import TrainingPlan
 
@@ -25,10 +28,6 @@ MIN_EFFECTIVE_RANK = 2.0
 # two or three factors span fewer directions even when nothing is wrong
 MIN_RANK_SHARE = 0.75
 
-DataOption = Annotated[
-    str, typer.Option(help="synthetic, a MovieLens 100K folder, or CSV: user_id,item_id[,rating][,timestamp].")
-]
-SplitOption = Annotated[str, typer.Option(help="MovieLens: train on SPLIT.base, evaluate on SPLIT.test.")]
 EmbedderOption = Annotated[
     str,
     typer.Option(help="Who embeds the items' texts: none, minilm, bedrock:MODEL_ID, or a sentence-transformers model."),
@@ -47,10 +46,10 @@ class Stage2Kind(StrEnum):
 Stage2Option = Annotated[Stage2Kind, typer.Option("--stage2", help="What orders ALS's candidates.")]
 
 
+@with_option_groups
 def train(
+    source: DataOptions,
     out: Annotated[Path, typer.Option(help="Folder for the artifact set; an earlier set there is replaced whole.")],
-    data: DataOption = "synthetic",
-    split: SplitOption = "ua",
     factors: Annotated[int | None, typer.Option(min=1, max=1024, help="Dimension of the factors.")] = None,
     regularization: Annotated[float | None, typer.Option(min=0)] = None,
     alpha: Annotated[float | None, typer.Option(min=1e-6, help="Confidence of one interaction.")] = None,
@@ -91,12 +90,14 @@ def train(
     }
     plan = _plan({**given, "text_tokens": text_tokens}, stage2, neighbours)
     artifact_folder.check_replaceable(out)
-    found = _search(data, split, plan, trials, _study(out, study)) if tune else None
+    study = _study(out, study) if tune else None
+    dataset = source.read()
+    found = _search(dataset, plan, trials, study) if study else None
     record: dict[str, Any] = {"tuning": found.document()} if found else {}
     metrics = {"search": found.metrics()} if found else {}
     if found:
         plan = replace(plan, als=found.best.parameters)
-    trained, metrics = train_into(out, data, split, plan, embedder, record, metrics)
+    trained, metrics = train_into(out, dataset, plan, embedder, {**source.recorded(), **record}, metrics)
     _warn_if_collapsed(trained)
     learned = plan.kind if trained.stage2 else "none"
     if json:
@@ -109,28 +110,25 @@ def train(
 
 def train_into(
     out: Path,
-    data: str,
-    split: str,
+    dataset: "Dataset",
     plan: "TrainingPlan",
     embedder: str = "none",
     record: dict[str, Any] | None = None,
     metrics: dict[str, Any] | None = None,
 ) -> "tuple[Factors, dict[str, Any]]":
-    """Trains on the data and saves the set in the folder; gives the factors as they will be served, and the metrics.
+    """Trains on the dataset and saves the set in the folder; gives the factors as they will be served, and the metrics.
 
     The manifest keeps `record` in its `training`, and `metrics` with what both stages reached on a fold of the data.
     """
     from flagrank.model.artifacts import MANIFEST, parse_manifest
     from flagrank.model.encoding import encode
     from flagrank.model.validation import validate
-    from flagrank.offline.data.sources import read_dataset
     from flagrank.offline.evaluation.fold_quality import fold_quality
     from flagrank.offline.publishing import artifact_folder
     from flagrank.offline.training.item_embeddings import embed_items
     from flagrank.offline.training.two_stage import train_two_stages
     from flagrank.offline.training.workers import Workers
 
-    dataset = read_dataset(data, split)
     with progress_bar() as progress, aws_errors(), Workers(os.process_cpu_count() or 1) as workers:
         embeddings = embed_items(dataset, embedder, progress)
         stages = train_two_stages(dataset, plan, embeddings, progress, workers)
@@ -167,12 +165,11 @@ def _study(out: Path, given: Path | None) -> Path:
     return study
 
 
-def _search(data: str, split: str, plan: "TrainingPlan", trials: int, study: Path) -> "SearchResult":
-    from flagrank.offline.data.sources import read_dataset
+def _search(dataset: "Dataset", plan: "TrainingPlan", trials: int, study: Path) -> "SearchResult":
     from flagrank.offline.evaluation.tune import search
 
     with progress_bar() as progress:
-        return search(read_dataset(data, split), plan.als, trials, study, progress)
+        return search(dataset, plan.als, trials, study, progress)
 
 
 def _summary(

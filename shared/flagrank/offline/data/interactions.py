@@ -55,13 +55,18 @@ class Interactions:
         pairs = ((getattr(self, item.name), getattr(other, item.name)) for item in fields(self))
         return Interactions(*(np.concatenate(pair) for pair in pairs))
 
+    def pairs(self) -> npt.NDArray[np.int64]:
+        """A number for each row's pair of user and item, (n,): equal pairs have equal numbers."""
+        _, user = np.unique(self.users, return_inverse=True)
+        _, item = np.unique(self.items, return_inverse=True)
+        numbers: npt.NDArray[np.int64] = user.astype(np.int64) * (int(item.max(initial=0)) + 1) + item
+        return numbers
+
     def latest(self) -> "Interactions":
         """Each user-item pair once, in its latest row; rows by rising timestamp."""
         order = np.argsort(self.timestamps, kind="stable")
         ordered = self.select(order)
-        _, user = np.unique(ordered.users, return_inverse=True)
-        _, item = np.unique(ordered.items, return_inverse=True)
-        pairs = user.astype(np.int64) * (int(item.max(initial=0)) + 1) + item
+        pairs = ordered.pairs()
         _, last_from_end = np.unique(pairs[::-1], return_index=True)
         return ordered.select(np.sort(len(pairs) - 1 - last_from_end))
 
@@ -71,7 +76,7 @@ class Dataset:
     """What a source holds: training interactions, held-out ones if the source splits itself, item texts, vocabulary.
 
     `attributes` are the items' own, by name. `random_split`: the held-out ones were drawn at random, not taken from the
-    end. `timed`: the timestamps are times.
+    end. `timed`: the timestamps are times. `notes` say what was ignored or converted on reading.
     """
 
     name: str
@@ -82,6 +87,7 @@ class Dataset:
     random_split: bool = False
     timed: bool = True
     attributes: Mapping[str, ItemAttribute] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
     @property
     def item_count(self) -> int:

@@ -28,7 +28,7 @@ def read(folder: Path, split: str = DEFAULT_SPLIT) -> Dataset:
     shared = len(_pairs(base) & _pairs(test))
     if shared:
         expected = f"expected none of the user-item pairs of {split}.test, found {shared}; get a clean copy"
-        raise DataError(f"{split}.base", None, expected)
+        raise DataError(str(folder / f"{split}.base"), None, expected)
     return Dataset(
         name=f"MovieLens 100K, {split}",
         interactions=base,
@@ -44,7 +44,7 @@ def _lines(path: Path) -> list[str]:
         # not splitlines: latin-1 knows line breaks that are no line ends here, such as 0x85
         return path.read_text("latin-1").rstrip("\n").split("\n")
     except OSError as error:
-        raise DataError(path.name, None, f"cannot be read: {error.strerror}") from error
+        raise DataError(str(path), None, f"cannot be read: {error.strerror}") from error
 
 
 def _ratings(path: Path) -> Interactions:
@@ -52,7 +52,7 @@ def _ratings(path: Path) -> Interactions:
     for number, line in enumerate(_lines(path), 1):
         found = _RATING.fullmatch(line)
         if found is None:
-            raise DataError(path.name, number, "expected user, item, rating 1..5 and timestamp, tab-separated")
+            raise DataError(str(path), number, "expected user, item, rating 1..5 and timestamp, tab-separated")
         rows.append(tuple(map(int, found.groups())))
     users, items, ratings, timestamps = np.array(rows, np.int64).T
     return Interactions(users, items, ratings.astype(np.float32), timestamps)
@@ -65,7 +65,7 @@ def _pairs(ratings: Interactions) -> set[tuple[int, int]]:
 def _genres(path: Path) -> list[str]:
     names = [line.rpartition("|")[0] for line in _lines(path) if line.strip()]
     if not names or not all(names):
-        raise DataError(path.name, None, "expected lines of genre|number")
+        raise DataError(str(path), None, "expected lines of genre|number")
     return names
 
 
@@ -74,7 +74,7 @@ def _items(path: Path, genres: list[str]) -> dict[ItemId, Item]:
     for number, line in enumerate(_lines(path), 1):
         fields = line.split("|")
         if len(fields) != FIELDS_BEFORE_GENRES + len(genres) or not fields[0].isdecimal():
-            raise DataError(path.name, number, f"expected an id, four texts and {len(genres)} genre flags, |-separated")
+            raise DataError(str(path), number, f"expected an id, four texts and {len(genres)} genre flags, |-separated")
         title, flags = fields[1], fields[FIELDS_BEFORE_GENRES:]
         its_genres = [genre for genre, flag in zip(genres, flags, strict=True) if flag == "1"]
         year = _YEAR.search(title)
