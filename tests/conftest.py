@@ -21,6 +21,25 @@ settings.register_profile("untimed", deadline=None, suppress_health_check=[Healt
 settings.load_profile("untimed")
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """`--full` runs what CI has no time for, at its full length."""
+    parser.addoption("--full", action="store_true", help="run every test at its full length")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leaves out what only `--full` runs."""
+    if not config.getoption("--full"):
+        left_out = [item for item in items if item.get_closest_marker("full")]
+        items[:] = [item for item in items if item not in left_out]
+        config.hook.pytest_deselected(items=left_out)
+
+
+@pytest.fixture(scope="session")
+def full(request: pytest.FixtureRequest) -> bool:
+    """Whether a test has all the time that it wants."""
+    return bool(request.config.getoption("--full"))
+
+
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
     """No workers for tests that are named by their files: to start workers takes longer than most files do."""
     return 0 if all(".py" in argument for argument in config.args) else None

@@ -132,6 +132,7 @@ class AppConfigWire:
         self.next_poll_s = 15
         self.trouble: Answer | None = None
         self.sessions = 0
+        self._is_damaging = False
         self._tokens: dict[str, bytes] = {}
         self._issued = 0
 
@@ -142,6 +143,10 @@ class AppConfigWire:
     def forget_tokens(self) -> None:
         """Makes every token out there an expired one."""
         self._tokens.clear()
+
+    def damage_next(self) -> None:
+        """Cuts off the next document that is sent."""
+        self._is_damaging = True
 
     def polls(self) -> int:
         """How often the configuration was asked for."""
@@ -164,7 +169,10 @@ class AppConfigWire:
         }
         if self.label is not None:
             headers["Version-Label"] = self.label
-        return Answer(200, b"" if has == had else has, headers)
+        sent = b"" if has == had else has
+        if sent and self._is_damaging:
+            sent, self._is_damaging = sent[:-1], False
+        return Answer(200, sent, headers)
 
     def _issue(self, known_body: bytes) -> str:
         self._issued += 1

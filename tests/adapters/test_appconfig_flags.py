@@ -117,6 +117,21 @@ def test_an_invalid_document_is_turned_away_and_seen(
     assert (source.drain_rejected(), source.drain_rejected()) == (1, 0)
 
 
+def test_a_document_that_was_damaged_on_its_way_is_sent_again(
+    source: AppConfigFlagSource, wire: AppConfigWire, clock: ManualClock
+) -> None:
+    """The service takes it for received; the next poll begins a session of its own and gets it whole."""
+    wire.deploy(body(5), "v1")
+    source.current(WAIT_MS)
+    wire.deploy(body(7), "v2")
+    clock.advance(POLL_S)
+    wire.damage_next()
+    assert source.current(WAIT_MS).version == "v1"
+    clock.advance(POLL_S)
+    state = source.current(WAIT_MS)
+    assert (state.version, state.stale, source.drain_rejected()) == ("v2", False, 1)
+
+
 def test_a_good_document_ends_a_rejection(source: AppConfigFlagSource, wire: AppConfigWire, clock: ManualClock) -> None:
     """The repaired deployment is in force, and no longer stale."""
     wire.deploy(b"no json")

@@ -66,7 +66,7 @@ class AppConfigFlagSource:
         self._known: Known | None = None
         self._due_at_s = 0.0
         self._failures = 0
-        self._rejecting = False
+        self._rejecting: bytes | None = None
         self._rejected = 0
 
     def current(self, max_wait_ms: float) -> FlagState:
@@ -100,11 +100,12 @@ class AppConfigFlagSource:
     def _state(self) -> FlagState:
         known = self._known
         if known is None:
-            return FlagState(None, stale=self._failures > 0 or self._rejecting)
+            return FlagState(None, stale=self._failures > 0 or self._rejecting is not None)
         age_s = self._clock.now() - known.vouched_at_s
         if age_s > self._max_age_s:
             return FlagState(None, age_s=age_s, stale=True)
-        return FlagState(known.document, known.version, age_s, stale=self._rejecting or age_s > 2 * self._poll_s)
+        is_stale = self._rejecting is not None or age_s > 2 * self._poll_s
+        return FlagState(known.document, known.version, age_s, is_stale)
 
     def _poll(self) -> None:
         # before the request: an environment may be frozen in mid-poll and thawed hours later, with an old answer
@@ -151,11 +152,15 @@ class AppConfigFlagSource:
         try:
             document = FlagDocument.model_validate_json(body)
         except ValidationError as error:
-            with self._lock:
-                self._rejected += 1
-            self._rejecting = True
-            logger.warning("an invalid flag document was rejected, the old one stays: %s", error)
+            # the service believes that it was received and would not send it again: a new session gets another copy, in
+            # case this one was damaged on its way
+            self._token = None
+            if body != self._rejecting:
+                with self._lock:
+                    self._rejected += 1
+                self._rejecting = body
+                logger.warning("an invalid flag document was rejected, the old one stays: %s", error)
             return
-        self._rejecting = False
+        self._rejecting = None
         version = label or hashlib.sha256(body).hexdigest()[:8]
         self._known = Known(document, version, vouched_at_s=asked_at_s)
