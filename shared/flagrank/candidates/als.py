@@ -1,5 +1,7 @@
 """ALS's candidates: the exact top-k by inner product."""
 
+import math
+
 import numpy as np
 
 from flagrank.candidates.selection import best, open_products
@@ -31,7 +33,7 @@ def top_k(
     if k < 1:
         return NOTHING
     masked = np.sort(masked)
-    user_norm = float(np.linalg.norm(user_vector)) * (1 + BOUND_SLACK)
+    user_norm = math.sqrt(user_vector @ user_vector) * (1 + BOUND_SLACK)
     rows, scores = np.empty(0, np.int64), np.empty(0, np.float32)
     start, size = 0, max(FIRST_BLOCK, 2 * k)
     while start < len(factors.item_factors):
@@ -43,8 +45,11 @@ def top_k(
         first, last = np.searchsorted(masked, (start, stop))
         is_open[masked[first:last] - start] = False
         found, block = open_products(factors.item_factors[start:stop], user_vector, is_open)
-        better = np.flatnonzero(block > (scores[-1] if full else -np.inf))
-        rows = np.concatenate([rows, found[better] + start])
-        rows, scores = best(k, rows, np.concatenate([scores, block[better]]))
+        found, block = best(k, found + start, block)
+        # they come by falling score, so those that beat the k-th best so far come first
+        better = np.count_nonzero(block > (scores[-1] if full else -np.inf))
+        rows, scores = np.concatenate([rows, found[:better]]), np.concatenate([scores, block[:better]])
+        if start:
+            rows, scores = best(k, rows, scores)
         start, size = stop, 2 * size
     return rows, scores

@@ -9,10 +9,10 @@ from flagrank.candidates.als import als
 from flagrank.candidates.new import new
 from flagrank.candidates.popular import popular
 from flagrank.candidates.query import lexical, query_relevance
+from flagrank.candidates.selection import not_among
 from flagrank.candidates.similar import similar
 from flagrank.candidates.source import CandidateRequest, Found, Source
 from flagrank.candidates.user import User
-from flagrank.domain import Candidate
 from flagrank.model.arrays import Rows, Scores
 from flagrank.model.factors import Factors
 from flagrank.model.stage2 import SourceName
@@ -84,20 +84,6 @@ def taste_of(factors: Factors, user: User, rows: Rows) -> Scores:
     return factors.popularity[rows] if user.vector is None else factors.item_factors[rows] @ user.vector
 
 
-def as_candidates(
-    factors: Factors, rows: Rows, scores: Scores, sources: Mapping[int, tuple[str, ...]] | None = None
-) -> list[Candidate]:
-    """The items of the rows (c,), ranked as they come, with these scores (c,) and the sources that found each."""
-    columns = (rows, factors.item_ids[rows], scores, factors.is_new[rows])
-    names = sources or {}
-    found = []
-    for rank, (row, item_id, score, is_new) in enumerate(zip(*(each.tolist() for each in columns), strict=True)):
-        item = factors.catalog[row]
-        found_by = names.get(row, ())
-        found.append(Candidate(row, item_id, score, rank, item.title, item.category, item.text, is_new, found_by))
-    return found
-
-
 def _filled(by_taste: Found, asked: Mapping[str, Found], count: int) -> Found:
     """So many of the best by taste that all together are `count` rows; what was found already does not count twice."""
     rows, scores = by_taste
@@ -111,7 +97,7 @@ def _filled(by_taste: Found, asked: Mapping[str, Found], count: int) -> Found:
 
 def _by_taste(factors: Factors, user: User, by_taste: Found, found: Mapping[str, Rows]) -> Found:
     rows, scores = by_taste
-    others = np.setdiff1d(np.concatenate([rows, *found.values()]), rows)
+    others = not_among(rows, [its_rows for its_rows in found.values() if its_rows is not rows])
     if not len(others):
         return rows, scores
     # what the taste's own source scored keeps that score to the last bit

@@ -1,14 +1,18 @@
 """Items that go with those that the user has seen, by the published item-to-item weights."""
 
 import numpy as np
+import numpy.typing as npt
 
 from flagrank.candidates.selection import best
 from flagrank.candidates.source import NOTHING, CandidateRequest, Found
-from flagrank.model.arrays import Mask, Rows
+from flagrank.model.arrays import Mask, Rows, Scores
 from flagrank.model.factors import Factors
 
 # where the weights are kept by neighbour, a request reads the lists of this many items
 LAST_SEEN = 50
+
+# up to so many items for each weight, a sum for every item costs less than to find out which items are named
+DENSE = 16
 
 
 def similar(factors: Factors, request: CandidateRequest, count: int) -> Found:
@@ -42,6 +46,12 @@ def _weighed(factors: Factors, seen: Rows) -> Found:
     # A list says what its neighbours say of the item, and here it is read the other way round. EASE's weights are a
     # symmetric matrix with each column divided by its diagonal entry (Steck 2019), which falls with popularity.
     turned = factors.popularity[named] / np.maximum(factors.popularity[seen], 1)[:, None]
-    rows, places = np.unique(named, return_inverse=True)
-    totals = np.bincount(places.ravel(), (factors.neighbours.session[seen] * turned).ravel(), len(rows))
-    return rows.astype(np.int64), totals.astype(np.float32)
+    return _summed(named.ravel(), (factors.neighbours.session[seen] * turned).ravel(), len(factors.item_ids))
+
+
+def _summed(rows: npt.NDArray[np.int32], weights: Scores, items: int) -> Found:
+    """The sum of each row's weights, float32, by rising row: of the rows that were named at least."""
+    if items <= DENSE * len(rows):
+        return np.arange(items), np.bincount(rows, weights, items).astype(np.float32)
+    known, places = np.unique(rows, return_inverse=True)
+    return known.astype(np.int64), np.bincount(places, weights, len(known)).astype(np.float32)

@@ -31,33 +31,32 @@ def feature_table(factors: Factors, seen: Rows, rows: Rows, scores: Scores, name
     `rows` (c,) are the candidates' item rows by falling Stage 1 `scores` (c,). What the set does not carry
     (item weights, embeddings) is 0: `ease` is known from `neighbours` alone.
     """
+    compared = {"als": scores, **_item_columns(factors, seen, rows), **_text_columns(factors, seen, rows)}
+    by_deviation = standardised(np.array([*compared.values()], np.float32))
     columns: dict[str, npt.NDArray[np.floating] | float] = {
-        "als": scores,
-        "als_z": standardised(scores),
+        **compared,
+        **{f"{name}_z": column for name, column in zip(compared, by_deviation, strict=True)},
         "als_log_rank": np.log1p(np.arange(len(rows))),
         "log_popularity": np.log1p(factors.popularity[rows]),
         "log_activity": float(np.log1p(len(seen))),
-        **_item_columns(factors, seen, rows),
         **_category_columns(factors, seen, rows),
-        **_text_columns(factors, seen, rows),
     }
-    table = np.zeros((len(rows), len(names)), np.float32)
+    # by feature, as it is filled and read
+    table = np.empty((len(names), len(rows)), np.float32)
     for place, name in enumerate(names):
-        table[:, place] = columns.get(name, 0.0)
-    return table
+        table[place] = columns.get(name, 0.0)
+    return table.T
 
 
 def _item_columns(factors: Factors, seen: Rows, rows: Rows) -> dict[str, Floats]:
     if factors.item_weights is not None:
-        columns = {
+        return {
             "session": factors.weight_from(seen)[rows],
             "recent_session": factors.weight_from(seen[-RECENT:])[rows],
         }
-    elif factors.neighbours is not None:
-        columns = _neighbour_columns(factors.neighbours, len(factors.item_ids), seen, rows)
-    else:
+    if factors.neighbours is None:
         return {}
-    return columns | {f"{name}_z": standardised(column) for name, column in columns.items()}
+    return _neighbour_columns(factors.neighbours, len(factors.item_ids), seen, rows)
 
 
 def _neighbour_columns(neighbours: Neighbours, items: int, seen: Rows, rows: Rows) -> dict[str, Floats]:
@@ -87,5 +86,4 @@ def _text_columns(factors: Factors, seen: Rows, rows: Rows) -> dict[str, Floats]
     if factors.item_embeddings is None or not len(seen):
         return {}
     profile = factors.item_embeddings[seen[-PROFILE:]].mean(axis=0)
-    similarity = factors.item_embeddings[rows] @ profile
-    return {"text": similarity, "text_z": standardised(similarity)}
+    return {"text": factors.item_embeddings[rows] @ profile}

@@ -101,7 +101,8 @@ class LinearModel:
 
     def score(self, table: Table) -> Vector:
         """Scores (c,) of the rows of a table (c, features)."""
-        scores: Vector = table.astype(np.float64) @ self._slopes - self._offset
+        # in rows, whatever the table's order: BLAS would add up in another order
+        scores: Vector = table.astype(np.float64, order="C") @ self._slopes - self._offset
         return scores
 
 
@@ -179,16 +180,21 @@ class Stage2:
         """Scores (c,) of one request's candidates, the rows of a table (c, features); higher is better."""
         if len(self._models) == 1:
             return self._models[0].score(table)
-        scores: Vector = np.sum([standardised(model.score(table)) for model in self._models], axis=0)
+        scores: Vector = standardised(np.array([model.score(table) for model in self._models])).sum(axis=0)
         return scores
 
 
 def standardised[F: np.floating](scores: npt.NDArray[F]) -> npt.NDArray[F]:
-    """Scores with mean 0 and deviation 1; all 0 where they are flat."""
-    deviation = scores.std()
-    if not deviation > 0:
+    """Scores (..., c) with mean 0 and deviation 1 over c; all 0 where they are flat. To the bit what `std` would give.
+
+    One pass for all, since a call of `mean` or `std` costs as much as the sums of a whole request.
+    """
+    count = scores.shape[-1]
+    if not count:
         return np.zeros_like(scores)
-    result: npt.NDArray[F] = (scores - scores.mean()) / deviation
+    centred = scores - np.add.reduce(scores, axis=-1, keepdims=True) / count
+    deviation = np.sqrt(np.add.reduce(centred * centred, axis=-1, keepdims=True) / count)
+    result: npt.NDArray[F] = np.divide(centred, deviation, out=np.zeros_like(centred), where=deviation > 0)
     return result
 
 

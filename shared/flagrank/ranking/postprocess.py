@@ -1,6 +1,6 @@
 """What of a pool is listed: the operator's rules and diversity, alike in every arm."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from flagrank.domain import Ranked
@@ -31,12 +31,17 @@ class PostProcessor:
     def apply(self, pool: Sequence[Ranked]) -> list[Ranked]:
         """The list, at most `top_k` long."""
         rules, pins = self.rules, self.pins.tolist()
-        diverse = mmr(self._open(pool), self._space(), rules.mmr_lambda, self.top_k)
-        return capped(pinned(diverse, pins), rules.category_cap, self.top_k, pins, rules.new_item_share)[: self.top_k]
+        # what moves no item reads no more of the pool than is listed
+        entries = self._open(pool)
+        if rules.mmr_lambda < 1:
+            entries = mmr(list(entries), self._space(), rules.mmr_lambda, self.top_k)
+        if pins:
+            entries = pinned(list(entries), pins)
+        return capped(entries, rules.category_cap, self.top_k, pins, rules.new_item_share)
 
-    def _open(self, pool: Sequence[Ranked]) -> list[Ranked]:
+    def _open(self, pool: Sequence[Ranked]) -> Iterable[Ranked]:
         allowed, eligible = without(pool, self.never), self.eligible
-        return allowed if eligible is None else [entry for entry in allowed if eligible[entry.candidate.row]]
+        return allowed if eligible is None else (entry for entry in allowed if eligible[entry.candidate.row])
 
     def _space(self) -> Floats:
         if self.rules.mmr_space == "embeddings" and self.factors.item_embeddings is not None:

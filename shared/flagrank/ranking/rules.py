@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
@@ -49,9 +49,9 @@ class RuleSet(BaseModel):
     new_item_share: Annotated[float, Field(ge=0, le=1)] = 0.2
 
 
-def without(ranked: Sequence[Ranked], blocked_rows: Collection[int]) -> list[Ranked]:
+def without(ranked: Iterable[Ranked], blocked_rows: Collection[int]) -> Iterator[Ranked]:
     """The list less the blocked item rows: seen, excluded, blocked, of another category."""
-    return [entry for entry in ranked if entry.candidate.row not in blocked_rows]
+    return (entry for entry in ranked if entry.candidate.row not in blocked_rows)
 
 
 def pinned(ranked: Sequence[Ranked], pinned_rows: Sequence[int]) -> list[Ranked]:
@@ -62,16 +62,16 @@ def pinned(ranked: Sequence[Ranked], pinned_rows: Sequence[int]) -> list[Ranked]
 
 
 def capped(
-    ranked: Sequence[Ranked],
+    ranked: Iterable[Ranked],
     category_cap: int,
     top_k: int,
     exempt_rows: Collection[int] = (),
     new_item_share: float = 1.0,
 ) -> list[Ranked]:
-    """The list with at most `category_cap` items of one category among the first `top_k`, 0 for no cap.
+    """The first `top_k` of a list with at most `category_cap` items of one category among them, 0 for no cap.
 
     New items take at most `new_item_share` of those places. What exceeds a cap moves back, in order; it still fills
-    the list when nothing else is left. Exempt rows (pins) count but never move.
+    the list when nothing else is left. Exempt rows (pins) count but never move. Nothing is read beyond what is taken.
     """
     new_item_cap = math.floor(new_item_share * top_k + 1e-9)
     taken, kept, moved = Counter[str](), list[Ranked](), list[Ranked]()
@@ -79,10 +79,12 @@ def capped(
     for entry in ranked:
         category, is_new = entry.candidate.category, entry.candidate.is_new
         has_room = (category_cap == 0 or taken[category] < category_cap) and not (is_new and new_items >= new_item_cap)
-        if len(kept) < top_k and (has_room or entry.candidate.row in exempt_rows):
+        if has_room or entry.candidate.row in exempt_rows:
             kept.append(entry)
             taken[category] += 1
             new_items += is_new
+            if len(kept) == top_k:
+                break
         else:
             moved.append(entry)
-    return kept + moved
+    return (kept + moved)[:top_k]

@@ -6,6 +6,7 @@ from heapq import heappop, heappush
 from types import MappingProxyType
 
 import numpy as np
+import numpy.typing as npt
 
 from flagrank.domain import Candidate, Ranked
 from flagrank.model.arrays import Rows, Scores
@@ -24,12 +25,16 @@ def learned_order(factors: Factors, seen: Rows, rows: Rows, scores: Scores) -> t
     its place and takes the score of the item before it: the model has learned from interactions, and it has none. So
     does every item of a user who has fewer than anybody from whom the model learned.
     """
+    if factors.stage2 is None or len(seen) < factors.stage2.document.min_history:
+        return rows, scores
     met = factors.popularity[rows] > 0
-    if factors.stage2 is None or not met.any() or len(seen) < factors.stage2.document.min_history:
+    if not met.any():
         return rows, scores
     table = feature_table(factors, seen, rows[met], scores[met], factors.stage2.features)
     learned = factors.stage2.score(table)
     best_first = np.argsort(-learned, kind="stable")
+    if met.all():
+        return rows[best_first], learned[best_first]
     ordered = rows.copy()
     ordered[met] = rows[met][best_first]
     before = np.maximum(np.cumsum(met) - 1, 0)
@@ -49,18 +54,24 @@ def query_order(rows: Rows, relevance: Scores) -> tuple[Rows, Scores]:
 
 
 def baseline_order(pool: Sequence[Candidate]) -> list[Ranked]:
-    """The pool as it comes, with final scores in 0..1 that the LLM's relevance can be blended with.
-
-    Scores are stretched over their range, all 1 where they are flat. Learned scores have no bound, and one outlier
-    would flatten the others: the best and the worst count for no more than leaves those between them a third of the
-    range (infra/decisions/0061).
-    """
-    if not pool:
-        return []
-    worst, best = _bounded_ends(sorted(candidate.score for candidate in pool))
-    spread = best - worst
-    scores = [(min(max(each.score, worst), best) - worst) / spread if spread > 0 else 1.0 for each in pool]
+    """The pool as it comes, with the stretched scores as final ones."""
+    scores = stretched(np.array([candidate.score for candidate in pool], np.float64)).tolist()
     return [Ranked(candidate, score) for candidate, score in zip(pool, scores, strict=True)]
+
+
+def stretched(scores: Scores) -> npt.NDArray[np.float64]:
+    """Scores (c,) over their range, in 0..1, that the LLM's relevance can be blended with; all 1 where they are flat.
+
+    Learned scores have no bound, and one outlier would flatten the others: the best and the worst count for no more
+    than leaves those between them a third of the range (infra/decisions/0061).
+    """
+    exact = scores.astype(np.float64)
+    if not len(exact):
+        return exact
+    worst, best = _bounded_ends(np.sort(exact))
+    if not best > worst:
+        return np.ones(len(exact))
+    return (np.minimum(np.maximum(exact, worst), best) - worst) / (best - worst)
 
 
 def hybrid_order(
@@ -97,10 +108,13 @@ def _blend(entry: Ranked, llm: int | None, student: int | None, alpha: float) ->
     return Ranked(entry.candidate, alpha * entry.final_score + (1 - alpha) * score, llm_score, student_score)
 
 
-def _bounded_ends(rising: Sequence[float]) -> tuple[float, float]:
-    worst, best = rising[0], rising[-1]
+def _bounded_ends(rising: npt.NDArray[np.float64]) -> tuple[float, float]:
+    worst, best = float(rising[0]), float(rising[-1])
     # of two or three scores no two lie between others, and equal ones cannot be flattened
-    between = rising[-2] - rising[1] if len(rising) > 3 else 0.0
+    if len(rising) < 4:
+        return worst, best
+    second, last_but_one = float(rising[1]), float(rising[-2])
+    between = last_but_one - second
     if between <= 0:
         return worst, best
-    return max(worst, rising[1] - between), min(best, rising[-2] + between)
+    return max(worst, second - between), min(best, last_but_one + between)

@@ -36,13 +36,13 @@ class Reranked:
     order, is the LLM's.
     """
 
-    pool: list[Ranked]
+    pool: Sequence[Ranked]
     reason: Reason
     mode: Mode | None = None
     intent: Intent = NO_INTENT
     attempted: bool = False
     prompt_version: str | None = None
-    shadow: list[Ranked] | None = None
+    shadow: Sequence[Ranked] | None = None
     head: int = 0
     llm_share: float | None = None
 
@@ -58,7 +58,7 @@ class RerankStep:
     tally: RerankTally
 
     def rerank(
-        self, factors: Factors, seen: Rows, query: Intent | None, baseline: list[Ranked], top_k: int
+        self, factors: Factors, seen: Rows, query: Intent | None, baseline: Sequence[Ranked], top_k: int
     ) -> Reranked:
         """The baseline with its head in the blended order, or as it is on any trouble; raises nothing.
 
@@ -131,7 +131,7 @@ class _Head:
 
     factors: Factors
     intent: Intent
-    baseline: list[Ranked]
+    baseline: Sequence[Ranked]
     items: Sequence[Candidate]
     alpha: float
 
@@ -164,7 +164,7 @@ def _why_useless(alpha: float, intent: Intent, pool: Sequence[Candidate]) -> Rea
     return Reason.NOTHING_TO_RERANK if len(pool) < 2 else None
 
 
-def fallback_after_bug(baseline: list[Ranked]) -> Reranked:
+def fallback_after_bug(baseline: Sequence[Ranked]) -> Reranked:
     """The fallback for the exception that is being handled: even a bug may cost only the rerank."""
     logger.exception("the rerank failed in a way that nobody foresaw")
     return Reranked(baseline, Reason.UNKNOWN, Mode.FALLBACK_BASELINE, attempted=True)

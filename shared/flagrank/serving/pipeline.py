@@ -1,16 +1,17 @@
 """One request, top to bottom: ids, decision, user, candidates, Stage 2, rerank, rules and diversity, answer."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from flagrank.candidates.generate import CandidateSet, as_candidates, generate
+from flagrank.candidates.generate import CandidateSet, generate
 from flagrank.candidates.source import CandidateRequest
 from flagrank.candidates.user import User, as_user
 from flagrank.domain import (
     Arm,
+    Candidate,
     Diagnostics,
     Mode,
     Ranked,
@@ -27,8 +28,9 @@ from flagrank.flags.assignment import RolloutDecision, decide
 from flagrank.model.arrays import Rows, Scores
 from flagrank.model.factors import Factors
 from flagrank.ports import Clock, FactorStore, FlagSource, FlagState
+from flagrank.ranking.pool import Pool
 from flagrank.ranking.postprocess import PostProcessor, pool_size
-from flagrank.ranking.scoring import baseline_order, learned_order, query_order
+from flagrank.ranking.scoring import learned_order, query_order
 from flagrank.rerank.intent import Intent
 from flagrank.rerank.reranker import Reranker
 from flagrank.rerank.step import Reranked, RerankStep, fallback_after_bug
@@ -77,11 +79,7 @@ class Recommender:
                 wanted = _wanted(factors, user, resolved, query, pool_size(self.rules.given))
                 found = generate(factors, wanted)
             with watch.step("stage2"):
-                rows, scores = _ordered(factors, user, found)
-                # nothing below the pool can be listed but pins
-                kept = (np.arange(len(rows)) < pool_size(self.rules.given)) | np.isin(rows, resolved.pinned)
-                pool = as_candidates(factors, rows[kept], scores[kept], found.sources())
-                baseline = baseline_order(pool)
+                baseline = Pool(factors, *self._kept(*_ordered(factors, user, found), resolved.pinned))
             with watch.step("rerank"):
                 if decision.arm is Arm.TREATMENT and flag.document is not None:
                     deadline = watch.deadline(flag.document.request_budget_ms)
@@ -95,7 +93,7 @@ class Recommender:
                     self.rules.given, factors, resolved.pinned, never, request.top_k, resolved.eligible
                 )
                 reranked, items, shadow = _listed(reranked, baseline, processor)
-                items = _described(items, factors) if request.explain else items
+                items = _described(items, factors, found) if request.explain else items
             watch.finish()
             return Recommendation(
                 user_id=resolved.user_id,
@@ -120,6 +118,14 @@ class Recommender:
                     user_read=found_user.read,
                 ),
             )
+
+    def _kept(self, rows: Rows, scores: Scores, pinned: Rows) -> tuple[Rows, Scores]:
+        # nothing below the pool can be listed but pins
+        size = pool_size(self.rules.given)
+        if not len(pinned):
+            return rows[:size], scores[:size]
+        kept = (np.arange(len(rows)) < size) | np.isin(rows, pinned)
+        return rows[kept], scores[kept]
 
 
 @contextmanager
@@ -166,7 +172,7 @@ def _intent(factors: Factors, query: ResolvedQuery | None, found: CandidateSet) 
 
 
 def _listed(
-    reranked: Reranked, baseline: list[Ranked], processor: PostProcessor
+    reranked: Reranked, baseline: Sequence[Ranked], processor: PostProcessor
 ) -> tuple[Reranked, list[Ranked], ShadowComparison | None]:
     try:
         items, shadow = processor.apply(reranked.pool), None
@@ -182,10 +188,15 @@ def _listed(
     return reranked, items, shadow
 
 
-def _described(items: list[Ranked], factors: Factors) -> list[Ranked]:
+def _described(items: list[Ranked], factors: Factors, found: CandidateSet) -> list[Ranked]:
     # for the few that are explained: every request would pay for those of its whole pool
-    candidates = [replace(entry.candidate, attributes=factors.attributes_of(entry.candidate.row)) for entry in items]
-    return [replace(entry, candidate=candidate) for entry, candidate in zip(items, candidates, strict=True)]
+    sources = found.sources()
+
+    def described(candidate: Candidate) -> Candidate:
+        row = candidate.row
+        return replace(candidate, sources=sources.get(row, ()), attributes=factors.attributes_of(row))
+
+    return [replace(entry, candidate=described(entry.candidate)) for entry in items]
 
 
 def _versions(factors: Factors, flag: FlagState, reranked: Reranked) -> Versions:

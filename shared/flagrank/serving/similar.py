@@ -2,15 +2,14 @@
 
 import numpy as np
 
-from flagrank.candidates.generate import as_candidates
 from flagrank.candidates.similar_items import similar_items
 from flagrank.domain import SimilarItems, SimilarRequest
 from flagrank.errors import UnknownItem
 from flagrank.model.arrays import NO_ROWS
 from flagrank.model.factors import Factors
+from flagrank.ranking.pool import Pool
 from flagrank.ranking.postprocess import PostProcessor, pool_size
 from flagrank.ranking.rules import RuleSet
-from flagrank.ranking.scoring import baseline_order
 from flagrank.serving.resolve import eligible_items, item_rows
 from flagrank.serving.resolve_rules import ResolvedRules
 
@@ -28,7 +27,7 @@ def find_similar(request: SimilarRequest, factors: Factors, rules: RuleSet, reso
     masked = np.concatenate([excluded, resolved.blocked])
     eligible = eligible_items(request, factors, resolved)
     rows, scores = similar_items(factors, row, pool_size(rules), masked, eligible)
-    pool = baseline_order(as_candidates(factors, rows, scores))
+    pool = Pool(factors, rows, scores)
     never = frozenset([row, *masked.tolist()])
     items = PostProcessor(rules, factors, NO_ROWS, never, request.top_k, eligible).apply(pool)
     return SimilarItems(item_id, tuple(items), factors.version)

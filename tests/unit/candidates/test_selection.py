@@ -1,11 +1,13 @@
 """The best of the open items, however few or many are open."""
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from flagrank.candidates.selection import best, open_products
+from flagrank.candidates.selection import best, not_among, open_products
+from flagrank.model.arrays import NO_ROWS
 
 
 @settings(max_examples=100)
@@ -29,3 +31,15 @@ def test_the_best_are_those_of_a_full_sort(scores: list[int], k: int) -> None:
     found, its_scores = best(k, rows, np.array(scores, np.float32))
     pairs = sorted(zip(rows.tolist(), scores, strict=True), key=lambda pair: (-pair[1], pair[0]))[:k]
     assert list(zip(found.tolist(), its_scores.tolist(), strict=True)) == pairs
+
+
+rows_found = st.lists(st.integers(0, 60), unique=True).map(lambda rows: np.array(rows, np.int64))
+
+
+@given(rows=rows_found, found=st.lists(rows_found, max_size=3))
+def test_what_is_not_among_the_rows_comes_once_and_ascending(
+    rows: npt.NDArray[np.int64], found: list[npt.NDArray[np.int64]]
+) -> None:
+    """As numpy's set difference has it, whatever the order in which rows were found."""
+    expected = np.setdiff1d(np.concatenate([NO_ROWS, *found]), rows)
+    assert not_among(rows, found).tolist() == expected.tolist()

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from flagrank.candidates import similar as similar_module
 from flagrank.candidates.similar import LAST_SEEN, most_similar, similar
 from flagrank.candidates.source import CandidateRequest
 from flagrank.candidates.user import resolve_user
@@ -75,6 +76,19 @@ def test_of_a_long_history_the_lists_of_the_last_items_are_read() -> None:
         most_similar(factors, long, 9, NO_ROWS), most_similar(factors, last, 9, NO_ROWS), strict=True
     ):
         assert found.tolist() == expected.tolist()
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_sum_for_every_item_is_that_of_the_named_ones(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A small catalogue is summed as a whole and a large one by what is named, to the same bits."""
+    factors = with_neighbours(seed)
+    seen = np.random.default_rng(seed).choice(ITEMS, 12, replace=False).astype(np.int64)
+    found = []
+    for dense in (ITEMS, 0):
+        monkeypatch.setattr(similar_module, "DENSE", dense)
+        found.append([each.tolist() for each in most_similar(factors, seen, 30, NO_ROWS)])
+    assert found[0] == found[1]
+    assert len(found[0][0]) > 10
 
 
 def test_ties_come_by_row() -> None:

@@ -8,14 +8,24 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from flagrank.candidates.generate import as_candidates, generate
+from flagrank.candidates.generate import generate
 from flagrank.candidates.source import CandidateRequest
 from flagrank.candidates.user import resolve_user
 from flagrank.domain import UserKind
 from flagrank.model.arrays import NO_ROWS
 from flagrank.model.factors import Factors, Neighbours
 from flagrank.model.features import FEATURES, GROUPS, feature_table
-from flagrank.model.stage2 import ALL_LEAVES, MAX_LEAVES, Linear, Stage2, Stage2Document, Tree, TreeEnsemble
+from flagrank.model.stage2 import (
+    ALL_LEAVES,
+    MAX_LEAVES,
+    Linear,
+    Stage2,
+    Stage2Document,
+    Tree,
+    TreeEnsemble,
+    standardised,
+)
+from flagrank.ranking.pool import Pool
 from flagrank.ranking.scoring import learned_order
 from tests.factories import make_factors
 from tests.wiring import Wired, ids
@@ -69,6 +79,20 @@ def test_bit_masks_reach_the_leaf_that_a_walk_reaches(grown: list[tuple[Tree, An
     table = np.array(rows, np.float32).reshape(-1, WIDTH)
     expected = [sum(walked(nested, row) for _, nested in grown) for row in rows]
     assert TreeEnsemble([tree for tree, _ in grown]).score(table).tolist() == expected
+
+
+@given(
+    rows=st.integers(1, 4), count=st.integers(0, 300), seed=st.integers(0, 99), precision=st.sampled_from(["f4", "f8"])
+)
+def test_several_scores_are_standardised_to_the_bit_as_each_is_alone(
+    rows: int, count: int, seed: int, precision: str
+) -> None:
+    """One pass over all of them gives what numpy's own mean and deviation give of each; flat ones are 0."""
+    scores = np.random.default_rng(seed).normal(3, 7, (rows, count)).astype(precision)
+    scores[0] = 0.1
+    expected = [(row - row.mean()) / row.std() if count and row.std() > 0 else np.zeros_like(row) for row in scores]
+    assert standardised(scores).tolist() == [row.tolist() for row in expected]
+    assert standardised(scores[-1]).tolist() == expected[-1].tolist()
 
 
 @pytest.mark.parametrize(
@@ -171,7 +195,7 @@ def test_a_new_item_keeps_its_place() -> None:
     ordered, learned = learned_order(factors, user.seen, rows, scores)
     assert ordered[4] == rows[4]
     assert learned[4] == learned[3]
-    assert as_candidates(factors, ordered, learned)[4].is_new
+    assert Pool(factors, ordered, learned)[4].candidate.is_new
 
 
 def test_a_pin_below_the_pool_is_still_listed() -> None:

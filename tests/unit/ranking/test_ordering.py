@@ -136,7 +136,7 @@ def test_what_follows_an_outlier_moves_as_it_did_before() -> None:
 @given(length=st.integers(0, 20), blocked=st.sets(st.integers(0, 25)))
 def test_a_blocked_item_never_comes_back(length: int, blocked: set[int]) -> None:
     """What is blocked is out, what is not stays in order."""
-    kept = rows(without(ranked_of("a" * length), blocked))
+    kept = rows(list(without(ranked_of("a" * length), blocked)))
     assert kept == [row for row in range(length) if row not in blocked]
 
 
@@ -146,36 +146,47 @@ def test_pins_come_first_in_their_own_order() -> None:
 
 
 def test_a_category_over_its_cap_moves_back() -> None:
-    """The first places hold at most so many items of one category, and the rest keep their order behind."""
-    assert rows(capped(ranked_of("aaabab"), 2, top_k=4)) == [0, 1, 3, 5, 2, 4]
+    """The first places hold at most so many items of one category, and what moved back fills the list in order."""
+    assert rows(capped(ranked_of("aaabab"), 2, top_k=6)) == [0, 1, 3, 5, 2, 4]
+    assert rows(capped(ranked_of("aaabab"), 2, top_k=4)) == [0, 1, 3, 5]
 
 
 def test_a_cap_never_shortens_the_list() -> None:
     """Where only one category is left, the list is still full."""
-    assert rows(capped(ranked_of("aaaa"), 1, top_k=3)) == [0, 1, 2, 3]
+    assert rows(capped(ranked_of("aaaa"), 1, top_k=3)) == [0, 1, 2]
 
 
 def test_a_pin_counts_towards_the_cap_but_is_not_moved_by_it() -> None:
     """Pins stay; others of their category give way."""
-    assert rows(capped(ranked_of("aaab"), 1, top_k=3, exempt_rows=[0, 1])) == [0, 1, 3, 2]
+    assert rows(capped(ranked_of("aaab"), 1, top_k=3, exempt_rows=[0, 1])) == [0, 1, 3]
 
 
 def test_new_items_take_no_more_than_their_share() -> None:
     """Two of ten places; what is beyond moves back in order, and comes again where nothing else is left."""
     fresh = [Ranked(replace(entry.candidate, is_new=True), entry.final_score) for entry in ranked_of("a" * 5)]
     known = [Ranked(replace(entry.candidate, row=entry.candidate.row + 5), 0.0) for entry in ranked_of("a" * 8)]
-    assert rows(capped([*fresh, *known], 0, top_k=10, new_item_share=0.2)) == [0, 1, *range(5, 13), 2, 3, 4]
-    assert rows(capped(fresh, 0, top_k=3, new_item_share=0.0)) == [0, 1, 2, 3, 4]
+    assert rows(capped([*fresh, *known], 0, top_k=10, new_item_share=0.2)) == [0, 1, *range(5, 13)]
+    assert rows(capped(fresh, 0, top_k=3, new_item_share=0.0)) == [0, 1, 2]
+
+
+def test_no_more_is_read_than_is_listed() -> None:
+    """A pool's entries are made when they are looked at, and nine of ten never are."""
+    entries = iter(ranked_of("a" * 10))
+    assert rows(capped(entries, 0, top_k=3)) == [0, 1, 2]
+    assert next(entries).candidate.row == 3
 
 
 @given(length=st.integers(0, 15), cap=st.integers(0, 4), top_k=st.integers(1, 15), seed=st.integers(0, 99))
 def test_rules_and_diversity_only_permute(length: int, cap: int, top_k: int, seed: int) -> None:
-    """Caps and MMR neither lose nor double an item."""
+    """MMR neither loses nor doubles an item, and caps only choose which come first."""
     rng = np.random.default_rng(seed)
     ranked = ranked_of("".join(rng.choice(list("abc"), length)))
     factors = rng.normal(size=(max(length, 1), 4)).astype(np.float32)
-    diverse = mmr(capped(ranked, cap, top_k), factors, 0.5, top_k)
+    diverse = mmr(ranked, factors, 0.5, top_k)
     assert sorted(rows(diverse)) == list(range(length))
+    listed = rows(capped(diverse, cap, top_k))
+    assert len(listed) == len({*listed}) == min(length, top_k)
+    assert sorted(rows(capped(diverse, cap, length + 1))) == list(range(length))
 
 
 def test_mmr_prefers_the_different_item() -> None:

@@ -9,7 +9,7 @@ from flagrank.errors import BaselineFailed, FactorsUnavailable, InvalidRequest
 from flagrank.flags.document import FlagDocument
 from flagrank.metric_names import MetricName
 from flagrank.ranking import postprocess
-from flagrank.ranking.diversity import mmr
+from flagrank.ranking.rules import capped
 from flagrank.rerank import step
 from flagrank.serving import pipeline
 from tests.wiring import Wired, ids
@@ -74,9 +74,9 @@ def test_rules_that_fail_on_the_llm_s_order_alone_serve_the_baseline(monkeypatch
     calls = iter(range(9))
 
     def fragile(*arguments: Any) -> Any:
-        return bug() if next(calls) == 0 else mmr(*arguments)
+        return bug() if next(calls) == 0 else capped(*arguments)
 
     expected = ids(Wired(CONTROL).recommend(query="wireless"))
-    monkeypatch.setattr(postprocess, "mmr", fragile)
+    monkeypatch.setattr(postprocess, "capped", fragile)
     answer = Wired(TREATED).recommend(query="wireless")
     assert (ids(answer), answer.mode, answer.reason) == (expected, Mode.FALLBACK_BASELINE, Reason.UNKNOWN)
