@@ -84,7 +84,8 @@ class Candidate:
     """One retrieved item: its row in the factor arrays, its baseline score (raw) and rank (0 is best).
 
     `is_new` marks an item without interactions, whose factors are guessed from its text. `sources` names the sources of
-    candidates that found it. `attributes` by name are the item's own, and are read only where a request is explained.
+    candidates that found it, and `attributes` by name are the item's own: both are read only for an item that is
+    explained.
     """
 
     row: int

@@ -58,7 +58,7 @@ def test_the_sample_finds_what_a_query_names(deployed: Wired) -> None:
     """The README's query, by twelve users: at least four of five are headsets, from anywhere in the catalogue."""
     query = "cordless headset for work calls"
     for user_id in range(1, 1201, 100):
-        found = deployed.recommend(user_id, query=query, top_k=5).items
+        found = deployed.recommend(user_id, query=query, top_k=5, explain=True).items
         assert sum("headset" in entry.candidate.text.split() for entry in found) >= 4
         assert all("lexical" in entry.candidate.sources for entry in found)
 

@@ -391,7 +391,7 @@ def test_numpy_scalars_do_not_leak() -> None:
 
 def test_a_query_is_a_part_of_both_arms() -> None:
     """Control and treatment rank the same items, of which the best meet every word of the query."""
-    control, treated = (Wired(flag).recommend(query="red audio", top_k=5) for flag in (CONTROL, TREATED))
+    control, treated = (Wired(flag).recommend(query="red audio", top_k=5, explain=True) for flag in (CONTROL, TREATED))
     for answer in (control, treated):
         assert all({"red", "audio"} <= set(entry.candidate.text.split()) for entry in answer.items[:3])
         assert "lexical" in answer.items[0].candidate.sources
