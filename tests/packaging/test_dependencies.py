@@ -18,7 +18,7 @@ PACKAGE = ROOT / "shared" / "flagrank"
 ORDER = """
 functions
 cli
-benchmarks
+benchmarks  console
 local
 bootstrap  offline.evaluation  offline.publishing
 offline.training

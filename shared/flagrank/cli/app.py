@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from flagrank.adapters.aws_errors import aws_errors
-from flagrank.cli import cost, demo, distill, evaluate, factors, local, publish, ramp, rollout, train, warm
+from flagrank.cli import console, cost, demo, distill, evaluate, factors, local, publish, ramp, rollout, train, warm
 from flagrank.cli.output import emit_json
 from flagrank.cli.target import with_default_port
 from flagrank.errors import ConfigurationError, DataError, FlagrankError
@@ -24,6 +24,7 @@ app.command("distill")(distill.distill)
 app.command("evaluate")(evaluate.evaluate)
 app.command("local")(local.local)
 app.command("warm")(warm.warm)
+app.command("console")(console.console)
 app.command("cost")(cost.cost)
 app.add_typer(demo.app, name="demo")
 app.add_typer(factors.app, name="factors")

@@ -5,7 +5,7 @@ import shlex
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from flagrank.cli.ramp_view import duration
+from flagrank.delivery.analysis.formats import duration
 from flagrank.delivery.analysis.measures import MEASURES, Metric
 from flagrank.delivery.forecast import RecentTraffic, StepForecast
 from flagrank.delivery.plan import RampPlan

@@ -11,6 +11,7 @@ from rich.live import Live
 from rich.text import Text
 
 from flagrank.cli.arms import ArmsView
+from flagrank.delivery.analysis.formats import duration
 from flagrank.delivery.analysis.measures import Metric
 from flagrank.delivery.analysis.verdict import Outcome
 from flagrank.delivery.observation import Observation
@@ -100,12 +101,3 @@ def waiting(seen: Observation) -> str:
     if more is None:
         return "nobody can tell how long"
     return f"about {more} more" + (f", {duration(more_s)}" if more_s is not None else "")
-
-
-def duration(seconds: float) -> str:
-    """A time as people read it: `50 s`, `12 min`, `3.5 h`, `2 days`."""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    if seconds < 5400:
-        return f"{seconds / 60:.0f} min"
-    return f"{seconds / 3600:.1f} h" if seconds < 172_800 else f"{seconds / 86_400:.0f} days"

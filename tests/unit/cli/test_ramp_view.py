@@ -5,8 +5,9 @@ import io
 import pytest
 from rich.console import Console
 
-from flagrank.cli.ramp_view import RampView, duration, observation_line
+from flagrank.cli.ramp_view import RampView, observation_line
 from flagrank.delivery.analysis.counts import ArmCounts, Arms
+from flagrank.delivery.analysis.formats import duration
 from flagrank.delivery.analysis.limits import Limits
 from flagrank.delivery.analysis.verdict import judge
 from flagrank.delivery.observation import Observation

@@ -50,3 +50,12 @@ MILLISECONDS = Format("ms", "MS", "{:.0f}".format, suffix="_ms")
 USD_PER_THOUSAND = Format(
     "USD", "USD", lambda usd: f"{round(usd, 3):g}", parts=1000, suffix="_micro_usd", per=" per 1,000"
 )
+
+
+def duration(seconds: float) -> str:
+    """A time as people read it: `50 s`, `12 min`, `3.5 h`, `2 days`."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    if seconds < 5400:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h" if seconds < 172_800 else f"{seconds / 86_400:.0f} days"

@@ -1,0 +1,61 @@
+"""`flagrank console`: the rollout in a browser, served on loopback to whoever has the address."""
+
+import contextlib
+import secrets
+from typing import Annotated
+
+import typer
+
+from flagrank.cli.limits import limited
+from flagrank.cli.option_groups import with_option_groups
+from flagrank.cli.target import Target
+from flagrank.delivery.analysis.limits import Limits
+from flagrank.errors import CloudError
+
+TOKEN_BYTES = 24
+# each reading of CloudWatch is charged
+EVERY_S, LOCAL_EVERY_S = 15.0, 2.0
+
+
+@with_option_groups
+@limited
+def console(
+    target: Target,
+    *,
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, help="Where the console listens; 0 lets the system choose.")
+    ] = 0,
+    limits: Limits,
+) -> None:
+    """Serve a page that shows the ramp, both arms, each limit and the history, until Ctrl-C.
+
+    It listens on this machine alone, and answers whoever has the address with its token. Nothing is deployed.
+    """
+    import uvicorn
+
+    from flagrank.adapters.system_clock import SystemClock
+    from flagrank.console.access import LoopbackOnly
+    from flagrank.console.app import Site, create_app
+    from flagrank.console.state import Ports, Reader
+    from flagrank.local.serve import HOST, bound_listener
+
+    ports = Ports(
+        target.control(), target.figures(), target.leases, target.firing_alarm, SystemClock(), target.propagation_s
+    )
+    is_local = target.local is not None
+    where = f"local cloud at port {target.local}" if is_local else f"{target.stack}, {target.environment}"
+    every_s = LOCAL_EVERY_S if is_local else EVERY_S
+    try:
+        listener = bound_listener(HOST, port)
+    except OSError as error:
+        raise CloudError(f"port {port} is in use; choose another with --port") from error
+    address, token = f"{HOST}:{listener.getsockname()[1]}", secrets.token_urlsafe(TOKEN_BYTES)
+    app = create_app(Site(token, where, every_s, target.propagation_s), Reader(ports, limits, every_s / 2))
+    guarded = LoopbackOnly(app, token, {address, address.replace(HOST, "localhost")})
+    server = uvicorn.Server(uvicorn.Config(guarded, log_level="error", access_log=False, lifespan="off"))
+    listener.listen(64)
+    # plain and last, so that scripts can wait for it
+    typer.echo(f"ready http://{address}/{token}/")
+    # uvicorn ends well, and then raises what ended it
+    with contextlib.suppress(KeyboardInterrupt):
+        server.run(sockets=[listener])
