@@ -4,7 +4,6 @@ import random
 import time
 from collections.abc import Mapping
 from concurrent.futures import Executor, ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -18,12 +17,11 @@ from flagrank.adapters.bedrock_rerank import BedrockRerank
 from flagrank.adapters.dynamodb_cache import DynamoDBScoreCache
 from flagrank.adapters.dynamodb_judgements import DynamoDBJudgementLog
 from flagrank.adapters.emf_metrics import EmfMetrics
-from flagrank.adapters.s3_factors import S3FactorStore, Sizes
+from flagrank.adapters.s3_factors import BEHIND_THE_REQUESTS, S3FactorStore, Sizes
 from flagrank.adapters.s3_users import S3UserStore
 from flagrank.adapters.sqs_queue import SqsJudgementQueue
 from flagrank.adapters.system_clock import SystemClock
 from flagrank.adapters.tiered_cache import TieredScoreCache
-from flagrank.errors import FactorsUnavailable
 from flagrank.flags.document import FlagDocument
 from flagrank.metric_names import WARM_SERVICE
 from flagrank.ports import (
@@ -62,6 +60,10 @@ if TYPE_CHECKING:
     from flagrank.warming.warmup import Warmup
 
 INIT_FLAG_WAIT_MS = 2000.0
+# what comes before the first request of an environment may take 10 s; what comes before a snapshot, minutes
+INIT_FACTORS_WAIT_S = 4.0
+SNAPSHOT_FACTORS_WAIT_S = 60.0
+ON_DEMAND = "on-demand"
 HANDOFF_THREADS = 2
 
 
@@ -115,7 +117,7 @@ def build_service(environment: Mapping[str, str]) -> Service:
     )
     service = wire(settings, adapters, clock)
     factors.prepare_with(service.recommender.prepare)
-    warm_up(factors, flags)
+    warm_up(factors, flags, is_patient=environment.get("AWS_LAMBDA_INITIALIZATION_TYPE", ON_DEMAND) != ON_DEMAND)
     survive_snapshots(flags)
     return service
 
@@ -153,7 +155,7 @@ def build_warmup(
     calls = parallel_calls or settings.parallel_calls
     warmup = _warmup(settings.model_copy(update={"parallel_calls": calls}), document, SystemClock())
     bedrock = aws_clients.operator_client("bedrock", attempts=2)
-    service = BedrockBatch(bedrock, aws_clients.s3_client(), settings.bucket, batch_role)
+    service = BedrockBatch(bedrock, aws_clients.files_client(), settings.bucket, batch_role)
     return warmup, Batches(service, warmup.warmer, document, settings.prices, settings.batch_items)
 
 
@@ -182,8 +184,9 @@ def _warmup(settings: Settings, document: FlagDocument, clock: Clock) -> "Warmup
     cache = DynamoDBScoreCache(aws_clients.patient_dynamodb_client(calls), settings.table, clock)
     warmer = Warmer(judge, cache, Breaker(clock), clock, time.sleep, settings.cache_ttl_s)
     # whose heads are wanted is chosen among all users
-    store = S3FactorStore(aws_clients.s3_client(), settings.bucket, clock, sizes=Sizes(users_in_memory_bytes=None))
-    factors = store.current()
+    sizes = Sizes(users_in_memory_bytes=None)
+    s3 = aws_clients.files_client()
+    factors = S3FactorStore(s3, settings.bucket, clock, sizes=sizes, patience=BEHIND_THE_REQUESTS).current()
     return Warmup(factors, document, RulesBySet(settings.rules), warmer, settings.prices, settings.batch_items, calls)
 
 
@@ -275,11 +278,13 @@ def _judge(
     return KeepingJudge(RoutingJudge(judges), log, background) if log else RoutingJudge(judges)
 
 
-def warm_up(factors: FactorStore, flags: FlagSource) -> None:
-    """Loads what the first request needs while nobody waits; nothing here may keep an environment from starting."""
+def warm_up(factors: S3FactorStore, flags: FlagSource, *, is_patient: bool) -> None:
+    """Loads what the first request needs; nothing here may keep an environment from starting.
+
+    `is_patient` where no request waits for the start: before a snapshot, and where concurrency is provisioned.
+    """
     flags.current(INIT_FLAG_WAIT_MS)
-    with suppress(FactorsUnavailable):
-        factors.current()
+    factors.load(SNAPSHOT_FACTORS_WAIT_S if is_patient else INIT_FACTORS_WAIT_S)
 
 
 def survive_snapshots(flags: AppConfigFlagSource) -> None:

@@ -1,5 +1,8 @@
 """AWS answers over real HTTP on the loopback, so that the tests drive unmodified boto3 clients."""
 
+import itertools
+import socket
+import ssl
 import threading
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -120,6 +123,65 @@ class Loopback:
                 """Keeps the test output clean."""
 
         return Handler
+
+
+_HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
+# what a server has sent when it begins to drip, by what it drips then
+DRIPPED_HEADS = {
+    "status line": b"",
+    "headers": _HEAD + b"X-Slow: ",
+    "body": _HEAD + b"Content-Length: 1000000\r\n\r\n",
+}
+
+
+class Dripping:
+    """A server that sends a head at once and then a byte every `every_s`, until the caller hangs up.
+
+    Each caller gets the next of `heads`. With `tls` it speaks TLS under that certificate. `hung_up` is released by each
+    caller that has hung up.
+    """
+
+    def __init__(self, *heads: bytes, every_s: float = 0.3, tls: ssl.SSLContext | None = None) -> None:
+        self.hung_up = threading.Semaphore(0)
+        self._heads = itertools.cycle(heads)
+        self._every_s = every_s
+        self._tls = tls
+        self._listener = socket.create_server(("127.0.0.1", 0))
+
+    @property
+    def url(self) -> str:
+        """Where it listens."""
+        scheme = "https" if self._tls else "http"
+        return f"{scheme}://127.0.0.1:{self._listener.getsockname()[1]}"
+
+    def __enter__(self) -> Self:
+        threading.Thread(target=self._accept, daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                caller, _ = self._listener.accept()
+            except OSError:
+                return
+            threading.Thread(target=self._drip, args=(caller, next(self._heads)), daemon=True).start()
+
+    def _drip(self, caller: socket.socket, head: bytes) -> None:
+        # a caller may hang up in the middle of anything
+        with suppress(OSError), self._tls.wrap_socket(caller, server_side=True) if self._tls else caller as speaking:
+            speaking.recv(65536)
+            speaking.sendall(head)
+            speaking.settimeout(self._every_s)
+            while True:
+                with suppress(TimeoutError):
+                    if speaking.recv(65536) == b"":
+                        break
+                speaking.sendall(b"x")
+        self.hung_up.release()
 
 
 class AppConfigWire:

@@ -5,11 +5,12 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from flagrank.adapters import appconfig_flags, aws_clients
 from flagrank.adapters.appconfig_flags import AppConfigFlagSource
 from flagrank.adapters.in_memory import ManualClock
 from flagrank.flags.document import FlagDocument
 from tests.adapters.fixtures import FLAG_POLL_S
-from tests.adapters.loopback import Answer, AppConfigWire, Call
+from tests.adapters.loopback import DRIPPED_HEADS, Answer, AppConfigWire, Call, Dripping
 
 WAIT_MS = 5000.0
 
@@ -123,3 +124,42 @@ def test_the_next_poll_is_counted_from_the_answer(
     clock.advance(0.25)
     source.current(WAIT_MS)
     assert wire.polls() == 2
+
+
+@pytest.mark.parametrize("head", DRIPPED_HEADS.values(), ids=DRIPPED_HEADS)
+def test_a_poll_that_drips_does_not_hold_up_the_next_one(
+    head: bytes, wire: AppConfigWire, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It ends by itself whatever comes, and once the service is well a flip arrives with the next poll."""
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-west-1")
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
+    monkeypatch.setattr(appconfig_flags, "POLL_WITHIN_S", 0.4)
+    clients = []
+    with Dripping(head) as dripping:
+        for url in (wire.server.url, dripping.url):
+            monkeypatch.setenv("AWS_ENDPOINT_URL", url)
+            clients.append(aws_clients.appconfigdata_client())
+        source = AppConfigFlagSource(clients[0], application="a", environment="e", profile="p", clock=clock)
+        wire.deploy(body(5))
+        source.current(WAIT_MS)
+        wire.deploy(body(0))
+        source._client = clients[1]
+        clock.advance(FLAG_POLL_S)
+        assert source.current(1).document == FlagDocument(enabled=True, percent=5)
+        assert source._refresh is not None
+        source._refresh.result(30)
+        source._client = clients[0]
+        clock.advance(appconfig_flags.FIRST_BACKOFF_S)
+        assert source.current(WAIT_MS).document == FlagDocument(enabled=True, percent=0)
+
+
+def test_a_clock_that_is_set_back_does_not_put_the_next_poll_off(
+    source: AppConfigFlagSource, wire: AppConfigWire, clock: ManualClock
+) -> None:
+    """An hour back is not an hour without a flip."""
+    wire.deploy(body(5))
+    source.current(WAIT_MS)
+    wire.deploy(body(0))
+    clock.advance(-3600)
+    assert source.current(WAIT_MS).document == FlagDocument(enabled=True, percent=0)

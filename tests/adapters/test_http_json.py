@@ -1,12 +1,9 @@
 """JSON over HTTP: every failure by its name, one attempt, a timeout for all of it, and a key that nobody sees."""
 
 import logging
-import socket
-import threading
 import traceback
 from collections.abc import Iterator
-from contextlib import closing, suppress
-from typing import Self
+from contextlib import closing
 
 import httpx
 import orjson
@@ -16,10 +13,9 @@ from flagrank.adapters import http_json
 from flagrank.adapters.api_keys import ApiKey
 from flagrank.adapters.http_json import MAX_BODY_BYTES, JsonService, refusal, translated
 from flagrank.errors import LLMRejected, LLMThrottled, LLMUnavailable, RerankError, RerankTimeout, UnknownRerankError
-from tests.adapters.loopback import Answer, Loopback
+from tests.adapters.loopback import DRIPPED_HEADS, Answer, Dripping, Loopback
 
 KEY = "sk-do-not-show-me"
-HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
 
 
 @pytest.fixture
@@ -34,55 +30,13 @@ def service(server: Loopback) -> Iterator[JsonService]:
         yield made
 
 
-class Dripping:
-    """A server that sends `head` at once and then a byte now and then, until the caller hangs up."""
-
-    def __init__(self, head: bytes) -> None:
-        self.hung_up = threading.Event()
-        self._head = head
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self._thread = threading.Thread(target=self._serve, daemon=True)
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self._listener.getsockname()[1]}"
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._listener.close()
-        self._thread.join(10)
-
-    def _serve(self) -> None:
-        caller, _ = self._listener.accept()
-        with caller:
-            caller.recv(65536)
-            caller.sendall(self._head)
-            caller.settimeout(0.02)
-            while True:
-                with suppress(TimeoutError):
-                    if caller.recv(1) == b"":
-                        break
-                try:
-                    caller.sendall(b"x")
-                except OSError:
-                    break
-        self.hung_up.set()
-
-
-@pytest.mark.parametrize(
-    "head",
-    [b"", HEAD + b"X-Slow: ", HEAD + b"Content-Length: 1000000\r\n\r\n"],
-    ids=["status line", "headers", "body"],
-)
+@pytest.mark.parametrize("head", DRIPPED_HEADS.values(), ids=DRIPPED_HEADS)
 def test_a_server_that_drips_is_given_up_and_hung_up_on(head: bytes) -> None:
     """The timeout is for the whole call, and neither the caller's thread nor the connection is kept."""
-    with Dripping(head) as server, closing(JsonService(server.url, ApiKey(""), 4)) as service:
+    with Dripping(head, every_s=0.02) as server, closing(JsonService(server.url, ApiKey(""), 4)) as service:
         with pytest.raises(RerankTimeout):
             service.post("/any", {}, 0.2)
-        assert server.hung_up.wait(10)
+        assert server.hung_up.acquire(timeout=10)
 
 
 def test_a_call_after_a_late_one_finds_the_service_as_it_was(server: Loopback, service: JsonService) -> None:

@@ -3,7 +3,7 @@
 import hashlib
 import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -155,16 +155,19 @@ def test_a_reload_happens_behind_the_requests(s3: Any, bucket: str, clock: Manua
 
     class Held(InlineExecutor):
         def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+            if made._factors is None:
+                return super().submit(fn, *args, **kwargs)
             held.append(lambda: fn(*args, **kwargs))
+            return Future()
 
-    store = S3FactorStore(s3, bucket, clock, poll_s=POLL_S, executor=Held())
-    store.current()
+    made = S3FactorStore(s3, bucket, clock, poll_s=POLL_S, executor=Held())
+    made.current()
     new = publish(s3, bucket, make_factors(seed=2))
     clock.advance(POLL_S)
-    assert [store.current().version for _ in range(3)] == [old] * 3
+    assert [made.current().version for _ in range(3)] == [old] * 3
     assert len(held) == 1
     held[0]()
-    assert store.current().version == new
+    assert made.current().version == new
 
 
 def test_a_set_is_warm_before_it_comes_into_force(
@@ -189,10 +192,10 @@ def test_a_set_is_warm_before_it_comes_into_force(
     assert "popular_rows" in vars(store.current())
 
 
-def test_the_first_request_does_not_wait_for_a_thread_nor_a_later_one_for_a_reload(
+def test_the_first_request_waits_for_the_load_and_a_later_one_does_not(
     s3: Any, bucket: str, clock: ManualClock
 ) -> None:
-    """With threads of its own, the store loads first in the caller's and then behind it."""
+    """Both loads run on the store's own thread."""
     publish(s3, bucket, make_factors(seed=1))
     with ThreadPoolExecutor(1) as background:
         store = S3FactorStore(s3, bucket, clock, poll_s=POLL_S, executor=background)

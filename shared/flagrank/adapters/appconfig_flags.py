@@ -14,12 +14,17 @@ from typing import Any
 from botocore.exceptions import BotoCoreError, ClientError
 from pydantic import ValidationError
 
+from flagrank.adapters.deadlines import within
 from flagrank.flags.document import FlagDocument
 from flagrank.ports import Clock, FlagState
 
 FIRST_BACKOFF_S = 1.0
+# so that a flip is not late for longer than this once the service answers again
+LONGEST_BACKOFF_S = 5.0
 MAX_DOUBLINGS = 20
 ROUND_TRIP_S = 1.0
+# all of a poll's calls, whatever the service sends: a poll that drips must not hold up the next one
+POLL_WITHIN_S = 4.0
 
 logger = logging.getLogger(__name__)
 
@@ -64,7 +69,7 @@ class AppConfigFlagSource:
         self._refresh: Future[None] | None = None
         self._token: str | None = None
         self._known: Known | None = None
-        self._due_at_s = 0.0
+        self._asked_at_s = self._due_at_s = 0.0
         self._failures = 0
         self._rejecting: bytes | None = None
         self._rejected = 0
@@ -76,8 +81,10 @@ class AppConfigFlagSource:
         """
         with self._lock:
             running = self._refresh is not None and not self._refresh.done()
-            begun = None
-            if not running and self._clock.now() >= self._due_at_s:
+            begun, now_s = None, self._clock.now()
+            # a clock that was set back must not put the next poll off
+            is_due = now_s >= self._due_at_s or now_s < self._asked_at_s
+            if is_due and not running:
                 begun = self._refresh = self._thread.submit(self._poll)
         if begun is not None:
             wait([begun], max_wait_ms / 1000)
@@ -109,9 +116,10 @@ class AppConfigFlagSource:
 
     def _poll(self) -> None:
         # before the request: an environment may be frozen in mid-poll and thawed hours later, with an old answer
-        asked_at_s = self._clock.now()
+        asked_at_s = self._asked_at_s = self._clock.now()
         try:
-            interval_s = self._read(asked_at_s)
+            with within(POLL_WITHIN_S):
+                interval_s = self._read(asked_at_s)
             self._failures = 0
             # the service counts from its answer, and refuses who comes too early: hence not from the question alone
             answered_at_s = min(self._clock.now(), asked_at_s + ROUND_TRIP_S)
@@ -119,7 +127,7 @@ class AppConfigFlagSource:
         except Exception as error:  # the one place that may not fail: a refresh has no caller to tell
             self._failures += 1
             # the exponent is capped as well: days of an outage would overflow the float
-            backoff_s = min(self._poll_s, FIRST_BACKOFF_S * 2 ** min(self._failures - 1, MAX_DOUBLINGS))
+            backoff_s = min(LONGEST_BACKOFF_S, FIRST_BACKOFF_S * 2 ** min(self._failures - 1, MAX_DOUBLINGS))
             known = isinstance(error, BotoCoreError | ClientError)
             logger.warning("the flag was not refreshed: %s", error, exc_info=not known)
             self._due_at_s = self._clock.now() + backoff_s

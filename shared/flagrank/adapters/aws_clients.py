@@ -1,6 +1,7 @@
-"""How each AWS client waits: few attempts, explicit timeouts, warm connections.
+"""How each AWS client waits: few attempts, a total deadline for each, explicit timeouts, warm connections.
 
 botocore multiplies a timeout by its attempts, and `max_attempts=1` still allows a retry, hence `total_max_attempts`.
+A timeout is how long a service may be silent; where nothing else is said, it is also how long a call may take.
 """
 
 import functools
@@ -13,20 +14,28 @@ from weakref import WeakSet
 from botocore.config import Config
 from botocore.session import Session, get_session
 
+from flagrank.adapters.deadlines import limit_calls
+
 CONNECT_TIMEOUT_S = 1.0
-FLAG_READ_TIMEOUT_S = 3.0
+FLAG_TIMEOUT_S = 3.0
 CACHE_TIMEOUT_S = 0.5
 QUEUE_TIMEOUT_S = 2.0
 QUEUE_ATTEMPTS = 2
-FACTORS_READ_TIMEOUT_S = 30.0
-FACTORS_ATTEMPTS = 3
+FACTORS_TIMEOUT_S = 3.0
+FACTORS_CALL_S = 30.0
+FACTORS_ATTEMPTS = 2
 FACTORS_CONNECTIONS = 8
 USER_TIMEOUT_S = 0.5
 USER_CONNECTIONS = 4
-EMBEDDING_READ_TIMEOUT_S = 60.0
+# whole artifact sets and the files of a batch, up or down
+FILES_TIMEOUT_S = 30.0
+FILES_CALL_S = 3600.0
+FILES_ATTEMPTS = 3
+EMBEDDING_TIMEOUT_S = 60.0
 EMBEDDING_ATTEMPTS = 8
 EMBEDDING_CONNECTIONS = 8
-OPERATOR_READ_TIMEOUT_S = 5.0
+OPERATOR_TIMEOUT_S = 5.0
+OPERATOR_CALL_S = 15.0
 # as long as an item takes to come from another continent, and not so often that a sum would be added to twice
 PATIENT_CACHE_TIMEOUT_S = 5.0
 KEY_TIMEOUT_S = 1.0
@@ -36,23 +45,28 @@ _made: WeakSet[Any] = WeakSet()
 
 
 def s3_client() -> Any:
-    """For factors: patient, since nobody waits but a cold start, with a connection for each part of a file."""
-    return _client("s3", FACTORS_READ_TIMEOUT_S, FACTORS_CONNECTIONS, FACTORS_ATTEMPTS)
+    """For the factors that serve, with a connection for each part of a file. What an object may take, its size says."""
+    return _client("s3", FACTORS_TIMEOUT_S, FACTORS_CONNECTIONS, FACTORS_ATTEMPTS, call_s=FACTORS_CALL_S)
+
+
+def files_client() -> Any:
+    """For an operator's files in S3, which may be large: patient, since only the operator waits."""
+    return _client("s3", FILES_TIMEOUT_S, FACTORS_CONNECTIONS, FILES_ATTEMPTS, call_s=FILES_CALL_S)
 
 
 def user_s3_client() -> Any:
     """For one user's row: on the request's path, so a slow answer is worth no more than none."""
-    return _client("s3", USER_TIMEOUT_S, USER_CONNECTIONS, connect_timeout_s=USER_TIMEOUT_S)
+    return _client("s3", USER_TIMEOUT_S, USER_CONNECTIONS)
 
 
 def appconfigdata_client() -> Any:
     """For the flag: polled in the background, so a slow answer costs nobody anything."""
-    return _client("appconfigdata", FLAG_READ_TIMEOUT_S, 1)
+    return _client("appconfigdata", FLAG_TIMEOUT_S, 1)
 
 
 def dynamodb_client(connections: int) -> Any:
     """For the score cache: on the request's path, so a slow answer is worth no more than none."""
-    return _client("dynamodb", CACHE_TIMEOUT_S, connections, connect_timeout_s=CACHE_TIMEOUT_S)
+    return _client("dynamodb", CACHE_TIMEOUT_S, connections)
 
 
 def sqs_client(connections: int) -> Any:
@@ -66,13 +80,13 @@ def patient_dynamodb_client(connections: int) -> Any:
 
 
 def bedrock_client(timeout_ms: int, connections: int) -> Any:
-    """For the LLM: a call in flight cannot be aborted, so the read timeout is what ends a straggler."""
-    return _client("bedrock-runtime", timeout_ms / 1000, connections, connect_timeout_s=timeout_ms / 1000)
+    """For the LLM: whatever it sends, at its timeout a call has ended, and its thread is free."""
+    return _client("bedrock-runtime", timeout_ms / 1000, connections)
 
 
 def bedrock_rerank_client(timeout_ms: int, connections: int) -> Any:
     """For rerank models: as for the LLM."""
-    return _client("bedrock-agent-runtime", timeout_ms / 1000, connections, connect_timeout_s=timeout_ms / 1000)
+    return _client("bedrock-agent-runtime", timeout_ms / 1000, connections)
 
 
 def secrets_client() -> Any:
@@ -82,12 +96,12 @@ def secrets_client() -> Any:
 
 def bedrock_embedding_client() -> Any:
     """For embeddings: offline work that can wait its turn."""
-    return _client("bedrock-runtime", EMBEDDING_READ_TIMEOUT_S, EMBEDDING_CONNECTIONS, EMBEDDING_ATTEMPTS)
+    return _client("bedrock-runtime", EMBEDDING_TIMEOUT_S, EMBEDDING_CONNECTIONS, EMBEDDING_ATTEMPTS)
 
 
 def operator_client(service: str, attempts: int = 1) -> Any:
     """For an operator's commands: somebody waits, and has to hear within seconds that a service is silent."""
-    return _client(service, OPERATOR_READ_TIMEOUT_S, 1, attempts)
+    return _client(service, OPERATOR_TIMEOUT_S, 1, attempts, call_s=OPERATOR_CALL_S)
 
 
 class ClientsByTimeout:
@@ -108,16 +122,10 @@ class ClientsByTimeout:
             return self._clients[timeout_ms]
 
 
-def _client(
-    service: str,
-    read_timeout_s: float,
-    connections: int,
-    attempts: int = 1,
-    connect_timeout_s: float = CONNECT_TIMEOUT_S,
-) -> Any:
+def _client(service: str, timeout_s: float, connections: int, attempts: int = 1, *, call_s: float | None = None) -> Any:
     config = Config(
-        connect_timeout=min(connect_timeout_s, CONNECT_TIMEOUT_S),
-        read_timeout=read_timeout_s,
+        connect_timeout=min(timeout_s, CONNECT_TIMEOUT_S),
+        read_timeout=timeout_s,
         retries={"total_max_attempts": attempts, "mode": "standard"},
         max_pool_connections=connections,
         tcp_keepalive=True,
@@ -126,6 +134,7 @@ def _client(
     )
     # botocore reads AWS_DEFAULT_REGION alone, and a shell may have set the name that every other SDK reads
     client = _session().create_client(service, region_name=os.environ.get("AWS_REGION") or None, config=config)
+    limit_calls(client, call_s or timeout_s)
     _made.add(client)
     return client
 

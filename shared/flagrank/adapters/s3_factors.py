@@ -3,25 +3,27 @@
 import logging
 import threading
 from collections.abc import Callable
-from concurrent.futures import Executor, ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ThreadPoolExecutor, wait
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 from pydantic import ValidationError
 
+from flagrank.adapters.deadlines import within
 from flagrank.errors import ArtifactError, FactorsUnavailable
 from flagrank.model.artifacts import MANIFEST, POINTER, USERS, Manifest, Pointer, parse_manifest
 from flagrank.model.factors import Factors
 from flagrank.model.validation import validate
 from flagrank.ports import Clock, ReloadCounts
 
+PREFIX = "factors"
 PART_BYTES = 8 * 1024 * 1024
 # some sixteen thousand users of 64 factors: as much as one of the items' files
 USERS_IN_MEMORY_BYTES = 8 * 1024 * 1024
 PARALLEL_PARTS = 8
 RETRY_S = 1.0
-
 logger = logging.getLogger(__name__)
 
 
@@ -36,6 +38,22 @@ class Sizes:
 DEFAULT_SIZES = Sizes()
 
 
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long to wait, in s: for the first factors, whose load then goes on, and for a read, whatever S3 sends.
+
+    A part of a file may take twice as long as a small read. In a request that is 16 MiB/s for all parts together.
+    """
+
+    first_wait_s: float = 4.0
+    read_within_s: float = 2.0
+
+
+IN_A_REQUEST = Patience()
+# for who judges ahead of the requests, maybe from a laptop
+BEHIND_THE_REQUESTS = Patience(first_wait_s=600.0, read_within_s=60.0)
+
+
 class S3FactorStore:
     """The version that `factors/current.json` names. `poll_s` bounds how late a new pointer is noticed."""
 
@@ -47,23 +65,25 @@ class S3FactorStore:
         poll_s: float = 60,
         sizes: Sizes = DEFAULT_SIZES,
         *,
-        prefix: str = "factors",
         executor: Executor | None = None,
+        patience: Patience = IN_A_REQUEST,
     ) -> None:
         self._client = client
         self._bucket = bucket
         self._clock = clock
-        self._prefix = prefix
         self._poll_s = poll_s
         self._part_bytes = sizes.part_bytes
         self._users_in_memory_bytes = sizes.users_in_memory_bytes
+        self._patience = patience
         self._background = executor or ThreadPoolExecutor(1, "factors")
         self._parts = ThreadPoolExecutor(PARALLEL_PARTS, "factors-part")
         self._lock = threading.Lock()
         self._factors: Factors | None = None
-        self._problem = "not loaded yet"
+        self._problem = f"s3://{bucket}/{PREFIX}: not read yet"
+        self._checked_at = 0.0
         self._due_at = 0.0
         self._checking = False
+        self._check_begun: Future[None] | None = None
         self._reloads = ReloadCounts()
         self._prepare: Callable[[Factors], object] | None = None
 
@@ -72,18 +92,24 @@ class S3FactorStore:
         self._prepare = prepare
 
     def current(self) -> Factors:
-        """The factors in force; loads the first ones at once, raises FactorsUnavailable while there are none."""
-        with self._lock:
-            due = self._clock.now() >= self._due_at and not self._checking
-            if due:
-                self._checking = True
-        if due and self._factors is None:
-            self._check()
-        elif due:
-            self._background.submit(self._check)
+        """The factors in force; waits a little for the first ones, raises FactorsUnavailable while there are none."""
+        self.load(self._patience.first_wait_s)
         if self._factors is None:
             raise FactorsUnavailable(self._problem)
         return self._factors
+
+    def load(self, max_wait_s: float) -> None:
+        """Begins to look for newer factors when that is due. Waits so long while there are none, and raises nothing."""
+        now = self._clock.now()
+        with self._lock:
+            # a clock that was set back must not put the next look off
+            is_due = (now >= self._due_at or now < self._checked_at) and not self._checking
+            if is_due:
+                self._checking, self._checked_at = True, now
+        if is_due:
+            self._check_begun = self._background.submit(self._check, now)
+        if self._factors is None and self._check_begun is not None:
+            wait([self._check_begun], max_wait_s)
 
     def drain_reloads(self) -> ReloadCounts:
         """What became of the reloads since this was last asked."""
@@ -91,18 +117,20 @@ class S3FactorStore:
             reloads, self._reloads = self._reloads, ReloadCounts()
         return reloads
 
-    def _check(self) -> None:
+    def _check(self, begun_at: float) -> None:
         try:
             self._load_if_changed()
         except Exception as error:  # the old factors must outlive any doubt, and a background check has no caller
             with self._lock:
                 self._reloads = replace(self._reloads, failed=self._reloads.failed + 1)
-            self._problem = f"s3://{self._bucket}/{self._prefix}: {error}"
+            self._problem = f"s3://{self._bucket}/{PREFIX}: {error}"
             known = isinstance(error, ArtifactError | ValidationError | BotoCoreError | ClientError)
             logger.warning("factors were not loaded: %s", self._problem, exc_info=not known)
         finally:
             with self._lock:
-                self._due_at = self._clock.now() + (self._poll_s if self._factors is not None else RETRY_S)
+                # counted from the beginning: what a load takes must not put the next look off
+                has_some = self._factors is not None
+                self._due_at = begun_at + self._poll_s if has_some else self._clock.now() + RETRY_S
                 self._checking = False
 
     def _load_if_changed(self) -> None:
@@ -155,8 +183,9 @@ class S3FactorStore:
 
     def _file(self, name: str, size: int) -> bytes | bytearray:
         if size <= self._part_bytes:
-            return self._whole(name)
-        found = self._client.head_object(Bucket=self._bucket, Key=self._key(name))
+            return self._whole(name, size)
+        with self._within(0):
+            found = self._client.head_object(Bucket=self._bucket, Key=self._key(name))
         if found["ContentLength"] != size:
             raise ArtifactError(f"{name}: {found['ContentLength']} bytes, promised {size}")
         buffer, etag = bytearray(size), found["ETag"]
@@ -169,24 +198,30 @@ class S3FactorStore:
         )
         return buffer
 
-    def _whole(self, name: str) -> bytes:
-        try:
-            answer = self._client.get_object(Bucket=self._bucket, Key=self._key(name))
-        except self._client.exceptions.NoSuchKey as error:
-            raise ArtifactError(f"{name} does not exist") from error
-        body: bytes = answer["Body"].read()
-        return body
+    def _whole(self, name: str, size: int = 0) -> bytes:
+        with self._within(size):
+            try:
+                answer = self._client.get_object(Bucket=self._bucket, Key=self._key(name))
+            except self._client.exceptions.NoSuchKey as error:
+                raise ArtifactError(f"{name} does not exist") from error
+            body: bytes = answer["Body"].read()
+            return body
 
     def _part(self, name: str, etag: str, destination: memoryview, start: int) -> None:
         # the ETag holds the parts together: a file that is replaced in between fails instead of mixing
         span = f"bytes={start}-{start + len(destination) - 1}"
-        answer = self._client.get_object(Bucket=self._bucket, Key=self._key(name), Range=span, IfMatch=etag)
-        filled = 0
-        while filled < len(destination):
-            count = answer["Body"].readinto(destination[filled:])
-            if not count:
-                raise ArtifactError(f"{name}: {span} ended after {filled} bytes")
-            filled += count
+        with self._within(len(destination)):
+            answer = self._client.get_object(Bucket=self._bucket, Key=self._key(name), Range=span, IfMatch=etag)
+            filled = 0
+            while filled < len(destination):
+                count = answer["Body"].readinto(destination[filled:])
+                if not count:
+                    raise ArtifactError(f"{name}: {span} ended after {filled} bytes")
+                filled += count
 
     def _key(self, name: str) -> str:
-        return f"{self._prefix}/{name}"
+        return f"{PREFIX}/{name}"
+
+    def _within(self, size: int) -> AbstractContextManager[None]:
+        # a read that drips must not hold up the next poll
+        return within(self._patience.read_within_s * (1 + size / self._part_bytes))

@@ -67,7 +67,7 @@ def client_and_bucket(bucket: str | None, local: int | None) -> tuple[Any, str]:
         return local_client("s3", variables), variables["FLAGRANK_BUCKET"]
     if bucket is None:
         raise ConfigurationError("name the bucket with --bucket or FLAGRANK_BUCKET, or use --local")
-    return aws_clients.s3_client(), bucket
+    return aws_clients.files_client(), bucket
 
 
 def _print_published(published: Any, json: bool) -> None:

@@ -20,7 +20,7 @@ def publish(
     from flagrank.offline.publishing import publish as publishing
 
     with aws_errors():
-        published = publishing.publish(folder, aws_clients.s3_client(), bucket, prefix)
+        published = publishing.publish(folder, aws_clients.files_client(), bucket, prefix)
     if json:
         emit_json({"version": published.version, "previous": published.previous, "bucket": bucket})
     else:
