@@ -22,9 +22,9 @@ def _intrinsic(loader: Loader, suffix: str, node: yaml.Node) -> dict[str, Any]:
     return {suffix: loader.construct_mapping(node, deep=True)}
 
 
-def _substituted(text: str, texts: dict[str, str]) -> str:
+def _substituted(text: str, texts: dict[str, Any]) -> str:
     for name, value in texts.items():
-        text = text.replace(f"${{{name}}}", value)
+        text = text.replace(f"${{{name}}}", str(value))
     return text
 
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from flagrank.costs.workload import Workload
 
 # the template's alarms; `tests/packaging/test_alarms.py` counts them
-ALARM_METRICS, COMPOSITE_ALARMS = 42, 8
+ALARM_METRICS, COMPOSITE_ALARMS = 43, 8
 type PathName = Literal["inline", "async", "student", "precomputed"]
 type ArchitectureName = Literal["arm64", "x86_64"]
 
