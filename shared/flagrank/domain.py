@@ -102,11 +102,15 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class QueryMatch:
-    """What became of a query's words: how many candidates meet one, which were corrected to what, which are unknown."""
+    """What became of a query's words: how many candidates meet one, which were corrected to what, which are unknown.
+
+    A query is `met_whole` if a candidate meets all of its words, none was misspelt or unknown, and none says a purpose.
+    """
 
     matches: int
     corrected: dict[str, str] = field(default_factory=dict)
     unknown: tuple[str, ...] = ()
+    met_whole: bool = False
 
 
 @dataclass(frozen=True, slots=True)

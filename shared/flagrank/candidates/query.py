@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 import numpy as np
+import numpy.typing as npt
 
 from flagrank.candidates.lexical import lexical_top_k
 from flagrank.candidates.source import NOTHING, CandidateRequest, Found, Term
@@ -33,8 +34,23 @@ def query_relevance(index: LexicalIndex, terms: Sequence[Term], rows: Rows) -> F
         if word is None:
             continue
         weight = term.weight * float(index.idf[word])
-        postings = index.postings(word)
-        place = np.minimum(np.searchsorted(postings, positions), len(postings) - 1)
-        met += np.float32(weight) * (postings[place] == positions)
+        met += np.float32(weight) * _holds(index, word, positions)
         whole += weight
     return met / np.float32(whole) if whole > 0 else met
+
+
+def meets_all(index: LexicalIndex, words: Sequence[str], rows: Rows) -> bool:
+    """Whether the text of any of these item rows holds all of the words."""
+    positions = index.position_of[rows]
+    for text_word in words:
+        word = index.vocabulary.find(text_word)
+        if word is None:
+            return False
+        positions = positions[_holds(index, word, positions)]
+    return len(positions) > 0
+
+
+def _holds(index: LexicalIndex, word: int, positions: npt.NDArray[np.int32]) -> npt.NDArray[np.bool_]:
+    postings = index.postings(word)
+    place = np.minimum(np.searchsorted(postings, positions), len(postings) - 1)
+    return postings[place] == positions

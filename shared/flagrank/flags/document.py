@@ -34,8 +34,9 @@ class FlagDocument(BaseModel):
     request did not manage. `model_id` begins with `openai:` or `rerank:` for models that are not Bedrock's chat models
     (`rerank/providers.py`). `answer` is the form in which a chat model answers (`rerank/answers.py`). With `gate` the
     LLM is asked only where it is likely to help; `rerank_profiles` has a rerank model asked without a query, too
-    (`rerank/gate.py`). With `student` set to fill, an item that the LLM has not judged takes the relevance of the set's
-    student (`model/student.py`), if it has one.
+    (`rerank/gate.py`). Without `judge_met_queries` the baseline alone orders the items of a query that some item meets
+    whole (`domain.QueryMatch`). With `student` set to fill, an item that the LLM has not judged takes the relevance of
+    the set's student (`model/student.py`), if it has one.
     """
 
     model_config = ConfigDict(
@@ -66,6 +67,7 @@ class FlagDocument(BaseModel):
     gate_sparse_below: Annotated[int, Field(ge=0, le=1000)] = 10
     gate_flat_below: Annotated[float, Field(ge=0, le=1)] = 0.0
     rerank_profiles: bool = False
+    judge_met_queries: bool = True
 
     @field_validator("percent")
     @classmethod

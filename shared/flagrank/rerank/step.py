@@ -48,6 +48,14 @@ class Reranked:
 
 
 @dataclass(frozen=True, slots=True)
+class AskedQuery:
+    """The query of a request: what to judge by, and whether a candidate meets it whole (see QueryMatch)."""
+
+    intent: Intent
+    met_whole: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class RerankStep:
     """The step of one treated request: what the flag allows, until when, and the tally of what was used."""
 
@@ -58,19 +66,21 @@ class RerankStep:
     tally: RerankTally
 
     def rerank(
-        self, factors: Factors, seen: Rows, query: Intent | None, baseline: Sequence[Ranked], top_k: int
+        self, factors: Factors, seen: Rows, query: AskedQuery | None, baseline: Sequence[Ranked], top_k: int
     ) -> Reranked:
         """The baseline with its head in the blended order, or as it is on any trouble; raises nothing.
 
         `seen` holds the item rows that the user has met, oldest first. `query` is None for a request without one.
         """
         try:
-            intent = profile_of(factors, seen) if query is None else query
+            intent = profile_of(factors, seen) if query is None else query.intent
             has_query = query is not None
             pool = [entry.candidate for entry in baseline]
             alpha = self.flag.alpha_for(has_query)
             useless = _why_useless(alpha, intent, pool)
             is_open = worth_asking(self.flag, pool, has_query=has_query, interactions=len(seen), top_k=top_k)
+            if query is not None and query.met_whole and not self.flag.judge_met_queries:
+                useless = useless or Reason.GATED
             if useless:
                 return Reranked(baseline, useless, intent=intent)
             head = _Head(factors, intent, baseline, pool[: self.flag.top_m], alpha)

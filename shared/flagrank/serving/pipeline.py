@@ -14,6 +14,7 @@ from flagrank.domain import (
     Candidate,
     Diagnostics,
     Mode,
+    QueryMatch,
     Ranked,
     Recommendation,
     RecommendRequest,
@@ -31,9 +32,8 @@ from flagrank.ports import Clock, FactorStore, FlagSource, FlagState
 from flagrank.ranking.pool import Pool
 from flagrank.ranking.postprocess import PostProcessor, pool_size
 from flagrank.ranking.scoring import learned_order, query_order
-from flagrank.rerank.intent import Intent
 from flagrank.rerank.reranker import Reranker
-from flagrank.rerank.step import Reranked, RerankStep, fallback_after_bug
+from flagrank.rerank.step import AskedQuery, Reranked, RerankStep, fallback_after_bug
 from flagrank.serving.known_users import KnownUsers
 from flagrank.serving.resolve import ResolvedRequest, resolve
 from flagrank.serving.resolve_query import ResolvedQuery, resolve_query
@@ -79,12 +79,13 @@ class Recommender:
                 wanted = _wanted(factors, user, resolved, query, pool_size(self.rules.given))
                 found = generate(factors, wanted)
             with watch.step("stage2"):
+                match = query.match(factors, found) if query else None
                 baseline = Pool(factors, *self._kept(*_ordered(factors, user, found), resolved.pinned))
             with watch.step("rerank"):
                 if decision.arm is Arm.TREATMENT and flag.document is not None:
                     deadline = watch.deadline(flag.document.request_budget_ms)
                     step = RerankStep(self.reranker, flag.document, decision, deadline, tally)
-                    reranked = step.rerank(factors, user.seen, _intent(factors, query, found), baseline, request.top_k)
+                    reranked = step.rerank(factors, user.seen, _asked(factors, query, match), baseline, request.top_k)
                 else:
                     reranked = Reranked(baseline, decision.reason)
             with watch.step("rules"):
@@ -112,7 +113,7 @@ class Recommender:
                     ignored_ids=resolved.ignored_ids,
                     flag_stale=flag.stale,
                     shadow=shadow,
-                    query=query.match(found.matches) if query else None,
+                    query=match,
                     llm_share=reranked.llm_share,
                     user_problem=found_user.problem,
                     user_read=found_user.read,
@@ -163,12 +164,12 @@ def _ordered(factors: Factors, user: User, found: CandidateSet) -> tuple[Rows, S
     return query_order(rows, np.array([relevance[row] for row in rows.tolist()]))
 
 
-def _intent(factors: Factors, query: ResolvedQuery | None, found: CandidateSet) -> Intent | None:
+def _asked(factors: Factors, query: ResolvedQuery | None, match: QueryMatch | None) -> AskedQuery | None:
     # what no text meets names nothing that a judge could find among candidates of taste: it is served as no query is,
     # and made-up words buy no judgements (infra/decisions/0061)
-    if query is None or (factors.lexical is not None and not found.matches):
+    if query is None or match is None or (factors.lexical is not None and not match.matches):
         return None
-    return query.intent
+    return AskedQuery(query.intent, match.met_whole)
 
 
 def _listed(

@@ -5,6 +5,8 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from flagrank.candidates.generate import CandidateSet
+from flagrank.candidates.query import meets_all
 from flagrank.candidates.source import Term
 from flagrank.candidates.spelling import Correction, corrections
 from flagrank.domain import QueryMatch
@@ -26,16 +28,20 @@ class ResolvedQuery:
     """A query's intent, and its `terms`: what of it the published texts hold.
 
     `corrected` maps misspelt words to what they were taken for. `unknown` are the words that no published word is like.
+    `plain` are the words of a query that only names what is wanted, in published words; empty for any other.
     """
 
     intent: Intent
     terms: tuple[Term, ...] = ()
     corrected: dict[str, str] = field(default_factory=dict)
     unknown: tuple[str, ...] = ()
+    plain: tuple[str, ...] = ()
 
-    def match(self, matches: int) -> QueryMatch:
-        """What `explain` says of the query, of which so many candidates meet a word."""
-        return QueryMatch(matches, self.corrected, self.unknown)
+    def match(self, factors: Factors, found: CandidateSet) -> QueryMatch:
+        """What became of the query's words among the candidates."""
+        index = factors.lexical
+        met_whole = bool(self.plain) and index is not None and meets_all(index, self.plain, found.rows)
+        return QueryMatch(found.matches, self.corrected, self.unknown, met_whole)
 
 
 def resolve_query(query: str, factors: Factors) -> ResolvedQuery:
@@ -65,7 +71,8 @@ def resolve_query(query: str, factors: Factors) -> ResolvedQuery:
         if index.vocabulary.find(word) is not None:
             weights.setdefault(word, EXPANSION_WEIGHT)
     terms = tuple(Term(word, weight) for word, weight in weights.items())
-    return ResolvedQuery(intent, terms, corrected, tuple(unknown))
+    is_plain = not corrected and not unknown and not purpose and len(tokens) <= MAX_WORDS
+    return ResolvedQuery(intent, terms, corrected, tuple(unknown), tuple(tokens) if is_plain else ())
 
 
 def _correction(factors: Factors, index: LexicalIndex, token: str) -> Correction | None:

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from flagrank.domain import RecommendRequest
 from flagrank.offline.data.split import held_out_last
 from flagrank.offline.evaluation import replay
-from flagrank.offline.evaluation.blend import ALPHAS, MARGIN, Choice, choose_blend, chosen, reblended
+from flagrank.offline.evaluation.blend import ALPHAS, MARGIN, Blend, Choice, choose_blend, chosen, reblended
+from flagrank.offline.evaluation.catalogue_queries import asked
 from flagrank.offline.evaluation.llm_effect import FLAG
 from flagrank.offline.evaluation.llm_simulators import SimulatedLLM, simulate_by_words
 from flagrank.offline.evaluation.query_draw import Draws, Part, draw
@@ -116,6 +117,29 @@ def test_both_weights_are_chosen_on_their_own_requests(trained: Trained, draws: 
     assert (blend.flag().alpha, blend.flag().alpha_query) == tuple(document[name]["chosen"] for name in sizes)
 
 
+def test_queries_that_are_met_whole_are_left_alone_where_that_gains_more() -> None:
+    """Otherwise they are judged, as a document says that does not mention them."""
+    some, more = choice({0.9: [spread(0.01)]}), choice({0.5: [spread(0.02)]})
+    assert Blend(some, {True: some, False: more}).flag().judge_met_queries is False
+    assert Blend(some, {True: some, False: more}).flag().alpha_query == 0.5
+    assert Blend(some, {True: some, False: some}).flag().judge_met_queries is True
+
+
+def test_a_list_that_is_left_alone_is_the_one_that_serving_makes(trained: Trained, draws: Draws) -> None:
+    """What serving leaves to the baseline counts as the baseline when weights are chosen."""
+    flag = FLAG.model_copy(update={"alpha": 0.3, "judge_met_queries": False})
+    served = replay.reranking(trained.factors, SimulatedLLM(simulate_by_words), flag)
+    plain = replay.baseline(trained.factors)
+    met = set()
+    for query in (query for kind in draws.values() for query in kind[:5]):
+        answer, baseline = (each.recommend(asked(query, replay.LIST_LENGTH)) for each in (served, plain))
+        assert answer.diagnostics.query is not None
+        met.add(answer.diagnostics.query.met_whole)
+        if answer.diagnostics.query.met_whole:
+            assert answer.items == baseline.items
+    assert met == {True, False}
+
+
 def test_an_llm_that_tells_nothing_apart_is_given_no_weight(trained: Trained, draws: Draws) -> None:
     """It changes no list at any weight, and the baseline alone is the largest of equals."""
 
@@ -132,12 +156,12 @@ def test_a_list_that_is_blended_again_is_the_one_that_serving_makes(
     trained: Trained, draws: Draws, alpha: float, cap: int | None
 ) -> None:
     """With and without a query: what is chosen on is what is served."""
-    asked = [RecommendRequest(user_id, replay.LIST_LENGTH) for user_id in trained.users.ids[:5]]
-    asked += [RecommendRequest(kind[0].user_id, replay.LIST_LENGTH, query=kind[0].text) for kind in draws.values()]
+    requests = [RecommendRequest(user_id, replay.LIST_LENGTH) for user_id in trained.users.ids[:5]]
+    requests += [asked(kind[0], replay.LIST_LENGTH) for kind in draws.values()]
     alone, served = (
         replay.reranking(trained.factors, SimulatedLLM(simulate_by_words), FLAG.model_copy(update=update))
         for update in ({"alpha": 0.0}, {"alpha": alpha, "promotion_cap": cap})
     )
-    for request in asked:
+    for request in requests:
         again = reblended(alone.recommend(request), alpha, cap)
         assert [again] == replay.item_ids([served.recommend(request)])

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flagrank.candidates.query import lexical, query_relevance
+from flagrank.candidates.query import lexical, meets_all, query_relevance
 from flagrank.candidates.source import NOTHING, CandidateRequest, Term
 from flagrank.candidates.user import resolve_user
 from flagrank.model.arrays import NO_ROWS
@@ -40,6 +40,14 @@ def test_an_item_that_meets_every_word_has_relevance_one() -> None:
     found = query_relevance(index, [Term("red"), Term("lamp"), Term("nowhere")], np.array([0, 1, 2]))
     assert found[0] == 1.0
     assert found[1:].max() < 1.0
+
+
+@given(texts=texts, words=st.lists(st.sampled_from([*WORDS, "nowhere"]), max_size=3), rows=st.sets(st.integers(0, 29)))
+def test_all_words_are_met_by_one_text_or_not_at_all(texts: list[str], words: list[str], rows: set[int]) -> None:
+    """Two texts that hold half of the words each do not meet them."""
+    some = sorted(row for row in rows if row < len(texts))
+    expected = any(set(words) <= set(texts[row].split()) for row in some)
+    assert meets_all(build_lexical_index(texts), words, np.array(some, np.int64)) is expected
 
 
 def test_the_source_finds_nothing_without_words_or_index() -> None:

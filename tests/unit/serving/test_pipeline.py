@@ -62,6 +62,28 @@ def test_an_item_that_the_llm_is_talked_into_rises_no_further_than_the_cap(user_
     assert (place_under(None), place_under(20)) == (0, 39)
 
 
+UNJUDGED_MET = TREATED.model_copy(update={"judge_met_queries": False, "student": "fill"})
+
+
+def test_a_query_that_an_item_meets_whole_may_be_left_to_the_baseline() -> None:
+    """No call is made and the list is the control's; `explain` says that the query is met."""
+    wired = Wired(UNJUDGED_MET)
+    answer = wired.recommend(query="wireless")
+    assert ids(answer) == ids(Wired(CONTROL).recommend(query="wireless"))
+    assert (answer.mode, answer.reason, wired.llm.prompts) == (Mode.BASELINE, Reason.GATED, [])
+    assert answer.diagnostics.query is not None
+    assert answer.diagnostics.query.met_whole
+    assert Wired().recommend(query="wireless").mode is Mode.HYBRID_RERANK
+
+
+@pytest.mark.parametrize("query", ["wireles", "wireless zzyzx", "wireless for work", None])
+def test_a_query_that_no_item_meets_whole_is_judged(query: str | None) -> None:
+    """One that is misspelt, that has an unknown word, that says a purpose, and a request without any."""
+    answer = Wired(UNJUDGED_MET).recommend(query=query)
+    assert answer.mode is Mode.HYBRID_RERANK
+    assert answer.diagnostics.query is None or not answer.diagnostics.query.met_whole
+
+
 def test_the_second_request_is_answered_from_the_cache() -> None:
     """The same user and query makes no call and gets the same list."""
     wired = Wired()

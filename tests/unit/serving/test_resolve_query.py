@@ -63,6 +63,14 @@ def test_words_that_nothing_is_like_are_named() -> None:
     assert found.intent.tokens == ("zzyzx", "desk")
 
 
+def test_a_query_is_plain_if_it_only_names_what_is_wanted_in_published_words() -> None:
+    """None misspelt, none unknown, no purpose, and no more of them than are looked for."""
+    plain = {query: resolve_query(query, small_set()).plain for query in ("cordless headset", "looking for a desk")}
+    assert plain == {"cordless headset": ("wireless", "headset"), "looking for a desk": ("desk",)}
+    for query in ("haedset", "zzyzx desk", "headset for work", " ".join(f"desk{n}" for n in range(MAX_WORDS + 1)), ""):
+        assert resolve_query(query, small_set()).plain == ()
+
+
 def test_a_set_without_an_index_keeps_the_intent_alone() -> None:
     """Sets that were published before there was an index serve as they did."""
     found = resolve_query("cordless desk", make_factors(lexical=None, lexicon=LEXICON))

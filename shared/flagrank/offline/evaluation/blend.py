@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from flagrank.domain import ItemId, Recommendation, RecommendRequest
+from flagrank.domain import ItemId, Recommendation
 from flagrank.flags.document import FlagDocument
 from flagrank.offline.evaluation import replay
 from flagrank.offline.evaluation.catalogue_queries import CUTOFF, asked, quality
@@ -17,7 +17,6 @@ from flagrank.offline.evaluation.query_draw import Draws
 from flagrank.offline.evaluation.stage_report import Trained
 from flagrank.offline.metrics.ranking import Interval, PerUser, bootstrap
 from flagrank.ranking.scoring import baseline_order, hybrid_order
-from flagrank.serving.pipeline import Recommender
 
 METRIC = f"ndcg@{CUTOFF}"
 # the baseline's weight, from the baseline alone down
@@ -69,6 +68,11 @@ class Choice:
         safe = {alpha: tried.overall.mean for alpha, tried in self.tried.items() if tried.is_safe}
         return max(safe, key=lambda alpha: (safe[alpha], alpha))
 
+    @property
+    def gain(self) -> float:
+        """What the chosen weight changes over the baseline alone, as the mean over kinds."""
+        return self.tried[self.alpha].overall.mean
+
     def document(self, evidence: str) -> dict[str, Any]:
         """What was chosen and by what evidence: each weight's change, and that of each kind for the chosen one."""
         return {
@@ -84,19 +88,35 @@ class Choice:
 
 @dataclass(frozen=True, slots=True)
 class Blend:
-    """The choice for requests without a query, and for those with one."""
+    """The choice for requests without a query, and two for those with one: with met queries judged, or left alone."""
 
     without_query: Choice
-    with_query: Choice
+    with_query: Mapping[bool, Choice]
+
+    @property
+    def judge_met_queries(self) -> bool:
+        """Whether more is gained with those queries judged; also where it makes no difference."""
+        return self.with_query[True].gain >= self.with_query[False].gain
 
     def flag(self) -> FlagDocument:
         """The evaluation's flag with both weights."""
-        return FLAG.model_copy(update={"alpha": self.without_query.alpha, "alpha_query": self.with_query.alpha})
+        is_judged = self.judge_met_queries
+        update = {
+            "alpha": self.without_query.alpha,
+            "alpha_query": self.with_query[is_judged].alpha,
+            "judge_met_queries": is_judged,
+        }
+        return FLAG.model_copy(update=update)
 
     def document(self) -> dict[str, Any]:
-        """Both choices, by the flag's own names."""
-        choices = {"alpha": self.without_query, "alpha_query": self.with_query}
-        return {name: choice.document(EVIDENCE[name]) for name, choice in choices.items()}
+        """The choices, by the flag's own names."""
+        is_judged = self.judge_met_queries
+        other = self.with_query[not is_judged]
+        found = {"alpha": self.without_query, "alpha_query": self.with_query[is_judged]}
+        document = {name: choice.document(EVIDENCE[name]) for name, choice in found.items()}
+        document["alpha_query"]["judge_met_queries"] = is_judged
+        document["alpha_query"]["otherwise"] = {"chosen": other.alpha, "gain": round(other.gain, 6)}
+        return document
 
 
 def choose_blend(validation: Trained, draws: Draws, simulator: LLMSimulator) -> Blend:
@@ -105,20 +125,16 @@ def choose_blend(validation: Trained, draws: Draws, simulator: LLMSimulator) -> 
     recommender = replay.reranking(validation.factors, SimulatedLLM(simulator), flag)
     users = validation.users
     without = _reached(
-        recommender,
-        [RecommendRequest(user_id, replay.LIST_LENGTH) for user_id in users.ids],
-        lambda lists: users.quality(lists, (CUTOFF,))[METRIC],
+        replay.answers(recommender, users.ids), True, lambda lists: users.quality(lists, (CUTOFF,))[METRIC]
     )
     queries = [query for kind in draws.values() for query in kind]
-    with_query = _reached(
-        recommender,
-        [asked(query, replay.LIST_LENGTH) for query in queries],
-        lambda lists: quality(queries, lists)[METRIC],
-    )
-    return Blend(
-        chosen(without, {"users": len(users.ids)}),
-        chosen(with_query, {name: len(kind) for name, kind in draws.items()}),
-    )
+    answered = [recommender.recommend(asked(query, replay.LIST_LENGTH)) for query in queries]
+    sizes = {name: len(kind) for name, kind in draws.items()}
+    with_query = {
+        is_judged: chosen(_reached(answered, is_judged, lambda lists: quality(queries, lists)[METRIC]), sizes)
+        for is_judged in (True, False)
+    }
+    return Blend(chosen(without, {"users": len(users.ids)}), with_query)
 
 
 def chosen(reached: Mapping[float, PerUser], kinds: Mapping[str, int]) -> Choice:
@@ -134,16 +150,16 @@ def chosen(reached: Mapping[float, PerUser], kinds: Mapping[str, int]) -> Choice
 
 
 def _reached(
-    recommender: Recommender, requests: Sequence[RecommendRequest], measure: Callable[[list[list[ItemId]]], PerUser]
+    answered: Sequence[Recommendation], judge_met_queries: bool, measure: Callable[[list[list[ItemId]]], PerUser]
 ) -> dict[float, PerUser]:
-    answered = [recommender.recommend(request) for request in requests]
-    return {alpha: measure([_with_weight(answer, alpha) for answer in answered]) for alpha in ALPHAS}
+    return {alpha: measure([_with_weight(answer, alpha, judge_met_queries) for answer in answered]) for alpha in ALPHAS}
 
 
-def _with_weight(answer: Recommendation, alpha: float) -> list[ItemId]:
+def _with_weight(answer: Recommendation, alpha: float, judge_met_queries: bool) -> list[ItemId]:
     query = answer.diagnostics.query
     # a query that no text meets is served as no query is, whatever the weight for queries
-    return reblended(answer, alpha if query is None or query.matches else 1.0)
+    is_left = query is not None and (not query.matches or (query.met_whole and not judge_met_queries))
+    return reblended(answer, 1.0 if is_left else alpha)
 
 
 def reblended(answer: Recommendation, alpha: float, promotion_cap: int | None = None) -> list[ItemId]:
