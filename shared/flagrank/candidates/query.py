@@ -53,4 +53,5 @@ def meets_all(index: LexicalIndex, words: Sequence[str], rows: Rows) -> bool:
 def _holds(index: LexicalIndex, word: int, positions: npt.NDArray[np.int32]) -> npt.NDArray[np.bool_]:
     postings = index.postings(word)
     place = np.minimum(np.searchsorted(postings, positions), len(postings) - 1)
-    return postings[place] == positions
+    held: npt.NDArray[np.bool_] = postings[place] == positions
+    return held
