@@ -7,8 +7,9 @@ from typing import Any
 from flagrank.serving.problems import problem
 from flagrank.serving.reply import for_gateway
 
-# Mangum reads a port out of them and fails on one that is no number; nothing else reads them
-UNREAD_HEADERS = frozenset({"host", "x-forwarded-port"})
+# Mangum reads a port out of the first two and fails on one that is no number; Starlette fails on a scheme that it does
+# not know when it writes an address, as for a 405. Nothing else reads them
+UNREAD_HEADERS = frozenset({"host", "x-forwarded-port", "x-forwarded-proto"})
 
 logger = logging.getLogger(__name__)
 
