@@ -1,6 +1,5 @@
 """The only place that makes clients and wires adapters to the pipeline."""
 
-import random
 import time
 from collections.abc import Mapping
 from concurrent.futures import Executor, ThreadPoolExecutor
@@ -17,8 +16,10 @@ from flagrank.adapters.bedrock_rerank import BedrockRerank
 from flagrank.adapters.dynamodb_cache import DynamoDBScoreCache
 from flagrank.adapters.dynamodb_judgements import DynamoDBJudgementLog
 from flagrank.adapters.emf_metrics import EmfMetrics
+from flagrank.adapters.guarded_cache import GuardedScoreCache
 from flagrank.adapters.s3_factors import BEHIND_THE_REQUESTS, S3FactorStore, Sizes
 from flagrank.adapters.s3_users import S3UserStore
+from flagrank.adapters.snapshots import survive_snapshots
 from flagrank.adapters.sqs_queue import SqsJudgementQueue
 from flagrank.adapters.system_clock import SystemClock
 from flagrank.adapters.tiered_cache import TieredScoreCache
@@ -64,7 +65,10 @@ INIT_FLAG_WAIT_MS = 2000.0
 INIT_FACTORS_WAIT_S = 4.0
 SNAPSHOT_FACTORS_WAIT_S = 60.0
 ON_DEMAND = "on-demand"
+# pools of their own, so that a service that hangs holds nobody else's threads; the flag and the factors have theirs
 HANDOFF_THREADS = 2
+CACHE_THREADS = 6
+PROBE_THREADS = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +107,9 @@ def build_service(environment: Mapping[str, str]) -> Service:
     factors = S3FactorStore(aws_clients.s3_client(), settings.bucket, clock, settings.factors_poll_s, sizes)
     # twice the calls of one request: those that the last request gave up on may still be timing out
     connections = 2 * settings.parallel_calls
-    cache = TieredScoreCache(_table(settings, clock, connections), clock)
+    table = _table(settings, clock, CACHE_THREADS + PROBE_THREADS + HANDOFF_THREADS)
+    guarded = GuardedScoreCache(table, clock, ThreadPoolExecutor(PROBE_THREADS, "cache-probe"))
+    cache = TieredScoreCache(guarded, clock)
     queue = SqsJudgementQueue(aws_clients.sqs_client(HANDOFF_THREADS), settings.queue_url)
     adapters = Adapters(
         factors,
@@ -112,13 +118,13 @@ def build_service(environment: Mapping[str, str]) -> Service:
         _models(settings, connections, clock),
         queue,
         EmfMetrics(),
-        log=_log(settings, clock, connections),
+        log=_log(settings, clock, HANDOFF_THREADS),
         users=S3UserStore(aws_clients.user_s3_client, settings.bucket),
     )
     service = wire(settings, adapters, clock)
     factors.prepare_with(service.recommender.prepare)
     warm_up(factors, flags, is_patient=environment.get("AWS_LAMBDA_INITIALIZATION_TYPE", ON_DEMAND) != ON_DEMAND)
-    survive_snapshots(flags)
+    survive_snapshots(flags.reset)
     return service
 
 
@@ -192,11 +198,12 @@ def _warmup(settings: Settings, document: FlagDocument, clock: Clock) -> "Warmup
 
 def wire(settings: Settings, adapters: Adapters, clock: Clock) -> Service:
     """The service over any adapters."""
-    executor = ThreadPoolExecutor(2 * settings.parallel_calls, "llm")
+    llm = ThreadPoolExecutor(2 * settings.parallel_calls, "llm")
+    cache = ThreadPoolExecutor(CACHE_THREADS, "cache")
     background = adapters.background or ThreadPoolExecutor(HANDOFF_THREADS, "handoff")
     handoff = Handoff(adapters.cache, adapters.queue, clock, background)
-    judge = _judge(settings, adapters.models, executor, adapters.log, background)
-    reranker = LLMReranker(judge, adapters.cache, Breaker(clock), clock, executor, settings.cache_ttl_s, handoff)
+    judge = _judge(settings, adapters.models, llm, adapters.log, background)
+    reranker = LLMReranker(judge, adapters.cache, Breaker(clock), clock, cache, settings.cache_ttl_s, handoff)
     users = KnownUsers(adapters.users, Breaker(clock))
     recommender = Recommender(adapters.factors, adapters.flags, reranker, RulesBySet(settings.rules), clock, users)
     return Service(recommender, Telemetry(adapters.metrics, adapters.factors, adapters.flags, handoff), handoff)
@@ -285,16 +292,3 @@ def warm_up(factors: S3FactorStore, flags: FlagSource, *, is_patient: bool) -> N
     """
     flags.current(INIT_FLAG_WAIT_MS)
     factors.load(SNAPSHOT_FACTORS_WAIT_S if is_patient else INIT_FACTORS_WAIT_S)
-
-
-def survive_snapshots(flags: AppConfigFlagSource) -> None:
-    """Under SnapStart, leaves nothing in the snapshot that would be stale later, or alike in all that come of it."""
-    try:
-        # part of the Lambda runtime alone
-        from snapshot_restore_py import register_after_restore, register_before_snapshot
-    except ImportError:
-        return
-    register_before_snapshot(aws_clients.close_connections)
-    register_after_restore(flags.reset)
-    # botocore spreads its retries by it
-    register_after_restore(random.seed)

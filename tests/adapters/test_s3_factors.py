@@ -360,7 +360,7 @@ def test_a_bug_in_loading_is_a_reason_and_not_a_crash(
     """Even an error that nobody foresaw leaves the store answering, and recovering."""
     publish(s3, bucket, make_factors())
 
-    def broken(*_: object) -> None:
+    def broken(*_: object, **__: object) -> None:
         raise RuntimeError("nobody foresaw this")
 
     with monkeypatch.context() as patched:

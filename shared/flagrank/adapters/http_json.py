@@ -8,6 +8,7 @@ event loop in a thread of its own, and the callers wait for their results.
 import asyncio
 import re
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -49,8 +50,8 @@ _WORD = re.compile(r"[A-Za-z][\w.-]{0,63}")
 class Key(Protocol):
     """What authorises a call."""
 
-    def headers(self) -> Mapping[str, str]:
-        """The headers to send; raises the leaves of RerankError."""
+    def headers(self, max_wait_s: float) -> Mapping[str, str]:
+        """The headers to send, after at most `max_wait_s`; raises the leaves of RerankError."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,11 +76,12 @@ class JsonService:
 
     def post(self, path: str, body: Mapping[str, Any], timeout_s: float) -> HttpResponse:
         """The response, whatever its status; raises the leaves of RerankError if there is none within `timeout_s`."""
-        headers = {"Content-Type": "application/json", **self._key.headers()}
+        ends_at_s = time.monotonic() + timeout_s
+        headers = {"Content-Type": "application/json", **self._key.headers(timeout_s)}
         with translated():
             loop, client = self._started()
             request = client.build_request("POST", self.base_url + path, content=orjson.dumps(body), headers=headers)
-            return asyncio.run_coroutine_threadsafe(_send(client, request, timeout_s), loop).result()
+            return asyncio.run_coroutine_threadsafe(_send(client, request, ends_at_s - time.monotonic()), loop).result()
 
     def close(self) -> None:
         """Ends the connections and the thread. The next call starts both again."""

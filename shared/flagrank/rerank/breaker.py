@@ -1,9 +1,10 @@
-"""A circuit breaker per environment: stops asking an LLM that fails, and probes it again later."""
+"""A circuit breaker per environment: stops asking what fails, and probes it again later."""
 
 from flagrank.ports import Clock
 
 FAILURES_TO_OPEN = 5
-PROBE_AFTER_S = 10.0
+# so that what has recovered is in use within 10 s
+PROBE_AFTER_S = 5.0
 
 
 class Breaker:
@@ -18,9 +19,13 @@ class Breaker:
         self._failures = 0
         self._probe_at_s = 0.0
 
+    def is_open(self) -> bool:
+        """Whether it has been failing, and has not succeeded since."""
+        return self._failures >= self._failures_to_open
+
     def allows(self) -> bool:
         """Whether to call now; while open, a True is the probe and puts the next one off."""
-        if self._failures < self._failures_to_open:
+        if not self.is_open():
             return True
         if self._clock.monotonic() < self._probe_at_s:
             return False
@@ -41,5 +46,5 @@ class Breaker:
     def failed(self) -> None:
         """Counts a failure; the one that opens the breaker starts the wait for the first probe."""
         self._failures += 1
-        if self._failures >= self._failures_to_open:
+        if self.is_open():
             self._probe_at_s = self._clock.monotonic() + self._probe_after_s

@@ -74,7 +74,8 @@ class IdentityReranker:
 
 @dataclass(frozen=True, slots=True)
 class LLMReranker:
-    """The reranker over a judge and a score cache. `executor` runs the cache's calls; the TTL is in seconds.
+    """The reranker over a judge and a score cache. `executor` runs the cache's calls, and no others, so
+    that a judge which hangs never holds them up; the TTL is in seconds.
 
     `handoff` takes what a worker is to judge.
     """
@@ -98,7 +99,7 @@ class LLMReranker:
         question = _Question(intent, flag, self.judge.version(flag), {place: c.text for place, c in enumerate(head)})
         try:
             stored = self._read(question, deadline)
-        except CacheUnavailable as error:
+        except (BudgetExhausted, CacheUnavailable) as error:
             return Judged(trouble=error)
         known = known_scores(stored.record, question.texts)
         missing = {place: text for place, text in question.texts.items() if place not in known}
@@ -128,12 +129,15 @@ class LLMReranker:
         return record is not None and is_ageing(record, self.clock.now(), self.cache_ttl_s)
 
     def _read(self, question: "_Question", deadline: Deadline) -> CacheRead:
+        if deadline.remaining_ms() <= 0:
+            raise BudgetExhausted("the request's budget was spent before the rerank")
         # a table that hangs must not cost more than the request has, so its answer is awaited and not called for
         day, entries = utc_day(self.clock.now()), [entry_key(text) for text in question.texts.values()]
         reading = self.executor.submit(self.cache.read, question.key, day, entries)
         try:
             return reading.result(deadline.remaining_ms() / 1000)
         except TimeoutError as error:
+            reading.cancel()
             raise CacheUnavailable("the cache did not answer within the request's budget") from error
 
     def _judge_now(self, missing: Mapping[int, str], question: "_Question", deadline: Deadline) -> Judgement:
