@@ -1,6 +1,7 @@
 """A headless Chromium over its debugging pipe: no driver, no port, and nothing of it outlives the test."""
 
 import base64
+import contextlib
 import itertools
 import json
 import os
@@ -99,8 +100,10 @@ class Chromium:
         """Returns once an expression is true."""
         until_s = time.monotonic() + timeout_s
         while time.monotonic() < until_s:
-            if self.evaluate(expression):
-                return
+            # between two pages there is no body, and no page to ask
+            with contextlib.suppress(AssertionError):
+                if self.evaluate(expression):
+                    return
             time.sleep(0.05)
         raise AssertionError(f"never true: {expression}; the page says {self.text()[:500]}")
 

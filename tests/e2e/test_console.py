@@ -97,7 +97,7 @@ def test_the_page_keeps_itself_fresh(world: World, address: str, browser: Chromi
 
 
 @in_a_browser
-@pytest.mark.parametrize("page", [""])
+@pytest.mark.parametrize("page", ["", "change/percent?percent=50"])
 @pytest.mark.parametrize("width", [1280, 390])
 @pytest.mark.parametrize("dark", [False, True])
 def test_everybody_can_read_it(address: str, browser: Chromium, page: str, width: int, dark: bool) -> None:
@@ -108,6 +108,54 @@ def test_everybody_can_read_it(address: str, browser: Chromium, page: str, width
     assert flaws(browser) == []
     background = browser.evaluate("getComputedStyle(document.body).backgroundColor")
     assert (background == "rgb(20, 23, 28)") == dark
+
+
+@in_a_browser
+def test_the_flag_is_switched_off_by_keyboard_alone(world: World, address: str, browser: Chromium) -> None:
+    """Tab finds the kill switch, Enter asks, and the page says what will happen before a second Enter does it."""
+    browser.open(address)
+    tab_to(browser, "Switch off")
+    browser.press("Enter")
+    browser.until("document.body.innerText.includes('What will happen')")
+    assert "25 % → off: fewer users are treated" in browser.text()
+    assert flaws(browser) == []
+    tab_to(browser, "", "reason")
+    browser.type("by keyboard")
+    browser.press("Enter")
+    browser.until("document.body.innerText.includes('is deployed; every environment has it')")
+    assert world.control.history(1)[0].record.render() == "day-shift: off (by keyboard)"
+    tab_to(browser, "Back to the rollout")
+    browser.press("Enter")
+    browser.until("document.body.innerText.includes('off (25 % once it is on)')")
+
+
+@in_a_browser
+def test_a_click_asks_and_a_second_one_does(world: World, address: str, browser: Chromium) -> None:
+    """A percentage is typed, told, and set; who says no has changed nothing."""
+    browser.open(address)
+    browser.evaluate("document.querySelector('#percent').focus()")
+    browser.type("50")
+    browser.evaluate("document.querySelector('form button').click()")
+    browser.until("document.body.innerText.includes('25 % → 50 %: more users are treated')")
+    browser.evaluate("[...document.querySelectorAll('a')].find((link) => link.innerText === 'No, back').click()")
+    browser.until("location.pathname.endsWith('/a-token/')")
+    assert len(world.control.history(9)) == 2
+    browser.open(address + "change/percent?percent=50")
+    browser.evaluate("document.querySelector('form button').click()")
+    browser.until("document.body.innerText.includes('is deployed')")
+    assert world.control.history(1)[0].record.change == "percent 50"
+
+
+def tab_to(browser: Chromium, words: str, element_id: str = "") -> None:
+    """Presses Tab until something with these words, or this id, has the focus and shows that it has."""
+    for _ in range(40):
+        browser.press("Tab")
+        focused = browser.evaluate("[document.activeElement.innerText, document.activeElement.id]")
+        if words in (focused[0] or "") if words else focused[1] == element_id:
+            outline = browser.evaluate("getComputedStyle(document.activeElement).outlineStyle")
+            assert outline == "solid"
+            return
+    raise AssertionError(f"Tab never reaches {words or element_id}")
 
 
 def test_the_command_serves_it_until_ctrl_c(start_cloud: StartCloud) -> None:

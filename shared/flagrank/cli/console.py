@@ -1,11 +1,14 @@
 """`flagrank console`: the rollout in a browser, served on loopback to whoever has the address."""
 
 import contextlib
+import os
 import secrets
+import socket
 from typing import Annotated
 
 import typer
 
+from flagrank.cli.change import actor_name
 from flagrank.cli.limits import limited
 from flagrank.cli.option_groups import with_option_groups
 from flagrank.cli.target import Target
@@ -25,9 +28,12 @@ def console(
     port: Annotated[
         int, typer.Option(min=0, max=65535, help="Where the console listens; 0 lets the system choose.")
     ] = 0,
+    actor: Annotated[
+        str | None, typer.Option(help="Who changes the flag here, for the record; the user's name if none is given.")
+    ] = None,
     limits: Limits,
 ) -> None:
-    """Serve a page that shows the ramp, both arms, each limit and the history, until Ctrl-C.
+    """Serve a page that shows the ramp, both arms, each limit and the history, and changes the flag, until Ctrl-C.
 
     It listens on this machine alone, and answers whoever has the address with its token. Nothing is deployed.
     """
@@ -35,7 +41,9 @@ def console(
 
     from flagrank.adapters.system_clock import SystemClock
     from flagrank.console.access import LoopbackOnly
-    from flagrank.console.app import Site, create_app
+    from flagrank.console.actions import Operator
+    from flagrank.console.app import create_app
+    from flagrank.console.pages import Site
     from flagrank.console.state import Ports, Reader
     from flagrank.local.serve import HOST, bound_listener
 
@@ -50,7 +58,9 @@ def console(
     except OSError as error:
         raise CloudError(f"port {port} is in use; choose another with --port") from error
     address, token = f"{HOST}:{listener.getsockname()[1]}", secrets.token_urlsafe(TOKEN_BYTES)
-    app = create_app(Site(token, where, every_s, target.propagation_s), Reader(ports, limits, every_s / 2))
+    operator = Operator(actor_name(actor), secrets.token_hex(), socket.gethostname(), os.getpid())
+    site, reader = Site(token, where, every_s, target.propagation_s), Reader(ports, limits, every_s / 2)
+    app = create_app(site, reader, ports, operator)
     guarded = LoopbackOnly(app, token, {address, address.replace(HOST, "localhost")})
     server = uvicorn.Server(uvicorn.Config(guarded, log_level="error", access_log=False, lifespan="off"))
     listener.listen(64)

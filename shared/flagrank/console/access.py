@@ -13,7 +13,8 @@ HEADERS = {
     # nothing is loaded from elsewhere, nothing inline runs, and no other page can frame this one
     "content-security-policy": "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self';"
     " form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
-    "referrer-policy": "no-referrer",
+    # the token stays here; with no-referrer a browser would send the page's own forms with the origin `null`
+    "referrer-policy": "same-origin",
     "x-content-type-options": "nosniff",
     "cross-origin-opener-policy": "same-origin",
     "cross-origin-resource-policy": "same-origin",

@@ -13,7 +13,9 @@ from flagrank.adapters.control.in_memory import InMemoryControl
 from flagrank.adapters.control.in_memory_lease import InMemoryLeases
 from flagrank.adapters.in_memory import ManualClock
 from flagrank.console.access import LoopbackOnly
-from flagrank.console.app import Site, create_app
+from flagrank.console.actions import Operator
+from flagrank.console.app import create_app
+from flagrank.console.pages import Site
 from flagrank.console.state import Ports, Reader
 from flagrank.delivery.analysis.counts import ArmCounts, Arms
 from flagrank.delivery.analysis.limits import Limits
@@ -24,7 +26,7 @@ from flagrank.flags.document import FlagDocument
 
 HOST = "127.0.0.1:4711"
 TOKEN = "a-token"
-GOOD = {"host": HOST}
+OPERATOR = Operator("day-shift", "this-console", "laptop", 1)
 
 
 @dataclass
@@ -54,7 +56,8 @@ class World:
 
     def app(self, every_s: float = 2.0) -> Starlette:
         """The console, which reads at each request."""
-        return create_app(Site(TOKEN, "local", every_s, 15.0), Reader(self.ports(), Limits(), 0.0))
+        site, ports = Site(TOKEN, "local", every_s, 15.0), self.ports()
+        return create_app(site, Reader(ports, Limits(), 0.0), ports, OPERATOR)
 
     def get(self, path: str, **headers: str) -> httpx.Response:
         return self.request("GET", path, headers=headers)
