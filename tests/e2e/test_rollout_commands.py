@@ -61,12 +61,12 @@ def test_a_rise_is_watched_and_a_rollback_need_not_wait(start_cloud: StartCloud)
     code, said, _ = rollout(cloud, "percent", "50", "--reason", "hängt\num 3 Uhr")
     assert (code, said["state"], said["before"], said["after"]) == (0, "BAKING", 5.0, 50.0)
     code, said, _ = rollout(cloud, "percent", "60")
-    assert (code, "percent 50 (hängt um 3 Uhr)" in said["error"], said["exit"]) == (1, True, 1)
+    assert (code, "percent 50 (hängt um 3 Uhr)" in said["error"], said["exit"]) == (3, True, 3)
     code, said, _ = rollout(cloud, "rollback")
     assert (code, said["before"], said["after"]) == (0, 50.0, 5.0)
     assert rollout(cloud, "off")[0] == 0
     code, said, _ = rollout(cloud, "rollback")
-    assert (code, "baseline already" in said["error"]) == (1, True)
+    assert (code, "baseline already" in said["error"]) == (3, True)
 
 
 def test_what_is_so_already_is_not_deployed_again(cloud: LocalCloud) -> None:

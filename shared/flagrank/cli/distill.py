@@ -11,8 +11,10 @@ import typer
 
 from flagrank.adapters.aws_errors import aws_errors
 from flagrank.cli.evaluation_text import interval
+from flagrank.cli.exit_codes import ExitCode
+from flagrank.cli.local_option import LocalOption
 from flagrank.cli.output import JsonFlag, emit_json, progress_bar, stdout
-from flagrank.cli.target import LocalOption, local_client, local_cloud
+from flagrank.cli.target import local_client, local_cloud
 from flagrank.errors import ArtifactError, ConfigurationError
 
 if TYPE_CHECKING:
@@ -76,7 +78,7 @@ def distill(
         for line in _summary(made, done):
             stdout.print(line, markup=False)
     if not made.is_better:
-        raise typer.Exit(1)
+        raise typer.Exit(ExitCode.REFUSED)
 
 
 def _judged(

@@ -7,15 +7,12 @@ import typer
 from rich.table import Table
 
 from flagrank.adapters.aws_errors import aws_errors
+from flagrank.cli.local_option import BucketOption, LocalOption
 from flagrank.cli.output import JsonFlag, emit_json, stdout
-from flagrank.cli.target import LocalOption, local_client, local_cloud
+from flagrank.cli.target import local_client, local_cloud
 from flagrank.errors import ConfigurationError
 
 app = typer.Typer(help="List published factors, and put a version into force.", no_args_is_help=True)
-
-BucketOption = Annotated[
-    str | None, typer.Option(envvar="FLAGRANK_BUCKET", help="The stack's bucket (output BucketName).")
-]
 
 
 @app.command("list")

@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-LINE_EVERY_S = 15.0
+from flagrank.cli.step_lines import StepLines
 
 stdout = Console(highlight=False, soft_wrap=True)
 stderr = Console(stderr=True, highlight=False)
@@ -25,13 +25,22 @@ def emit_json(document: dict[str, Any]) -> None:
 
 @contextmanager
 def progress_bar() -> Iterator[Callable[[str, int, int], None]]:
-    """A bar for each step on standard error if that is a terminal, as a callback of step, done and total."""
+    """A step's progress on standard error, as a callback of step, done and total.
+
+    A bar on a terminal. Elsewhere a line when a step begins, one in a while with an estimate, and one at its end.
+    """
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     # into a file rich would write a blank line
     with Progress(*columns, console=stderr, transient=True, disable=not stderr.is_terminal) as bar:
         tasks: dict[str, TaskID] = {}
+        lines: dict[str, StepLines] = {}
 
         def tell(step: str, done: int, total: int) -> None:
+            if not stderr.is_terminal:
+                line = lines.setdefault(step, StepLines(step)).line(done, total, time.monotonic())
+                if line:
+                    stderr.print(line, markup=False, soft_wrap=True)
+                return
             if step not in tasks:
                 tasks[step] = bar.add_task(step, total=total)
             bar.update(tasks[step], completed=done)
@@ -41,22 +50,6 @@ def progress_bar() -> Iterator[Callable[[str, int, int], None]]:
 
 @contextmanager
 def steps() -> Iterator[Callable[[str], Callable[[int, int], None]]]:
-    """The progress of named steps on standard error, each a callback of done and total.
-
-    A bar on a terminal; elsewhere a line at the end of each step, and one in a while before that.
-    """
+    """The progress of named steps, each a callback of done and total; shown as `progress_bar` shows it."""
     with progress_bar() as tell:
-
-        def step(name: str) -> Callable[[int, int], None]:
-            due_s = time.monotonic() + LINE_EVERY_S
-
-            def told(done: int, total: int) -> None:
-                nonlocal due_s
-                tell(name, done, total)
-                if not stderr.is_terminal and (done == total or time.monotonic() >= due_s):
-                    due_s = time.monotonic() + LINE_EVERY_S
-                    stderr.print(f"{name}: {done} of {total}", markup=False)
-
-            return told
-
-        yield step
+        yield lambda name: lambda done, total: tell(name, done, total)

@@ -6,21 +6,24 @@ from typing import Annotated
 import typer
 
 from flagrank.adapters.aws_errors import aws_errors
+from flagrank.cli.local_option import BucketOption, LocalOption
 from flagrank.cli.output import JsonFlag, emit_json, stdout
 
 
 def publish(
     folder: Annotated[Path, typer.Argument(help="An artifact set, as `flagrank train` writes it.")],
-    bucket: Annotated[str, typer.Option(help="The stack's bucket (output BucketName).")],
+    bucket: BucketOption = None,
     prefix: Annotated[str, typer.Option(help="Where in the bucket.")] = "factors",
+    local: LocalOption = None,
     json: JsonFlag = False,
 ) -> None:
     """Upload an artifact set and put it into force: objects first, the pointer last, and only if nobody moved it."""
-    from flagrank.adapters import aws_clients
+    from flagrank.cli.factors import client_and_bucket
     from flagrank.offline.publishing import publish as publishing
 
     with aws_errors():
-        published = publishing.publish(folder, aws_clients.files_client(), bucket, prefix)
+        client, bucket = client_and_bucket(bucket, local)
+        published = publishing.publish(folder, client, bucket, prefix)
     if json:
         emit_json({"version": published.version, "previous": published.previous, "bucket": bucket})
     else:

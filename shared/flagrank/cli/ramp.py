@@ -12,6 +12,7 @@ from rich.live import Live
 from flagrank.adapters.system_clock import SystemClock
 from flagrank.cli.arms import arms_document
 from flagrank.cli.change import ChangeRequest, version_name
+from flagrank.cli.exit_codes import ExitCode
 from flagrank.cli.interrupts import Interrupts
 from flagrank.cli.limits import EveryOption, limited, seconds
 from flagrank.cli.option_groups import with_option_groups
@@ -33,6 +34,13 @@ from flagrank.flags.exposure import exposure_in_words
 
 # how far back the figures of `watch` begin: older ones would dilute what is happening now
 WATCHED_S = 900.0
+
+CODES = {
+    Ending.FAILED: ExitCode.FAILED,
+    Ending.FAILING: ExitCode.FAILED,
+    Ending.HELD: ExitCode.HELD,
+    Ending.OVERTAKEN: ExitCode.OVERTAKEN,
+}
 
 
 def percentages(text: str) -> tuple[float, ...]:
@@ -78,7 +86,7 @@ def ramp(
     line = f"{report.ending}: {report.sentence}" + (f"\nnext: {following}" if following else "")
     request.show(_report(report) | {"next": following}, line)
     if report.ending is not Ending.DONE:
-        raise typer.Exit(1)
+        raise typer.Exit(CODES[report.ending])
 
 
 @with_option_groups
@@ -146,7 +154,7 @@ def _run(
                 return running.run()
         except KeyboardInterrupt:
             request.show(*_interrupted(control))
-            raise typer.Exit(1) from None
+            raise typer.Exit(ExitCode.INTERRUPTED) from None
 
 
 def _ladder(plan: RampPlan, remaining: Sequence[FlagDocument]) -> list[str]:

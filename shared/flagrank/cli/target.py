@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import orjson
 import typer
 
+from flagrank.cli.local_option import PORTS, LocalOption
 from flagrank.cli.output import stderr
 from flagrank.delivery.analysis.counts import CountsSource
 from flagrank.delivery.analysis.measures import MEASURES, Metric
@@ -20,21 +21,7 @@ from flagrank.errors import CloudError, ConfigurationError
 from flagrank.flags.document import FLAG_POLL_S
 
 ALARMS = ("RerankUnhealthy", "ServiceFailing")
-DEFAULT_PORT = 8080
 LOCAL_BATCH_ROLE = "arn:aws:iam::123456789012:role/flagrank-local-batch"
-PORTS = range(1024, 65536)
-# commands whose own argument may follow a bare `--local`
-TAKING_NUMBERS = frozenset({"percent", "ramp", "diff", "activate"})
-
-
-LocalOption = Annotated[
-    int | None,
-    typer.Option(
-        "--local",
-        metavar="[PORT]",
-        help=f"The local cloud that serves this port ({DEFAULT_PORT} if none is given) instead of AWS.",
-    ),
-]
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,17 +208,3 @@ def local_client(service: str, variables: Mapping[str, str]) -> Any:
     from flagrank.local.clients import client
 
     return client(service, variables)
-
-
-def with_default_port(arguments: list[str]) -> list[str]:
-    """The arguments with the default port added to a bare `--local`. A number that is meant for the command is no port.
-
-    Typer has no options whose value may be left out.
-    """
-    takes_numbers = TAKING_NUMBERS.intersection(arguments)
-    filled = []
-    for place, argument in enumerate(arguments):
-        following = arguments[place + 1] if place + 1 < len(arguments) else ""
-        is_port = following.isdecimal() and (int(following) in PORTS or not takes_numbers)
-        filled.append(f"--local={DEFAULT_PORT}" if argument == "--local" and not is_port else argument)
-    return filled

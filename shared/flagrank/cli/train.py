@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from flagrank.adapters.aws_errors import aws_errors
+from flagrank.cli.als_options import AlsOptions
 from flagrank.cli.data_options import DataOptions
 from flagrank.cli.option_groups import with_option_groups
 from flagrank.cli.output import JsonFlag, emit_json, progress_bar, stderr, stdout
 from flagrank.errors import DataError
-from flagrank.rerank.intent import ITEM_TEXT_TOKENS
 
 if TYPE_CHECKING:
     from flagrank.model.factors import Factors
@@ -49,16 +49,12 @@ Stage2Option = Annotated[Stage2Kind, typer.Option("--stage2", help="What orders 
 @with_option_groups
 def train(
     source: DataOptions,
-    out: Annotated[Path, typer.Option(help="Folder for the artifact set; an earlier set there is replaced whole.")],
-    factors: Annotated[int | None, typer.Option(min=1, max=1024, help="Dimension of the factors.")] = None,
-    regularization: Annotated[float | None, typer.Option(min=0)] = None,
-    alpha: Annotated[float | None, typer.Option(min=1e-6, help="Confidence of one interaction.")] = None,
-    rating_weight: Annotated[float | None, typer.Option(min=0, help="What a rating point adds to confidence.")] = None,
-    iterations: Annotated[int | None, typer.Option(min=1)] = None,
-    seed: Annotated[int | None, typer.Option(min=0)] = None,
-    text_tokens: Annotated[
-        int, typer.Option(min=1, max=64, help="Cap of an item's text in prompts.")
-    ] = ITEM_TEXT_TOKENS,
+    als: AlsOptions,
+    ctx: typer.Context,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Folder for the artifact set; an earlier set there is replaced whole. [required]"),
+    ] = None,
     stage2: Stage2Option = Stage2Kind.BLEND,
     neighbours: Annotated[
         int | None,
@@ -74,21 +70,21 @@ def train(
     study: Annotated[
         Path | None, typer.Option(help="Where the search keeps its trials, to be resumed. [default: OUT.tuning.jsonl]")
     ] = None,
+    dry_run: Annotated[
+        bool,
+        typer.Option("--dry-run", help="Read the data, say what they hold and what training takes; train nothing."),
+    ] = False,
     json: JsonFlag = False,
 ) -> None:
     """Train both stages and write them as an artifact set, ready for `flagrank publish`."""
-    # imported here, so that `flagrank --help` does not wait for numpy and implicit
+    if dry_run:
+        _describe(source, json)
+        return
+    if out is None:
+        raise typer.BadParameter("is missing", ctx=ctx, param_hint="'--out'")
     from flagrank.offline.publishing import artifact_folder
 
-    given = {
-        "factors": factors,
-        "regularization": regularization,
-        "confidence_scale": alpha,
-        "rating_weight": rating_weight,
-        "iterations": iterations,
-        "seed": seed,
-    }
-    plan = _plan({**given, "text_tokens": text_tokens}, stage2, neighbours)
+    plan = _plan(als.given(), stage2, neighbours)
     artifact_folder.check_replaceable(out)
     study = _study(out, study) if tune else None
     dataset = source.read()
@@ -105,6 +101,17 @@ def train(
         emit_json({"version": trained.version, "folder": str(out), **sizes, "stage2": learned, **metrics, **record})
         return
     for line in _summary(trained, out, plan.kind, found, metrics):
+        stdout.print(line, markup=False)
+
+
+def _describe(source: DataOptions, json: bool) -> None:
+    from flagrank.cli.dry_run import described
+
+    document, lines = described(source.read())
+    if json:
+        emit_json(document)
+        return
+    for line in lines:
         stdout.print(line, markup=False)
 
 
@@ -150,8 +157,7 @@ def _plan(given: dict[str, Any], stage2: Stage2Kind, neighbours: int | None) -> 
     from flagrank.offline.training.neighbours import NeighbourParameters
     from flagrank.offline.training.two_stage import TrainingPlan
 
-    chosen = {name: value for name, value in given.items() if value is not None}
-    plan = TrainingPlan(als=AlsParameters(**chosen), kind=stage2.value)
+    plan = TrainingPlan(als=AlsParameters(**given), kind=stage2.value)
     return plan if neighbours is None else replace(plan, neighbours=NeighbourParameters(count=neighbours))
 
 

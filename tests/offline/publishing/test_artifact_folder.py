@@ -124,9 +124,7 @@ def test_a_failed_exchange_puts_the_old_set_back(folder: Path, monkeypatch: pyte
 
 def test_a_folder_without_a_set_says_how_to_make_one(tmp_path: Path) -> None:
     """The commonest mistake before `publish`."""
-    with pytest.raises(
-        ArtifactError, match="no artifact set, No such file or directory; make one with `flagrank train`"
-    ):
+    with pytest.raises(DataError, match="no artifact set, No such file or directory; make one with `flagrank train`"):
         read_manifest(tmp_path)
 
 

@@ -134,7 +134,7 @@ def test_a_ramp_that_is_held_says_the_next_command(
     figures.arms = arms(treated=300)
     monkeypatch.setattr("flagrank.cli.interrupts.time.sleep", lambda seconds: None)
     held = ("ramp", "25,50", "--bake=0s", "--patience", "0s", "--reason", "my model")
-    assert flagrank(monkeypatch, *held) == 1
+    assert flagrank(monkeypatch, *held) == 5
     printed = capsys.readouterr()
     assert "at least" in printed.err
     following = printed.out.splitlines()[-1]
@@ -147,7 +147,7 @@ def test_a_plan_is_refused_where_the_ramp_would_be(
 ) -> None:
     """While another deployment is in flight."""
     control.become("DEPLOYING")
-    assert flagrank(monkeypatch, "ramp", "25,50", "--dry-run") == 1
+    assert flagrank(monkeypatch, "ramp", "25,50", "--dry-run") == 3
     assert "DEPLOYING" in capsys.readouterr().err
 
 
@@ -206,7 +206,7 @@ def test_ctrl_c_says_where_the_flag_is_left(
         raise KeyboardInterrupt
 
     monkeypatch.setattr("flagrank.cli.interrupts.time.sleep", interrupt)
-    assert flagrank(monkeypatch, "ramp", "5,25") == 1
+    assert flagrank(monkeypatch, "ramp", "5,25") == 130
     assert "the flag stays as it is, 5 % (v2)" in capsys.readouterr().out
 
     def gone(seconds: float) -> None:
@@ -217,7 +217,7 @@ def test_ctrl_c_says_where_the_flag_is_left(
         raise KeyboardInterrupt
 
     monkeypatch.setattr("flagrank.cli.interrupts.time.sleep", gone)
-    assert flagrank(monkeypatch, "ramp", "5,25") == 1
+    assert flagrank(monkeypatch, "ramp", "5,25") == 130
     assert "cannot be read now: no answer" in capsys.readouterr().out
 
 

@@ -51,7 +51,7 @@ def test_a_change_during_another_s_ramp_is_refused(
     command: tuple[str, ...],
 ) -> None:
     """The refusal says whose ramp it is and how to go on; nothing is deployed."""
-    assert flagrank(monkeypatch, *command) == 1
+    assert flagrank(monkeypatch, *command) == 3
     told = capsys.readouterr().err
     assert "night-shift's ramp 1,5,25 is at work (process 1 on another-host" in told
     assert "--take-over" in told
@@ -63,7 +63,7 @@ def test_a_plan_of_a_second_ramp_is_refused_as_well(
     control: InMemoryControl, leases: LeaseStore, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """With --take-over it is shown."""
-    assert flagrank(monkeypatch, "ramp", "25,50", "--dry-run") == 1
+    assert flagrank(monkeypatch, "ramp", "25,50", "--dry-run") == 3
     assert flagrank(monkeypatch, "ramp", "25,50", "--dry-run", "--take-over") == 0
 
 
@@ -94,7 +94,7 @@ def test_a_ramp_takes_over_and_gives_the_lease_up_at_its_end(
         raise KeyboardInterrupt
 
     monkeypatch.setattr("flagrank.cli.interrupts.time.sleep", interrupt)
-    assert flagrank(monkeypatch, "ramp", "5,25", "--take-over", "--actor", "me") == 1
+    assert flagrank(monkeypatch, "ramp", "5,25", "--take-over", "--actor", "me") == 130
     assert [(other.actor, other.pid) for other in renewed if other] == [("me", os.getpid())]
     assert leases.current() is None
 

@@ -17,7 +17,8 @@ from flagrank.adapters.control.in_memory_lease import InMemoryLeases
 from flagrank.adapters.in_memory import ManualClock
 from flagrank.adapters.system_clock import SystemClock
 from flagrank.cli.app import main
-from flagrank.cli.target import Target, with_default_port
+from flagrank.cli.local_option import with_default_port
+from flagrank.cli.target import Target
 from flagrank.delivery.change_record import ChangeRecord
 from flagrank.delivery.deployments import Deployment
 from flagrank.flags.document import FlagDocument
@@ -85,7 +86,7 @@ def test_off_works_while_another_deployment_is_in_flight(
     """A percentage is refused with what it has to wait for; the kill switch is not."""
     assert flagrank(monkeypatch, "percent", "25") == 0
     control.become("BAKING")
-    assert flagrank(monkeypatch, "percent", "50") == 1
+    assert flagrank(monkeypatch, "percent", "50") == 3
     assert "percent 25" in capsys.readouterr().err
     assert flagrank(monkeypatch, "off") == 0
     assert in_force(control) == FlagDocument(enabled=False, percent=25)
@@ -113,11 +114,11 @@ def test_in_an_empty_environment_commands_say_how_to_begin(
     use(monkeypatch, control)
     assert flagrank(monkeypatch, "status") == 0
     assert "nothing is deployed" in capsys.readouterr().out
-    assert flagrank(monkeypatch, "percent", "5") == 1
+    assert flagrank(monkeypatch, "percent", "5") == 3
     assert "rollout init" in capsys.readouterr().err
     assert flagrank(monkeypatch, "init") == 0
     assert in_force(control) == FlagDocument()
-    assert flagrank(monkeypatch, "init") == 1
+    assert flagrank(monkeypatch, "init") == 3
 
 
 def test_init_reads_a_document(
@@ -163,7 +164,7 @@ def test_a_rollback_goes_back_and_says_why(
     assert flagrank(monkeypatch, "rollback", "--reason", "slow") == 0
     assert in_force(control).percent == 5
     assert record(control) == "night-shift: rollback to v1 (slow)"
-    assert flagrank(monkeypatch, "rollback") == 1
+    assert flagrank(monkeypatch, "rollback") == 3
     assert "rollout off" in capsys.readouterr().err
 
 
@@ -194,9 +195,9 @@ def test_what_lowers_exposure_goes_through_while_a_rise_bakes(
     use(monkeypatch, control)
     assert flagrank(monkeypatch, "percent", "50") == 0
     assert "monitors watch it for up to" in capsys.readouterr().out
-    assert flagrank(monkeypatch, "percent", "60") == 1
+    assert flagrank(monkeypatch, "percent", "60") == 3
     assert re.search(r"BAKING, for at most (29\d|300) s more: night-shift: percent 50", capsys.readouterr().err)
-    assert flagrank(monkeypatch, "percent", "60", "--dry-run") == 1
+    assert flagrank(monkeypatch, "percent", "60", "--dry-run") == 3
     assert flagrank(monkeypatch, "percent", "10") == 0
     assert [entry.state for entry in control.history(2)] == ["COMPLETE", "ROLLED_BACK"]
 
@@ -208,7 +209,7 @@ def test_after_off_a_rollback_is_refused_with_what_helps(
     for arguments in (["percent", "50"], ["percent", "5"], ["off"]):
         assert flagrank(monkeypatch, *arguments) == 0
     capsys.readouterr()
-    assert flagrank(monkeypatch, "rollback") == 1
+    assert flagrank(monkeypatch, "rollback") == 3
     assert "everyone gets the baseline already: go up with `on` or `ramp`" in capsys.readouterr().err
     assert not in_force(control).enabled
 
@@ -251,7 +252,7 @@ def test_what_cannot_be_read_is_reported_and_can_be_replaced(
     for change in (["percent", "5"], ["on"], ["ramp", "5,50", "--dry-run"]):
         assert flagrank(monkeypatch, *change) == 2
         assert "`flagrank rollout off` and `rollback` replace it" in capsys.readouterr().err
-    assert flagrank(monkeypatch, "init") == 1
+    assert flagrank(monkeypatch, "init") == 3
     assert flagrank(monkeypatch, command, "--dry-run") == 0
     assert flagrank(monkeypatch, command) == 0
     assert "unreadable -> " in capsys.readouterr().out

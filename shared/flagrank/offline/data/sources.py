@@ -16,7 +16,7 @@ def read_dataset(data: str, split: str = movielens.DEFAULT_SPLIT, reading: Readi
     if remote.is_remote(data):
         from flagrank.adapters import aws_clients
 
-        with remote.fetched(data, aws_clients.s3_client()) as fetched:
+        with remote.fetched(data, aws_clients.files_client()) as fetched:
             return _read(fetched, data, split, reading)
     if data == SYNTHETIC:
         _refuse_options(data, split, reading)

@@ -59,7 +59,7 @@ def _replace(folder: Path, files: Mapping[str, bytes]) -> None:
 def _holds_a_set(folder: Path) -> bool:
     try:
         read_manifest(folder)
-    except ArtifactError:
+    except (ArtifactError, DataError):
         return False
     return True
 
@@ -79,11 +79,12 @@ def _copy_other_files(folder: Path, fresh: Path) -> None:
 
 
 def read_manifest(folder: Path) -> Manifest:
-    """The folder's manifest; raises ArtifactError."""
+    """The folder's manifest; raises DataError if there is none, and ArtifactError if it is no manifest."""
     try:
         return parse_manifest((folder / MANIFEST).read_bytes())
     except OSError as error:
-        raise ArtifactError(f"{folder}: no artifact set, {error.strerror}; make one with `flagrank train`") from error
+        expected = f"no artifact set, {error.strerror}; make one with `flagrank train`"
+        raise DataError(str(folder), None, expected) from error
 
 
 def read_files(folder: Path, manifest: Manifest) -> dict[str, bytes]:
@@ -99,6 +100,6 @@ def read_files(folder: Path, manifest: Manifest) -> dict[str, bytes]:
 
 
 def load(folder: Path) -> Factors:
-    """The folder's factors, verified and warm; raises ArtifactError."""
+    """The folder's factors, verified and warm; raises DataError if there is no set, and ArtifactError."""
     manifest = read_manifest(folder)
     return validate(manifest, read_files(folder, manifest).__getitem__)
