@@ -151,6 +151,17 @@ class RecommendRequest:
 
 
 @dataclass(frozen=True, slots=True)
+class Origin:
+    """The ids under which Lambda and API Gateway log a request, empty where unknown: its own line carries both."""
+
+    request_id: str = ""
+    gateway_request_id: str = ""
+
+
+UNKNOWN_ORIGIN = Origin()
+
+
+@dataclass(frozen=True, slots=True)
 class SimilarRequest:
     """One validated request for items like one; ids are as the caller wrote them."""
 
@@ -210,6 +221,7 @@ class Diagnostics:
     """What `explain=true` shows beside the items. Times in milliseconds, by step.
 
     `user_problem` says why a user who may be known was served as another; `user_read`, that a store was asked.
+    `draw` is the number that placed the user in the split (see `flags.assignment`), None where no flag was in force.
     `llm_share` is the share of the head whose relevance is the LLM's, None where no relevance has a part in the order.
     """
 
@@ -221,6 +233,7 @@ class Diagnostics:
     intent: str = ""
     rerank_attempted: bool = False
     assignment: Reason = Reason.NOT_CONFIGURED
+    draw: int | None = None
     ignored_ids: int = 0
     flag_stale: bool = False
     shadow: ShadowComparison | None = None

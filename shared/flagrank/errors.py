@@ -34,7 +34,7 @@ FlagrankError
 
 from typing import ClassVar
 
-from flagrank.domain import Arm, Reason, UserId, UserProblem
+from flagrank.domain import Arm, Reason, UserProblem
 
 
 class FlagrankError(Exception):
@@ -73,12 +73,12 @@ class UsersUnavailable(FlagrankError):
 class BaselineFailed(FlagrankError):
     """The baseline of a request failed in a way that nobody foresaw; `__cause__` says how.
 
-    `arm` and `assignment` are what the flag decided for the user before that.
+    `draw`, `arm` and `assignment` are what the flag decided for the user before that.
     """
 
-    def __init__(self, user_id: UserId, arm: Arm, assignment: Reason) -> None:
+    def __init__(self, draw: int | None, arm: Arm, assignment: Reason) -> None:
         super().__init__(f"the baseline failed for a user in {arm}")
-        self.user_id = user_id
+        self.draw = draw
         self.arm = arm
         self.assignment = assignment
 

@@ -212,11 +212,15 @@ class Embedder(Protocol):
         """
 
 
+# what a line says besides its figures: a text, or figures that nobody makes a metric of
+type Metadata = Mapping[str, str | Mapping[str, float]]
+
+
 class MetricsSink(Protocol):
     """Where the figures of a request or a message go. Never raises."""
 
-    def emit(self, arm: str | None, values: Mapping[str, float], metadata: Mapping[str, str]) -> None:
+    def emit(self, arm: str | None, values: Mapping[str, float], metadata: Metadata) -> None:
         """Records `values` of an arm, or of none, by metric name, units as in `metric_names`.
 
-        Ids, reasons and versions are metadata.
+        Ids, reasons, versions and the steps' times are metadata. Neither a user's id nor any text may be.
         """

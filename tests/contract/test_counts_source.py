@@ -87,7 +87,7 @@ def answer(capsys: pytest.CaptureFixture[str]) -> Answer:
         )
         served_as = mode if attempted else Mode.BASELINE
         told = Recommendation(user, (), served_as, arm, reason, Versions("v"), diagnostics)
-        metadata = {"user_id": str(user), "assignment": str(assignment), "reason": str(reason)}
+        metadata = {"draw": str(user), "assignment": str(assignment), "reason": str(reason)}
         capsys.readouterr()
         EmfMetrics().emit(arm, {name: float(value) for name, value in measured(told).items()}, metadata)
         line: dict[str, Any] = json.loads(capsys.readouterr().out)
@@ -136,7 +136,7 @@ def test_every_count_of_the_table_is_counted(open_source: OpenSource) -> None:
         "_aws": {"Timestamp": 1000 * BEGIN_S},
         "service": SERVICE,
         "arm": Arm.TREATMENT,
-        "user_id": "1",
+        "draw": "00000001",
         "assignment": Reason.SPLIT,
         **{metric: [1.0] for metric in metrics},
     }

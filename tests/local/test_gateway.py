@@ -236,12 +236,12 @@ def test_the_newest_requests_that_a_metric_counted_can_be_read() -> None:
     for user, fell_back in ((1, 0.0), (2, 1.0), (3, 1.0)):
         stamp = {"Timestamp": 1_800_000_000_000}
         observed.take(
-            {"_aws": stamp, "arm": "treatment", "user_id": str(user), "Fallback": [fell_back], "Requests": [1.0]}
+            {"_aws": stamp, "arm": "treatment", "draw": str(user), "Fallback": [fell_back], "Requests": [1.0]}
         )
 
     async def scenario(client: httpx.AsyncClient) -> None:
         told = (await client.get("/_local/requests", params={"metric": "Fallback"})).json()
-        assert [line["user_id"] for line in told] == ["3", "2"]
+        assert [line["draw"] for line in told] == ["3", "2"]
         unknown = await client.get("/_local/requests", params={"metric": "Nothing"})
         assert (unknown.status_code, "ParseFailure" in unknown.text) == (400, True)
 

@@ -4,6 +4,7 @@ import hashlib
 import threading
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, Future
+from typing import Any
 
 import numpy as np
 
@@ -19,6 +20,7 @@ from flagrank.ports import (
     FlagState,
     JudgementTask,
     KeptJudgements,
+    Metadata,
     Prompt,
     ReloadCounts,
     Scored,
@@ -270,9 +272,9 @@ class InMemoryMetrics:
     """Keeps what was emitted, as (arm, values, metadata)."""
 
     def __init__(self) -> None:
-        self.records: list[tuple[str | None, dict[str, float], dict[str, str]]] = []
+        self.records: list[tuple[str | None, dict[str, float], dict[str, Any]]] = []
 
-    def emit(self, arm: str | None, values: Mapping[str, float], metadata: Mapping[str, str]) -> None:
+    def emit(self, arm: str | None, values: Mapping[str, float], metadata: Metadata) -> None:
         """Keeps one record."""
         self.records.append((arm, dict(values), dict(metadata)))
 

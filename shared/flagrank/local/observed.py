@@ -53,7 +53,7 @@ class Observed:
             self._lines.append(document)
             second.counts += counts
             if document.get("assignment") == Reason.SPLIT:
-                second.users.add(document["user_id"])
+                second.users.add(document["draw"])
 
     def read(self, since_s: float, until_s: float) -> Arms:
         """See CountsSource; in whole seconds."""

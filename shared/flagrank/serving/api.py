@@ -8,7 +8,7 @@ from typing import Annotated, Any, Protocol
 import orjson
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictBool, StringConstraints
 
-from flagrank.domain import Ranked, Recommendation, RecommendRequest, SimilarItems, SimilarRequest
+from flagrank.domain import Origin, Ranked, Recommendation, RecommendRequest, SimilarItems, SimilarRequest
 from flagrank.errors import FactorsUnavailable, InvalidRequest, UnknownItem
 from flagrank.model import filters
 from flagrank.serving.problems import problem
@@ -50,10 +50,10 @@ logger = logging.getLogger(__name__)
 class RecommendService(Protocol):
     """What the API serves."""
 
-    def recommend(self, request: RecommendRequest) -> Recommendation:
+    def recommend(self, request: RecommendRequest, origin: Origin) -> Recommendation:
         """The answer; raises InvalidRequest or FactorsUnavailable."""
 
-    def similar(self, request: SimilarRequest) -> SimilarItems:
+    def similar(self, request: SimilarRequest, origin: Origin) -> SimilarItems:
         """Items like one; raises InvalidRequest, UnknownItem or FactorsUnavailable."""
 
     def factors_version(self) -> str:
@@ -118,18 +118,18 @@ def _split_ids(field: str, text: str) -> tuple[str, ...]:
     return item_ids
 
 
-def recommended(service: RecommendService, asked: RecommendBody | RecommendParams) -> Reply:
+def recommended(service: RecommendService, asked: RecommendBody | RecommendParams, origin: Origin) -> Reply:
     """The reply to GET and POST /recommend."""
 
     def answer() -> dict[str, Any]:
-        return answer_document(service.recommend(asked.to_request()), explain=asked.explain)
+        return answer_document(service.recommend(asked.to_request(), origin), explain=asked.explain)
 
     return _replied(answer, "baseline", "baseline_failed")
 
 
-def similar(service: RecommendService, asked: SimilarParams) -> Reply:
+def similar(service: RecommendService, asked: SimilarParams, origin: Origin) -> Reply:
     """The reply to GET /similar."""
-    return _replied(lambda: similar_document(service.similar(asked.to_request())), "search", "similar_failed")
+    return _replied(lambda: similar_document(service.similar(asked.to_request(), origin)), "search", "similar_failed")
 
 
 def health(service: RecommendService) -> Reply:

@@ -8,8 +8,10 @@ from fastapi.responses import Response
 from starlette.exceptions import HTTPException
 from starlette.routing import Route
 
+from flagrank.domain import Origin
 from flagrank.serving import api
 from flagrank.serving.api import RecommendBody, RecommendParams, RecommendService, SimilarParams
+from flagrank.serving.origin import origin_of
 from flagrank.serving.problems import documented, problem
 from flagrank.serving.reply import Reply
 
@@ -21,19 +23,19 @@ def create_app(service: RecommendService) -> FastAPI:
     # the endpoints are async and do not await: one environment serves one request at a time, and a thread would
     # only add its hop
     @app.get("/recommend", response_class=Response, responses=documented(422, 500, 503))
-    async def get_recommend(params: Annotated[RecommendParams, Query()]) -> Response:
+    async def get_recommend(request: Request, params: Annotated[RecommendParams, Query()]) -> Response:
         """The user's best items; the LLM reranks them where the flag says so."""
-        return _response(api.recommended(service, params))
+        return _response(api.recommended(service, params, _origin(request)))
 
     @app.post("/recommend", response_class=Response, responses=documented(400, 422, 500, 503))
-    async def post_recommend(body: RecommendBody) -> Response:
+    async def post_recommend(request: Request, body: RecommendBody) -> Response:
         """The same with a history of item ids, for users that training has not met."""
-        return _response(api.recommended(service, body))
+        return _response(api.recommended(service, body, _origin(request)))
 
     @app.get("/similar", response_class=Response, responses=documented(404, 422, 500, 503))
-    async def get_similar(params: Annotated[SimilarParams, Query()]) -> Response:
+    async def get_similar(request: Request, params: Annotated[SimilarParams, Query()]) -> Response:
         """Items like one item: those that go together with it, and those that are described alike."""
-        return _response(api.similar(service, params))
+        return _response(api.similar(service, params, _origin(request)))
 
     @app.get("/health", response_class=Response, responses=documented(500, 503))
     async def health() -> Response:
@@ -68,6 +70,11 @@ def _methods(app: FastAPI, path: str) -> list[str]:
             for method in route.methods or ()
         }
     )
+
+
+def _origin(request: Request) -> Origin:
+    # Mangum's names for what it was called with
+    return origin_of(request.scope.get("aws.event"), request.scope.get("aws.context"))
 
 
 def _response(reply: Reply) -> Response:

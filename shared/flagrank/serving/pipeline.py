@@ -20,7 +20,6 @@ from flagrank.domain import (
     RecommendRequest,
     RerankTally,
     ShadowComparison,
-    UserId,
     UserKind,
     Versions,
 )
@@ -70,7 +69,7 @@ class Recommender:
         with watch.step("flag"):
             flag = self.flags.current(FLAG_WAIT_MS)
             decision = decide(flag.document, resolved.user_id)
-        with _named_failure(resolved.user_id, decision):
+        with _named_failure(decision):
             with watch.step("user"):
                 found_user = self.users.find(factors, resolved.user_id, _user_wait_ms(watch, flag))
                 user = as_user(factors, found_user.known, resolved.history)
@@ -110,6 +109,7 @@ class Recommender:
                     intent=reranked.intent.text,
                     rerank_attempted=reranked.attempted,
                     assignment=decision.reason,
+                    draw=decision.draw,
                     ignored_ids=resolved.ignored_ids,
                     flag_stale=flag.stale,
                     shadow=shadow,
@@ -130,12 +130,12 @@ class Recommender:
 
 
 @contextmanager
-def _named_failure(user_id: UserId, decision: RolloutDecision) -> Iterator[None]:
+def _named_failure(decision: RolloutDecision) -> Iterator[None]:
     # the arm that is recorded must be the one that was decided: another decision may be made under a newer flag
     try:
         yield
     except Exception as error:
-        raise BaselineFailed(user_id, decision.arm, decision.reason) from error
+        raise BaselineFailed(decision.draw, decision.arm, decision.reason) from error
 
 
 def _user_wait_ms(watch: StepWatch, flag: FlagState) -> float:

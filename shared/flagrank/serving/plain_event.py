@@ -11,31 +11,33 @@ from urllib.parse import parse_qsl
 import orjson
 from pydantic import ValidationError
 
+from flagrank.domain import Origin
 from flagrank.serving import api
 from flagrank.serving.api import RecommendBody, RecommendParams, RecommendService, SimilarParams
+from flagrank.serving.origin import origin_of
 from flagrank.serving.reply import Reply, for_gateway
 
 
-def answered(event: Mapping[str, Any], service: RecommendService) -> dict[str, Any] | None:
+def answered(event: Mapping[str, Any], context: Any, service: RecommendService) -> dict[str, Any] | None:
     """The response to an HTTP API event (payload format 2.0); None for a request that FastAPI has to see."""
     if event.get("version") != "2.0":
         return None
     try:
-        reply = _reply(event, service)
+        reply = _reply(event, service, origin_of(event, context))
     except (ValidationError, orjson.JSONDecodeError):
         return None
     return None if reply is None else for_gateway(reply)
 
 
-def _reply(event: Mapping[str, Any], service: RecommendService) -> Reply | None:
+def _reply(event: Mapping[str, Any], service: RecommendService, origin: Origin) -> Reply | None:
     http = event["requestContext"]["http"]
     match http["method"], http["path"]:
         case "GET", "/recommend":
-            return api.recommended(service, RecommendParams.model_validate(_parameters(event)))
+            return api.recommended(service, RecommendParams.model_validate(_parameters(event)), origin)
         case "POST", "/recommend" if _is_json(event):
-            return api.recommended(service, RecommendBody.model_validate(orjson.loads(event["body"])))
+            return api.recommended(service, RecommendBody.model_validate(orjson.loads(event["body"])), origin)
         case "GET", "/similar":
-            return api.similar(service, SimilarParams.model_validate(_parameters(event)))
+            return api.similar(service, SimilarParams.model_validate(_parameters(event)), origin)
         case "GET", "/health":
             return api.health(service)
     return None

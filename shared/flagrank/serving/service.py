@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from flagrank.domain import Recommendation, RecommendRequest, SimilarItems, SimilarRequest
+from flagrank.domain import UNKNOWN_ORIGIN, Origin, Recommendation, RecommendRequest, SimilarItems, SimilarRequest
 from flagrank.errors import BaselineFailed, InvalidRequest, UnknownItem
 from flagrank.rerank.handoff import Handoff
 from flagrank.serving.pipeline import Recommender
@@ -18,7 +18,7 @@ class Service:
     telemetry: Telemetry
     handoff: Handoff
 
-    def recommend(self, request: RecommendRequest) -> Recommendation:
+    def recommend(self, request: RecommendRequest, origin: Origin = UNKNOWN_ORIGIN) -> Recommendation:
         """The answer. Raises InvalidRequest and FactorsUnavailable, which the gateway counts.
 
         Raises BaselineFailed for a bug, which is recorded here in the arm that was decided.
@@ -26,13 +26,13 @@ class Service:
         try:
             answer = self.recommender.recommend(request)
         except BaselineFailed as failure:
-            self.telemetry.record_failure(failure)
+            self.telemetry.record_failure(failure, origin)
             raise
-        self.telemetry.record(answer)
+        self.telemetry.record(answer, origin)
         self.handoff.start()
         return answer
 
-    def similar(self, request: SimilarRequest) -> SimilarItems:
+    def similar(self, request: SimilarRequest, origin: Origin = UNKNOWN_ORIGIN) -> SimilarItems:
         """Items like one; raises InvalidRequest, UnknownItem and FactorsUnavailable, which the gateway counts.
 
         Recorded under names of its own: there is no arm, and the rollout's figures are those of its arms.
@@ -43,9 +43,9 @@ class Service:
         except (InvalidRequest, UnknownItem):
             raise
         except Exception:
-            self.telemetry.record_similar(request, factors.version, failed=True)
+            self.telemetry.record_similar(request, factors.version, origin, failed=True)
             raise
-        self.telemetry.record_similar(request, factors.version, failed=False)
+        self.telemetry.record_similar(request, factors.version, origin, failed=False)
         return answer
 
     def factors_version(self) -> str:

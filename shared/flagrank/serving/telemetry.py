@@ -1,9 +1,11 @@
 """What is counted of each request."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from flagrank.domain import Arm, Mode, Reason, Recommendation, SimilarRequest
+from flagrank.domain import UNKNOWN_ORIGIN, Arm, Mode, Origin, Reason, Recommendation, SimilarRequest
 from flagrank.errors import BaselineFailed, RerankError
+from flagrank.flags.assignment import BUCKETS
 from flagrank.metric_names import MetricName, SimilarMetric
 from flagrank.ports import FactorStore, FlagSource, MetricsSink
 from flagrank.rerank.handoff import Handoff, HandoffCounts
@@ -23,7 +25,7 @@ class Telemetry:
     handoff: Handoff
     _cold: bool = field(default=True, init=False)
 
-    def record(self, answer: Recommendation) -> None:
+    def record(self, answer: Recommendation, origin: Origin = UNKNOWN_ORIGIN) -> None:
         """Emits one request's values; counters are emitted at zero too, since a rate needs its zeros."""
         values = measured(answer)
         reloads = self.factors.drain_reloads()
@@ -36,8 +38,8 @@ class Telemetry:
         values[MetricName.HANDOFF_FAILURE] = handed_over.failed
         values[MetricName.COLD_START] = int(self._cold)
         self._cold = False
-        metadata = {
-            "user_id": str(answer.user_id),
+        metadata: dict[str, str | Mapping[str, float]] = {
+            **_asked(origin, answer.diagnostics.draw),
             "mode": answer.mode,
             "reason": answer.reason,
             "assignment": answer.diagnostics.assignment,
@@ -46,6 +48,7 @@ class Telemetry:
             "flag": answer.versions.flag or "",
             "model": answer.versions.model or "",
             "prompt": answer.versions.prompt or "",
+            "steps_ms": {step: round(elapsed, 3) for step, elapsed in answer.diagnostics.elapsed_ms.items()},
         }
         if answer.diagnostics.user_problem is not None:
             metadata["user_problem"] = answer.diagnostics.user_problem
@@ -53,15 +56,32 @@ class Telemetry:
             metadata["shadow_items"] = ",".join(map(str, answer.diagnostics.shadow.items))
         self.sink.emit(answer.arm, {name: float(value) for name, value in values.items()}, metadata)
 
-    def record_failure(self, failure: BaselineFailed) -> None:
+    def record_failure(self, failure: BaselineFailed, origin: Origin = UNKNOWN_ORIGIN) -> None:
         """Emits a request that got no answer: without it, the arm that fails would look like one that nobody asks."""
-        metadata = {"user_id": str(failure.user_id), "assignment": failure.assignment}
+        metadata = {**_asked(origin, failure.draw), "assignment": failure.assignment}
         self.sink.emit(failure.arm, {MetricName.REQUESTS: 1.0, MetricName.FAILURE: 1.0}, metadata)
 
-    def record_similar(self, request: SimilarRequest, factors_version: str, *, failed: bool) -> None:
+    def record_similar(
+        self, request: SimilarRequest, factors_version: str, origin: Origin = UNKNOWN_ORIGIN, *, failed: bool
+    ) -> None:
         """Emits one request for similar items; `failed` says that a bug left it without an answer."""
         values: dict[str, float] = {SimilarMetric.REQUESTS: 1.0, SimilarMetric.FAILURE: float(failed)}
-        self.sink.emit(None, values, {"item_id": str(request.item_id), "factors": factors_version})
+        metadata = {**_ids(origin), "item_id": str(request.item_id), "factors": factors_version}
+        self.sink.emit(None, values, metadata)
+
+
+def _asked(origin: Origin, draw: int | None) -> dict[str, str]:
+    """Which request it was, and whose as far as the split knows: what a log may say of a user (infra/decisions/0084).
+
+    `draw` tells users apart, so that they can be counted; `bucket` is what the flag's percentage is compared with.
+    """
+    if draw is None:
+        return _ids(origin) | {"draw": "", "bucket": ""}
+    return _ids(origin) | {"draw": f"{draw:08x}", "bucket": str(draw % BUCKETS)}
+
+
+def _ids(origin: Origin) -> dict[str, str]:
+    return {"request_id": origin.request_id, "gateway_request_id": origin.gateway_request_id}
 
 
 def measured(answer: Recommendation) -> dict[str, float]:

@@ -92,7 +92,7 @@ class CloudWatchOfLines:
         users: dict[str, set[str]] = defaultdict(set)
         for line in self._between(query["startTime"], query["endTime"] + 1):
             if "Requests" in line and line["assignment"] == "split":
-                users[line["arm"]].add(line["user_id"])
+                users[line["arm"]].add(line["draw"])
         rows = [
             [{"field": "arm", "value": arm}, {"field": "users", "value": str(len(of))}] for arm, of in users.items()
         ]

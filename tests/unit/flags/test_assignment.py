@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from flagrank.domain import Arm, Reason
-from flagrank.flags.assignment import BUCKETING, BUCKETS, bucket, decide
+from flagrank.flags.assignment import BUCKETS, DRAWING, bucket, decide
 from flagrank.flags.document import FlagDocument
 
 GOLDEN = json.loads((Path(__file__).parents[2] / "data" / "buckets.json").read_text())
@@ -27,12 +27,12 @@ def test_buckets_equal_the_golden_vectors(vector: dict[str, str | int]) -> None:
 def test_every_hash_version_that_a_document_may_name_is_known() -> None:
     """A valid document decides: no version is accepted and then ignored or missing."""
     allowed = FlagDocument.model_json_schema()["properties"]["hash_version"]
-    assert set(allowed.get("enum", [allowed.get("const")])) == set(BUCKETING)
+    assert set(allowed.get("enum", [allowed.get("const")])) == set(DRAWING)
 
 
 def test_the_hash_version_of_the_document_decides(monkeypatch: pytest.MonkeyPatch) -> None:
     """The bucket comes from the version that the document names."""
-    monkeypatch.setitem(BUCKETING, 1, lambda salt, user_id: BUCKETS - 1)
+    monkeypatch.setitem(DRAWING, 1, lambda salt, user_id: 7 * BUCKETS - 1)
     assert decide(FlagDocument(enabled=True, percent=99), 1).arm is Arm.CONTROL
 
 

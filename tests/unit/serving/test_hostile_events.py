@@ -86,7 +86,9 @@ def test_a_broken_event_is_a_400_before_fastapi_too(request_context: object) -> 
     """The function asks there first."""
     service = Wired().service
     answer = answer_http(
-        lambda asked, _: answered(asked, service) or {"statusCode": 200}, event(requestContext=request_context), None
+        lambda asked, _: answered(asked, None, service) or {"statusCode": 200},
+        event(requestContext=request_context),
+        None,
     )
     assert answer["statusCode"] == 400
 
@@ -106,7 +108,9 @@ def test_no_event_is_a_crash(mangum: Mangum, headers: object, changes: dict[str,
     """Whatever the caller writes, the answer has a status below 500 and a JSON body."""
     service = Wired().service
     answer = answer_http(
-        lambda asked, context: answered(asked, service) or mangum(asked, context), event(headers, **changes), None
+        lambda asked, context: answered(asked, context, service) or mangum(asked, context),
+        event(headers, **changes),
+        None,
     )
     assert 200 <= answer["statusCode"] < 500
     assert orjson.loads(answer["body"])

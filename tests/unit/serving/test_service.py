@@ -6,6 +6,7 @@ import pytest
 
 from flagrank.domain import Arm, Mode, Reason
 from flagrank.errors import BaselineFailed, FactorsUnavailable, InvalidRequest
+from flagrank.flags.assignment import BUCKETS, draw
 from flagrank.flags.document import FlagDocument
 from flagrank.metric_names import MetricName
 from flagrank.ranking import postprocess
@@ -33,8 +34,10 @@ def test_a_request_without_an_answer_is_counted_in_its_arm(
     with pytest.raises(BaselineFailed) as failed:
         wired.recommend(7, query="wireless")
     assert isinstance(failed.value.__cause__, RuntimeError)
+    drawn = draw(flag.salt, 7)
+    asked = {"request_id": "", "gateway_request_id": "", "draw": f"{drawn:08x}", "bucket": str(drawn % BUCKETS)}
     assert wired.metrics.records == [
-        (arm, {MetricName.REQUESTS: 1.0, MetricName.FAILURE: 1.0}, {"user_id": "7", "assignment": Reason.SPLIT})
+        (arm, {MetricName.REQUESTS: 1.0, MetricName.FAILURE: 1.0}, {**asked, "assignment": Reason.SPLIT})
     ]
 
 

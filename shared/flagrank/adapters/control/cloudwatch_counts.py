@@ -20,7 +20,7 @@ QUERY_POLL_S = 0.5
 QUERY_POLLS = 120
 # exact, where count_distinct() approximates: a chi-square on unique users would see the error
 USERS_BY_ARM = f"""filter ispresent({MetricName.REQUESTS}) and assignment = "{Reason.SPLIT}"
-| stats count(*) by user_id, arm
+| stats count(*) by draw, arm
 | stats count(*) as users by arm"""
 
 type Minutes = Mapping[dt.datetime, float]
