@@ -367,7 +367,7 @@ def test_every_answer_is_counted_once_with_its_arm() -> None:
     wired.recommend(query="wireless")
     (arm, first, metadata), (_, second, _) = wired.metrics.records
     assert arm == "treatment"
-    assert metadata["user_id"] == "1"
+    assert metadata["reason"] == "split"
     assert (first[MetricName.REQUESTS], first[MetricName.LLM_CALLS], first[MetricName.RERANK_APPLIED]) == (1, 6, 1)
     assert first[MetricName.INPUT_TOKENS] == 600
     assert first[MetricName.COST_MICRO_USD] == round(600 * 0.06 + 300 * 0.24)

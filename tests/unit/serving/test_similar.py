@@ -105,13 +105,9 @@ def test_it_is_counted_under_its_own_name_and_in_no_arm() -> None:
     """The rollout is judged by what its arms served; a rate of failures needs its zeros."""
     service = wired()
     get(service, "/similar", item_id="0105")
-    assert service.metrics.records == [
-        (
-            None,
-            {SimilarMetric.REQUESTS: 1.0, SimilarMetric.FAILURE: 0.0},
-            {"item_id": "0105", "factors": FACTORS.version},
-        )
-    ]
+    ((arm, values, metadata),) = service.metrics.records
+    assert (arm, values) == (None, {SimilarMetric.REQUESTS: 1.0, SimilarMetric.FAILURE: 0.0})
+    assert (metadata["item_id"], metadata["factors"]) == ("0105", FACTORS.version)
 
 
 @pytest.mark.parametrize("params", [{"item_id": 1}, {"item_id": "abc"}, {"item_id": 105, "filter": "colour=red"}])
