@@ -37,7 +37,7 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
 
 
 def _http(event: dict[str, Any], context: Any) -> dict[str, Any]:
-    response = answered(event, context, _service)
+    response = answered(event, _service, context)
     return _application()(event, context) if response is None else response
 
 

@@ -122,8 +122,8 @@ def test_where_a_request_s_time_goes(capfd: pytest.CaptureFixture[str]) -> None:
 
     steps: dict[str, Callable[[int], object]] = {
         "bare handler": lambda n: bare(event(users[at(n)])),
-        "control, through the handler": lambda n: answered(event(users[at(n)]), None, control),
-        "cached rerank, through the handler": lambda n: answered(event(users[at(n)]), None, treated),
+        "control, through the handler": lambda n: answered(event(users[at(n)]), control),
+        "cached rerank, through the handler": lambda n: answered(event(users[at(n)]), treated),
         "  pipeline": lambda n: control.recommender.recommend(RecommendRequest(users[at(n)], 10)),
         "    user": lambda n: resolve_user(factors, users[at(n)], NO_ROWS),
         "    candidates": lambda n: generate(factors, wanted[at(n)]),
@@ -140,7 +140,7 @@ def test_where_a_request_s_time_goes(capfd: pytest.CaptureFixture[str]) -> None:
     medians = cpu_ms(steps)
     gc.unfreeze()
     printed = {name: f"{value:.3f} ms, {value / medians['bare handler']:.0f} x" for name, value in medians.items()}
-    modes = {json.loads((answered(event(user), None, treated) or {})["body"])["mode"] for user in users}
+    modes = {json.loads((answered(event(user), treated) or {})["body"])["mode"] for user in users}
     with capfd.disabled():
         print(f"\n{len(factors.item_ids)} items, load {os.getloadavg()[0]:.1f}")
         print("\n".join(f"{name:38}{value}" for name, value in printed.items()))

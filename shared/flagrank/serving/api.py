@@ -8,7 +8,15 @@ from typing import Annotated, Any, Protocol
 import orjson
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictBool, StringConstraints
 
-from flagrank.domain import Origin, Ranked, Recommendation, RecommendRequest, SimilarItems, SimilarRequest
+from flagrank.domain import (
+    UNKNOWN_ORIGIN,
+    Origin,
+    Ranked,
+    Recommendation,
+    RecommendRequest,
+    SimilarItems,
+    SimilarRequest,
+)
 from flagrank.errors import FactorsUnavailable, InvalidRequest, UnknownItem
 from flagrank.model import filters
 from flagrank.serving.problems import problem
@@ -118,7 +126,9 @@ def _split_ids(field: str, text: str) -> tuple[str, ...]:
     return item_ids
 
 
-def recommended(service: RecommendService, asked: RecommendBody | RecommendParams, origin: Origin) -> Reply:
+def recommended(
+    service: RecommendService, asked: RecommendBody | RecommendParams, origin: Origin = UNKNOWN_ORIGIN
+) -> Reply:
     """The reply to GET and POST /recommend."""
 
     def answer() -> dict[str, Any]:
@@ -127,7 +137,7 @@ def recommended(service: RecommendService, asked: RecommendBody | RecommendParam
     return _replied(answer, "baseline", "baseline_failed")
 
 
-def similar(service: RecommendService, asked: SimilarParams, origin: Origin) -> Reply:
+def similar(service: RecommendService, asked: SimilarParams, origin: Origin = UNKNOWN_ORIGIN) -> Reply:
     """The reply to GET /similar."""
     return _replied(lambda: similar_document(service.similar(asked.to_request(), origin)), "search", "similar_failed")
 

@@ -18,7 +18,7 @@ from flagrank.serving.origin import origin_of
 from flagrank.serving.reply import Reply, for_gateway
 
 
-def answered(event: Mapping[str, Any], context: Any, service: RecommendService) -> dict[str, Any] | None:
+def answered(event: Mapping[str, Any], service: RecommendService, context: Any = None) -> dict[str, Any] | None:
     """The response to an HTTP API event (payload format 2.0); None for a request that FastAPI has to see."""
     if event.get("version") != "2.0":
         return None

@@ -86,7 +86,7 @@ def test_a_broken_event_is_a_400_before_fastapi_too(request_context: object) -> 
     """The function asks there first."""
     service = Wired().service
     answer = answer_http(
-        lambda asked, _: answered(asked, None, service) or {"statusCode": 200},
+        lambda asked, _: answered(asked, service) or {"statusCode": 200},
         event(requestContext=request_context),
         None,
     )
@@ -108,7 +108,7 @@ def test_no_event_is_a_crash(mangum: Mangum, headers: object, changes: dict[str,
     """Whatever the caller writes, the answer has a status below 500 and a JSON body."""
     service = Wired().service
     answer = answer_http(
-        lambda asked, context: answered(asked, context, service) or mangum(asked, context),
+        lambda asked, context: answered(asked, service, context) or mangum(asked, context),
         event(headers, **changes),
         None,
     )

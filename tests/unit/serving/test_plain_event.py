@@ -79,13 +79,13 @@ NOT_PLAIN = [
 @pytest.mark.parametrize("asked", PLAIN)
 def test_a_plain_request_is_answered_as_fastapi_would(asked: dict[str, Any]) -> None:
     """Status, headers and body, byte for byte; each service is new, so that nothing is remembered in between."""
-    assert answered(asked, CONTEXT, Wired().service) == through_fastapi(asked, Wired())
+    assert answered(asked, Wired().service, CONTEXT) == through_fastapi(asked, Wired())
 
 
 @pytest.mark.parametrize("asked", NOT_PLAIN)
 def test_what_is_not_plain_and_valid_is_left_to_fastapi(asked: dict[str, Any]) -> None:
     """Errors and documentation are worded in one place."""
-    assert answered(asked, CONTEXT, Wired().service) is None
+    assert answered(asked, Wired().service, CONTEXT) is None
 
 
 def test_without_factors_a_plain_request_says_when_to_come_back() -> None:
@@ -97,7 +97,7 @@ def test_without_factors_a_plain_request_says_when_to_come_back() -> None:
         return service
 
     asked = event("GET", "/recommend", "user_id=1")
-    response = answered(asked, CONTEXT, unavailable().service)
+    response = answered(asked, unavailable().service, CONTEXT)
     assert response is not None
     assert (response["statusCode"], response["headers"]["retry-after"]) == (503, "5")
     assert response == through_fastapi(asked, unavailable())
@@ -106,4 +106,4 @@ def test_without_factors_a_plain_request_says_when_to_come_back() -> None:
 @pytest.mark.parametrize("version", [None, "1.0"])
 def test_an_event_of_another_format_is_left_to_mangum(version: str | None) -> None:
     """Load balancers and REST APIs send other events."""
-    assert answered({**event("GET", "/health"), "version": version}, CONTEXT, Wired().service) is None
+    assert answered({**event("GET", "/health"), "version": version}, Wired().service, CONTEXT) is None

@@ -35,7 +35,7 @@ def line_of(wired: Wired) -> tuple[str | None, dict[str, Any]]:
 def test_a_line_says_which_request_it_was_and_what_became_of_it() -> None:
     """Both request ids, arm, mode, reason, versions, the user's bucket, and each step's time."""
     wired = Wired(TREATED)
-    answered(asked(f"user_id={USER}&query=wireless"), CONTEXT, wired.service)
+    answered(asked(f"user_id={USER}&query=wireless"), wired.service, CONTEXT)
     arm, line = line_of(wired)
     assert (line["request_id"], line["gateway_request_id"]) == ("lambda-1", "gateway-1")
     assert (arm, line["mode"], line["reason"]) == ("treatment", "hybrid_rerank", "split")
@@ -57,7 +57,7 @@ def test_a_request_for_similar_items_is_named_too() -> None:
     wired = Wired()
     similar = {**event("GET", "/similar", "item_id=105"), "requestContext": {**FROM_GATEWAY}}
     similar["requestContext"]["http"] = {"method": "GET", "path": "/similar"}
-    answered(similar, CONTEXT, wired.service)
+    answered(similar, wired.service, CONTEXT)
     arm, line = line_of(wired)
     assert (arm, line["request_id"], line["gateway_request_id"]) == (None, "lambda-1", "gateway-1")
 
@@ -98,7 +98,7 @@ def test_no_line_tells_who_asked_or_for_what(
     monkeypatch.setattr(pipeline, "generate", bug) if fails == "the baseline" else None
     query = f"user_id={USER}&query=wireless%20zebra" + ("&top_k=x" if fails == "the event" else "")
     with caplog.at_level(logging.INFO):
-        answered(asked(query), CONTEXT, wired.service)
+        answered(asked(query), wired.service, CONTEXT)
         wired.service.handoff.start()
     said = capsys.readouterr().out + caplog.text
     assert fails == "the event" or json.loads(said.splitlines()[0])["request_id"] == "lambda-1"
