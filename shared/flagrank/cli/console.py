@@ -40,6 +40,7 @@ def console(
     import uvicorn
 
     from flagrank.adapters.system_clock import SystemClock
+    from flagrank.cli.console_preview import ServicePreview
     from flagrank.console.access import LoopbackOnly
     from flagrank.console.actions import Operator
     from flagrank.console.app import create_app
@@ -60,7 +61,7 @@ def console(
     address, token = f"{HOST}:{listener.getsockname()[1]}", secrets.token_urlsafe(TOKEN_BYTES)
     operator = Operator(actor_name(actor), secrets.token_hex(), socket.gethostname(), os.getpid())
     site, reader = Site(token, where, every_s, target.propagation_s), Reader(ports, limits, every_s / 2)
-    app = create_app(site, reader, ports, operator)
+    app = create_app(site, reader, ports, operator, ServicePreview(target, ports.control))
     guarded = LoopbackOnly(app, token, {address, address.replace(HOST, "localhost")})
     server = uvicorn.Server(uvicorn.Config(guarded, log_level="error", access_log=False, lifespan="off"))
     listener.listen(64)

@@ -2,7 +2,7 @@
 
 import itertools
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from flagrank.console.state import Ports, State
@@ -33,11 +33,12 @@ class Action(StrEnum):
 class Plan:
     """An action on the flag as it was read: what it is called, what will happen, and how to do it.
 
-    `number` is the deployment that it was planned on; `do` takes the record of the change.
+    `change` is how the record names it. `number` is the deployment that it was planned on; `do` takes the record.
     """
 
     action: Action
     title: str
+    change: str
     effects: Sequence[str]
     number: int
     do: Callable[[ChangeRecord], str]
@@ -79,7 +80,7 @@ def _promote(ports: Ports, state: State) -> Plan:
     after = changed(document, {"percent": percent, "enabled": True, "mode": "serve"})
     promotion = _change(Action.PROMOTE, f"promote to {percent:g} %", after, ports, state)
     skipped = "Nothing judges the step in force first: what a ramp would wait for is skipped."
-    return Plan(Action.PROMOTE, promotion.title, [skipped, *promotion.effects], promotion.number, promotion.do, percent)
+    return replace(promotion, effects=[skipped, *promotion.effects])
 
 
 def _change(action: Action, change: str, after: FlagDocument, ports: Ports, state: State) -> Plan:
@@ -99,7 +100,7 @@ def _change(action: Action, change: str, after: FlagDocument, ports: Ports, stat
         effects.append("AppConfig watches the rise for five minutes and takes it back if an alarm fires.")
     if after.mode == "shadow":
         effects.append("The mode stays shadow: the LLM is asked and everyone is served the baseline.")
-    return Plan(action, change, effects, deployment.number, do, after.percent)
+    return Plan(action, change, change, effects, deployment.number, do, after.percent)
 
 
 def _off(ports: Ports, state: State) -> Plan:
@@ -113,7 +114,7 @@ def _off(ports: Ports, state: State) -> Plan:
         return "everyone gets the baseline already" if made is None else _done(made, ports)
 
     effects = [*_exposed(deployed.document, after), *_reach(ports), *_stops(deployed, urgent=True), *_ends(state)]
-    return Plan(Action.OFF, "off, the kill switch", effects, _number(deployed), do)
+    return Plan(Action.OFF, "switch off for everyone", "off", effects, _number(deployed), do)
 
 
 def _rollback(ports: Ports, state: State) -> Plan:
@@ -128,7 +129,8 @@ def _rollback(ports: Ports, state: State) -> Plan:
 
     before = f"{good.name} comes back: {good.record.render()}"
     effects = [before, *_exposed(deployed.document, document), *_reach(ports), *_stops(deployed, urgent=True)]
-    return Plan(Action.ROLLBACK, f"rollback to {good.name}", [*effects, *_ends(state)], _number(deployed), do)
+    title, change = f"roll back to {good.name}", f"rollback to {good.name}"
+    return Plan(Action.ROLLBACK, title, change, [*effects, *_ends(state)], _number(deployed), do)
 
 
 def _pause(ports: Ports, state: State, operator: Operator) -> Plan:
@@ -148,7 +150,7 @@ def _pause(ports: Ports, state: State, operator: Operator) -> Plan:
         "Nothing is deployed, and nobody's arm changes.",
         "`flagrank rollout ramp` with the same percentages and `--take-over` goes on from there.",
     ]
-    return Plan(Action.PAUSE, "pause the ramp", effects, _number(state.deployed), do)
+    return Plan(Action.PAUSE, "pause the ramp", "pause", effects, _number(state.deployed), do)
 
 
 def _exposed(before: FlagDocument | None, after: FlagDocument) -> Sequence[str]:

@@ -12,13 +12,15 @@ from starlette.routing import Route
 from flagrank.console.actions import Operator
 from flagrank.console.changes import Changes
 from flagrank.console.pages import Pages, Site
+from flagrank.console.preview import Preview, preview_view
 from flagrank.console.state import Ports, Reader
 from flagrank.console.view import rollout_view
+from flagrank.errors import FlagrankError
 
 STATIC = {"console.css": "text/css", "console.js": "text/javascript"}
 
 
-def create_app(site: Site, reader: Reader, ports: Ports, operator: Operator) -> Starlette:
+def create_app(site: Site, reader: Reader, ports: Ports, operator: Operator, preview: Preview) -> Starlette:
     """The console over what a reader reads of its ports. `LoopbackOnly` guards it."""
     pages = Pages(site)
 
@@ -31,6 +33,16 @@ def create_app(site: Site, reader: Reader, ports: Ports, operator: Operator) -> 
     async def live(_: Request) -> Response:
         return pages.render("live.html", "", await view())
 
+    async def show_preview(request: Request) -> Response:
+        asked = {name: request.query_params.get(name, "").strip() for name in ("user_id", "query")}
+        shown: dict[str, Any] = {"sides": [], "summary": "", "problem": ""}
+        if asked["user_id"]:
+            try:
+                shown |= preview_view(await run_in_threadpool(preview, asked["user_id"], asked["query"]))
+            except FlagrankError as error:
+                shown["problem"] = str(error)
+        return pages.render("preview.html", "preview", asked | shown, 422 if shown["problem"] else 200)
+
     async def static(request: Request) -> Response:
         name = request.path_params["name"]
         if name not in STATIC:
@@ -42,6 +54,7 @@ def create_app(site: Site, reader: Reader, ports: Ports, operator: Operator) -> 
         routes=[
             Route(f"{root}/", rollout),
             Route(f"{root}/live", live),
+            Route(f"{root}/preview", show_preview),
             Route(f"{root}/static/{{name}}", static),
             *Changes(pages, reader, ports, operator).routes(root),
         ]

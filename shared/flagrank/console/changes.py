@@ -61,7 +61,7 @@ class Changes:
         if planned.action is not Action.OFF and form.get("deployment") != str(planned.number):
             raise RolloutRefused("somebody changed the flag since that page was shown: look again")
         reason = " ".join(form.get("reason", "").split())[:REASON_CHARS] or "none given"
-        sentence = planned.do(ChangeRecord(self._operator.actor, planned.title.partition(",")[0], reason))
+        sentence = planned.do(ChangeRecord(self._operator.actor, planned.change, reason))
         self._reader.read(now=True)
         return sentence
 

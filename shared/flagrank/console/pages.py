@@ -7,7 +7,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from starlette.responses import HTMLResponse
 
-PAGES = (("", "Rollout"),)
+PAGES = (("", "Rollout"), ("preview", "Preview"))
 
 
 @dataclass(frozen=True, slots=True)

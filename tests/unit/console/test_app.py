@@ -16,12 +16,13 @@ from flagrank.console.access import LoopbackOnly
 from flagrank.console.actions import Operator
 from flagrank.console.app import create_app
 from flagrank.console.pages import Site
+from flagrank.console.preview import Previewed
 from flagrank.console.state import Ports, Reader
 from flagrank.delivery.analysis.counts import ArmCounts, Arms
 from flagrank.delivery.analysis.limits import Limits
 from flagrank.delivery.change_record import ChangeRecord
 from flagrank.delivery.lease import Lease
-from flagrank.errors import CloudError
+from flagrank.errors import CloudError, InvalidRequest
 from flagrank.flags.document import FlagDocument
 
 HOST = "127.0.0.1:4711"
@@ -36,6 +37,7 @@ class World:
     clock: ManualClock = field(default_factory=ManualClock)
     figures: Arms = field(default_factory=Arms)
     down: bool = False
+    previewed: list[tuple[str, str]] = field(default_factory=list)
     document: FlagDocument | None = field(default_factory=lambda: FlagDocument(enabled=True, percent=5))
 
     def __post_init__(self) -> None:
@@ -57,7 +59,14 @@ class World:
     def app(self, every_s: float = 2.0) -> Starlette:
         """The console, which reads at each request."""
         site, ports = Site(TOKEN, "local", every_s, 15.0), self.ports()
-        return create_app(site, Reader(ports, Limits(), 0.0), ports, OPERATOR)
+        return create_app(site, Reader(ports, Limits(), 0.0), ports, OPERATOR, self.preview)
+
+    def preview(self, user_id: str, query: str) -> Previewed:
+        """The same four items in both arms, in another order; nobody knows the user `nobody`."""
+        if user_id == "nobody":
+            raise InvalidRequest("user_id", "is not known")
+        self.previewed.append((user_id, query))
+        return Previewed(answer("control", 1, 2, 3, 4), answer("treatment", 3, 1, 2, 5))
 
     def get(self, path: str, **headers: str) -> httpx.Response:
         return self.request("GET", path, headers=headers)
@@ -83,6 +92,39 @@ FAILING = Arms(
     ArmCounts(requests=3000, users=900),
 )
 HOLDING = Arms(ArmCounts(requests=300, users=100, attempted=300), ArmCounts(requests=900, users=300))
+
+
+def answer(arm: str, *items: int) -> dict[str, Any]:
+    """The body of an explained answer."""
+    is_treated = arm == "treatment"
+    diagnostics = {
+        "user": "known",
+        "elapsed_ms": {"total": 12.3},
+        "llm_calls": 2 * is_treated,
+        "cache_hits": 0,
+        "cost_usd": 0.000123 * is_treated,
+    }
+    explained = [
+        {
+            "item_id": item,
+            "title": f"Item <{item}>",
+            "category": "shoes",
+            "sources": ["als", "lexical"],
+            "baseline_rank": item,
+            "baseline_score": 1.0 / item,
+            "llm_score": 0.75 if is_treated else None,
+            "student_score": None,
+            "final_score": 0.5,
+        }
+        for item in items
+    ]
+    return {
+        "mode": "hybrid_rerank" if is_treated else "baseline",
+        "reason": "split" if is_treated else "disabled",
+        "versions": {"model": "nova" if is_treated else None},
+        "items": explained,
+        "diagnostics": diagnostics,
+    }
 
 
 @pytest.fixture
