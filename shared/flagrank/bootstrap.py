@@ -46,6 +46,7 @@ from flagrank.rerank.providers import BEDROCK, OPENAI, RERANK
 from flagrank.rerank.rerank_models import RerankModelJudge
 from flagrank.rerank.reranker import LLMReranker
 from flagrank.rerank.routing import RoutingJudge
+from flagrank.rerank.spending import Allowance
 from flagrank.rerank.warming import Warmer
 from flagrank.rerank.worker import Worker
 from flagrank.serving.known_users import KnownUsers
@@ -138,7 +139,7 @@ def build_worker(environment: Mapping[str, str]) -> Worker:
     cache = _table(settings, clock, settings.parallel_tasks)
     log = _log(settings, clock, settings.parallel_tasks)
     judge = _judge(settings, _models(settings, calls, clock), ThreadPoolExecutor(calls, "llm"), log)
-    warmer = Warmer(judge, cache, Breaker(clock), clock, time.sleep, settings.cache_ttl_s)
+    warmer = Warmer(judge, cache, Breaker(clock), clock, time.sleep, settings.cache_ttl_s, Allowance(cache))
     executor = ThreadPoolExecutor(settings.parallel_tasks, "task")
     flags.current(INIT_FLAG_WAIT_MS)
     return Worker(
@@ -188,7 +189,7 @@ def _warmup(settings: Settings, document: FlagDocument, clock: Clock) -> "Warmup
     judge = _judge(settings, _models(settings, calls, clock), ThreadPoolExecutor(calls, "llm"), log)
     # the table itself: a warm-up must not take what it remembers for what the others have written
     cache = DynamoDBScoreCache(aws_clients.patient_dynamodb_client(calls), settings.table, clock)
-    warmer = Warmer(judge, cache, Breaker(clock), clock, time.sleep, settings.cache_ttl_s)
+    warmer = Warmer(judge, cache, Breaker(clock), clock, time.sleep, settings.cache_ttl_s, Allowance(cache))
     # whose heads are wanted is chosen among all users
     sizes = Sizes(users_in_memory_bytes=None)
     s3 = aws_clients.files_client()
@@ -203,7 +204,8 @@ def wire(settings: Settings, adapters: Adapters, clock: Clock) -> Service:
     background = adapters.background or ThreadPoolExecutor(HANDOFF_THREADS, "handoff")
     handoff = Handoff(adapters.cache, adapters.queue, clock, background)
     judge = _judge(settings, adapters.models, llm, adapters.log, background)
-    reranker = LLMReranker(judge, adapters.cache, Breaker(clock), clock, cache, settings.cache_ttl_s, handoff)
+    money, ttl_s = Allowance(adapters.cache), settings.cache_ttl_s
+    reranker = LLMReranker(judge, adapters.cache, Breaker(clock), clock, cache, ttl_s, handoff, money)
     users = KnownUsers(adapters.users, Breaker(clock))
     recommender = Recommender(adapters.factors, adapters.flags, reranker, RulesBySet(settings.rules), clock, users)
     return Service(recommender, Telemetry(adapters.metrics, adapters.factors, adapters.flags, handoff), handoff)

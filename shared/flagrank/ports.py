@@ -96,8 +96,8 @@ class ScoreCache(Protocol):
     def write(self, key: str, record: ScoreRecord) -> bool:
         """Stores a record if the stored revision is still `record.revision`; False when another writer was first."""
 
-    def add_spend(self, day: str, micro_usd: int) -> None:
-        """Adds to the day's spend, atomically."""
+    def reserve_spend(self, day: str, micro_usd: int, below_micro_usd: int) -> bool:
+        """Adds to the day's spend if less than `below_micro_usd` is spent, in one step; False if it is not."""
 
     def claim(self, key: str, seconds: int) -> bool:
         """Claims the key for so long; False while another's claim lasts. A claim and a record do not meet."""

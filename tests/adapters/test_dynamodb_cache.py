@@ -86,7 +86,7 @@ def test_the_item_is_packed_and_expires_by_ttl(cache: DynamoDBScoreCache, dynamo
 
 def test_the_day_s_spend_is_kept_for_a_week(cache: DynamoDBScoreCache, dynamodb: Any, table: str) -> None:
     """The counter expires seven days after its day has ended."""
-    cache.add_spend(DAY, 5)
+    cache.reserve_spend(DAY, 5, 10**18)
     item = dynamodb.get_item(TableName=table, Key=KEYS[1])["Item"]
     assert (item["micro_usd"]["N"], item["expires_at"]["N"]) == ("5", f"{A_WEEK_AFTER_ITS_END.timestamp():.0f}")
 
@@ -104,13 +104,13 @@ def unavailable(call: str, cache: DynamoDBScoreCache) -> None:
     calls: dict[str, Callable[[], object]] = {
         "read": lambda: cache.read("key", DAY),
         "write": lambda: cache.write("key", RECORD),
-        "add_spend": lambda: cache.add_spend(DAY, 5),
+        "reserve_spend": lambda: cache.reserve_spend(DAY, 5, 10**18),
     }
     with pytest.raises(CacheUnavailable):
         calls[call]()
 
 
-OPERATIONS = {"read": "batch_get_item", "write": "put_item", "add_spend": "update_item"}
+OPERATIONS = {"read": "batch_get_item", "write": "put_item", "reserve_spend": "update_item"}
 
 
 @pytest.mark.parametrize("call", OPERATIONS)

@@ -21,7 +21,7 @@ def test_a_broken_cache_fails_every_call() -> None:
     for call in (
         lambda: cache.read("key", "2027-01-15"),
         lambda: cache.write("key", ScoreRecord({}, 0)),
-        lambda: cache.add_spend("2027-01-15", 1),
+        lambda: cache.reserve_spend("2027-01-15", 1, 10**18),
     ):
         with pytest.raises(CacheUnavailable):
             call()

@@ -103,7 +103,7 @@ def test_the_spend_of_other_environments_is_seen_within_seconds(
     """A remembered record does not freeze the day's bill."""
     cache.write("key", record(clock))
     cache.read("key", DAY)
-    inner.add_spend(DAY, 500)
+    inner.reserve_spend(DAY, 500, 10**18)
     assert cache.read("key", DAY).spent_micro_usd == 0
     clock.advance(SPEND_FRESH_S)
     assert cache.read("key", DAY).spent_micro_usd == 500
@@ -115,7 +115,7 @@ def test_spend_of_this_environment_is_seen_at_once(
     """What is added here counts in the next read, whether or not that is a round trip."""
     cache.write("key", record(clock))
     cache.read("key", DAY)
-    cache.add_spend(DAY, 30)
+    cache.reserve_spend(DAY, 30, 10**18)
     assert cache.read("key", DAY).spent_micro_usd == 30
     assert inner.reads == 1
 
@@ -123,7 +123,7 @@ def test_spend_of_this_environment_is_seen_at_once(
 def test_a_new_day_begins_its_own_bill(cache: TieredScoreCache, clock: ManualClock) -> None:
     """Yesterday's remembered spend is not today's."""
     cache.write("key", record(clock))
-    cache.add_spend(DAY, 30)
+    cache.reserve_spend(DAY, 30, 10**18)
     assert cache.read("key", DAY).spent_micro_usd == 30
     assert cache.read("key", "2027-01-16").spent_micro_usd == 0
 
@@ -170,7 +170,7 @@ def test_a_remembered_record_outlives_an_outage(
 ) -> None:
     """With the table gone a hit is a hit, with the spend last known."""
     cache.write("key", record(clock))
-    cache.add_spend(DAY, 30)
+    cache.reserve_spend(DAY, 30, 10**18)
     cache.read("key", DAY)
     inner.broken = True
     clock.advance(SPEND_FRESH_S)

@@ -77,7 +77,7 @@ def test_scores_and_spend_of_the_cache_are_no_judgements(dynamodb: object, table
     """They lie in the same table."""
     cache, log = DynamoDBScoreCache(dynamodb, table, clock), DynamoDBJudgementLog(dynamodb, table, clock, DAYS)
     cache.write("key", ScoreRecord({b"entry--1": 70}, int(clock.now()) + 3600))
-    cache.add_spend("2027-01-15", 5)
+    cache.reserve_spend("2027-01-15", 5, 10**18)
     log.keep(KEPT)
     assert list(log.kept()) == [KEPT]
     assert cache.read("key", "2027-01-15").spent_micro_usd == 5

@@ -129,18 +129,36 @@ def test_a_revision_that_is_gone_cannot_be_replaced(cache: ScoreCache, clock: Ma
 
 def test_spend_adds_up_by_day(open_cache: Callable[[], ScoreCache]) -> None:
     """What all environments add is what a new one reads; another day begins at nothing."""
-    open_cache().add_spend(DAY, 100)
-    open_cache().add_spend(DAY, 23)
+    open_cache().reserve_spend(DAY, 100, 10**18)
+    open_cache().reserve_spend(DAY, 23, 10**18)
     newcomer = open_cache()
     assert newcomer.read("key", DAY).spent_micro_usd == 123
     assert newcomer.read("key", "2027-01-16").spent_micro_usd == 0
+
+
+def test_spend_is_reserved_only_below_a_limit(cache: ScoreCache) -> None:
+    """The first reservation that finds the limit reached adds nothing, nor does one on a day without room."""
+    assert not cache.reserve_spend(DAY, 5, 0)
+    assert cache.reserve_spend(DAY, 60, 100)
+    assert cache.reserve_spend(DAY, 60, 100)
+    assert not cache.reserve_spend(DAY, 60, 100)
+    assert cache.read("key", DAY).spent_micro_usd == 120
+
+
+def test_of_many_reservations_at_once_one_passes_the_limit(open_cache: Callable[[], ScoreCache]) -> None:
+    """Looking and adding are one step, over all environments."""
+    caches = [open_cache() for _ in range(4)]
+    with ThreadPoolExecutor(4) as pool:
+        reserved = list(pool.map(lambda number: caches[number % 4].reserve_spend(DAY, 30, 100), range(20)))
+    assert sum(reserved) == 4
+    assert open_cache().read("key", DAY).spent_micro_usd == 120
 
 
 def test_spend_added_at_once_is_all_counted(open_cache: Callable[[], ScoreCache]) -> None:
     """The counter is atomic."""
     cache = open_cache()
     with ThreadPoolExecutor(4) as pool:
-        list(pool.map(lambda _: cache.add_spend(DAY, 5), range(20)))
+        list(pool.map(lambda _: cache.reserve_spend(DAY, 5, 10**18), range(20)))
     assert open_cache().read("key", DAY).spent_micro_usd == 100
 
 
@@ -187,7 +205,7 @@ def test_spend_with_a_receipt_is_counted_once(open_cache: Callable[[], ScoreCach
     assert not open_cache().add_spend_once(DAY, 100, "job-1")
     assert not open_cache().add_spend_once("2027-01-16", 100, "job-1")
     assert open_cache().add_spend_once(DAY, 20, "job-2")
-    open_cache().add_spend(DAY, 3)
+    open_cache().reserve_spend(DAY, 3, 10**18)
     assert open_cache().read("key", DAY).spent_micro_usd == 123
     assert open_cache().read("key", "2027-01-16").spent_micro_usd == 0
 

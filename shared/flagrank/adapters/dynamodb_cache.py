@@ -70,10 +70,18 @@ class DynamoDBScoreCache:
                 return False
         return True
 
-    def add_spend(self, day: str, micro_usd: int) -> None:
-        """Adds to the day's spend atomically; raises CacheUnavailable."""
+    def reserve_spend(self, day: str, micro_usd: int, below_micro_usd: int) -> bool:
+        """One conditional update; raises CacheUnavailable, after which the sum may have been added all the same."""
+        adding = self._spending(day, micro_usd)
+        adding["ExpressionAttributeValues"][":below"] = {"N": str(below_micro_usd)}
+        # on a day without any spend nothing is spent, which is not below 0
+        none_yet = "attribute_not_exists(pk) OR " if below_micro_usd > 0 else ""
         with translated():
-            self._client.update_item(**self._spending(day, micro_usd))
+            try:
+                self._client.update_item(**adding, ConditionExpression=f"{none_yet}micro_usd < :below")
+            except self._client.exceptions.ConditionalCheckFailedException:
+                return False
+        return True
 
     def add_spend_once(self, day: str, micro_usd: int, receipt: str) -> bool:
         """Adds to the day's spend with a receipt, in one transaction; raises CacheUnavailable."""

@@ -1,7 +1,7 @@
 """A breaker in front of the score cache: a table that hangs costs a few requests their budget, and not every one.
 
-Reads have one breaker, and the writes that a call of the LLM waits for another: a table that cannot be written serves
-its scores. While one is open nothing waits for the table; a probe finds out behind the requests whether it is well.
+Reads have a breaker, and each kind of write that a call of the LLM waits for: a table that cannot be written serves its
+scores. While one is open nothing waits for the table; a probe finds out behind the requests whether it is well.
 """
 
 from collections.abc import Callable, Collection
@@ -27,7 +27,8 @@ class GuardedScoreCache:
         self._clock = clock
         self._probes = probes
         self._reading = Breaker(clock, FAILURES_TO_OPEN, PROBE_AFTER_S)
-        self._writing = Breaker(clock, FAILURES_TO_OPEN, PROBE_AFTER_S)
+        self._reserving = Breaker(clock, FAILURES_TO_OPEN, PROBE_AFTER_S)
+        self._claiming = Breaker(clock, FAILURES_TO_OPEN, PROBE_AFTER_S)
 
     def read(self, key: str, day: str, entries: Collection[bytes] = ()) -> CacheRead:
         """The inner read; raises CacheUnavailable at once while reads fail."""
@@ -38,13 +39,15 @@ class GuardedScoreCache:
         """The inner write: nothing waits for it but the scores themselves."""
         return self._inner.write(key, record)
 
-    def add_spend(self, day: str, micro_usd: int) -> None:
-        """The inner addition."""
-        self._inner.add_spend(day, micro_usd)
+    def reserve_spend(self, day: str, micro_usd: int, below_micro_usd: int) -> bool:
+        """The inner reservation; raises CacheUnavailable at once while such writes fail."""
+        reserve = partial(self._inner.reserve_spend, day, micro_usd, below_micro_usd)
+        return self._guarded(self._reserving, reserve, partial(self._inner.reserve_spend, day, 0, below_micro_usd))
 
     def claim(self, key: str, seconds: int) -> bool:
         """The inner claim; raises CacheUnavailable at once while such writes fail."""
-        return self._guarded(self._writing, partial(self._inner.claim, key, seconds), self._probe_writing)
+        claim = partial(self._inner.claim, key, seconds)
+        return self._guarded(self._claiming, claim, partial(self._inner.claim, PROBED_KEY, 1))
 
     def release(self, key: str) -> None:
         """The inner release."""
@@ -53,9 +56,6 @@ class GuardedScoreCache:
     def add_spend_once(self, day: str, micro_usd: int, receipt: str) -> bool:
         """The inner addition: no request waits for it."""
         return self._inner.add_spend_once(day, micro_usd, receipt)
-
-    def _probe_writing(self) -> None:
-        self._inner.claim(PROBED_KEY, 1)
 
     def _guarded[T](self, breaker: Breaker, call: Callable[[], T], probe: Callable[[], object]) -> T:
         if breaker.is_open():

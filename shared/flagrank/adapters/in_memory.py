@@ -128,11 +128,14 @@ class InMemoryScoreCache:
             self._records[key] = ScoreRecord(dict(record.scores), record.expires_at, record.revision + 1)
             return True
 
-    def add_spend(self, day: str, micro_usd: int) -> None:
-        """Adds to the day's spend."""
+    def reserve_spend(self, day: str, micro_usd: int, below_micro_usd: int) -> bool:
+        """Adds to the day's spend, unless it has come to `below_micro_usd`."""
         with self._lock:
             self._check()
+            if self._spend.get(day, 0) >= below_micro_usd:
+                return False
             self._spend[day] = self._spend.get(day, 0) + micro_usd
+            return True
 
     def claim(self, key: str, seconds: int) -> bool:
         """Claims the key, unless another's claim lasts."""
@@ -242,6 +245,10 @@ class ScriptedJudge:
     def version(self, flag: FlagDocument) -> str:
         """One version for every flag."""
         return "scripted"
+
+    def most_micro_usd(self, size: int, flag: FlagDocument) -> int:
+        """Nothing: a script is free."""
+        return 0
 
     def judge(self, texts: Mapping[int, str], intent: str, flag: FlagDocument, deadline: Deadline) -> Judgement:
         """The scripted relevance of each text, for one call."""

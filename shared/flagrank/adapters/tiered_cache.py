@@ -56,13 +56,14 @@ class TieredScoreCache:
                 self._records.pop(key, None)
         return written
 
-    def add_spend(self, day: str, micro_usd: int) -> None:
-        """Adds to the day's spend, here and there."""
+    def reserve_spend(self, day: str, micro_usd: int, below_micro_usd: int) -> bool:
+        """The inner reservation; what it adds is remembered here as well."""
+        is_reserved = self._inner.reserve_spend(day, micro_usd, below_micro_usd)
         with self._lock:
             known_day, spent = self._spend
-            if known_day == day:
+            if is_reserved and known_day == day:
                 self._spend = (day, spent + micro_usd)
-        self._inner.add_spend(day, micro_usd)
+        return is_reserved
 
     def claim(self, key: str, seconds: int) -> bool:
         """The inner claim: what another environment holds is not known here.

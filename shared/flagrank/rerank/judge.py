@@ -25,6 +25,9 @@ class Judge(Protocol):
     def version(self, flag: FlagDocument) -> str:
         """What a score depends on besides intent, model and text: it is a part of every cache key."""
 
+    def most_micro_usd(self, size: int, flag: FlagDocument) -> int:
+        """What judging `size` texts may cost at most by our own counting of tokens, with what is asked twice."""
+
     def judge(self, texts: Mapping[int, str], intent: str, flag: FlagDocument, deadline: Deadline) -> Judgement:
         """Judges texts, given by their positions in the list; the lowest position is the baseline's best.
 

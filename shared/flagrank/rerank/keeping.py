@@ -29,6 +29,10 @@ class KeepingJudge:
         """The inner judge's."""
         return self._judge.version(flag)
 
+    def most_micro_usd(self, size: int, flag: FlagDocument) -> int:
+        """The inner judge's."""
+        return self._judge.most_micro_usd(size, flag)
+
     def judge(self, texts: Mapping[int, str], intent: str, flag: FlagDocument, deadline: Deadline) -> Judgement:
         """The inner judge's. A tied judgement teaches nothing, and is not kept."""
         judgement = self._judge.judge(texts, intent, flag, deadline)

@@ -1,6 +1,7 @@
 """The listwise judge: a chat model is asked in parallel micro-batches, each with a budget, all by one deadline."""
 
 import logging
+import math
 from collections import Counter, deque
 from collections.abc import Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
@@ -57,6 +58,12 @@ class ListwiseJudge:
     def version(self, flag: FlagDocument) -> str:
         """See Judge."""
         return FORMS[flag.answer].version
+
+    def most_micro_usd(self, size: int, flag: FlagDocument) -> int:
+        """See Judge: all of `max_input_tokens`, and each answer at its cap, twice."""
+        form, batches = FORMS[flag.answer], math.ceil(size / self.batch_items)
+        written = 2 * batches * form.max_output_tokens(min(size, self.batch_items))
+        return cost_micro_usd(self.prices, flag.model_id, flag.max_input_tokens, written)
 
     def judge(self, texts: Mapping[int, str], intent: str, flag: FlagDocument, deadline: Deadline) -> Judgement:
         """See Judge. A malformed or late batch is asked once more while both budgets allow it.

@@ -51,6 +51,10 @@ class RerankModelJudge:
         """See Judge."""
         return f"rerank-1-{self.scale}"
 
+    def most_micro_usd(self, size: int, flag: FlagDocument) -> int:
+        """See Judge: the queries of one call."""
+        return cost_micro_usd(self.prices, flag.model_id, 0, 0, math.ceil(size / DOCUMENTS_PER_QUERY))
+
     def judge(self, texts: Mapping[int, str], intent: str, flag: FlagDocument, deadline: Deadline) -> Judgement:
         """See Judge. The last texts are left out to keep to `max_input_tokens`; nothing is asked twice."""
         asked = affordable(texts, intent, flag.max_input_tokens)

@@ -3,16 +3,18 @@
 The flag's `path` says who judges: the request, within its budget, or a worker, to whom the task is handed over.
 
 A cached score is served even while the breaker is open or the day's money is spent. An unreadable cache means no
-rerank: the day's spend lies beside the scores, and no judge is asked without a cost limit (infra/decisions/0002).
+rerank: the day's spend lies beside the scores, and no judge is asked without a cost limit (infra/decisions/0002). What
+a call may cost is reserved before it and settled after it (infra/decisions/0091).
 """
 
-from collections.abc import Mapping, Sequence
-from concurrent.futures import Executor, Future, wait
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Executor, wait
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from functools import partial
+from typing import Protocol
 
 from flagrank.domain import Candidate, RerankTally
-from flagrank.errors import BreakerOpen, BudgetExhausted, CacheUnavailable, RerankError
+from flagrank.errors import BreakerOpen, BudgetExhausted, CacheUnavailable, CostCapReached, RerankError
 from flagrank.flags.document import FlagDocument
 from flagrank.ports import CacheRead, Clock, JudgementTask, ScoreCache, ScoreRecord
 from flagrank.rerank.breaker import Breaker
@@ -31,6 +33,7 @@ from flagrank.rerank.records import (
     tells_apart,
     utc_day,
 )
+from flagrank.rerank.spending import Allowance
 from flagrank.timing import Deadline
 
 
@@ -77,7 +80,7 @@ class LLMReranker:
     """The reranker over a judge and a score cache. `executor` runs the cache's calls, and no others, so
     that a judge which hangs never holds them up; the TTL is in seconds.
 
-    `handoff` takes what a worker is to judge.
+    `handoff` takes what a worker is to judge. `allowance` is the money that this environment has reserved.
     """
 
     judge: Judge
@@ -87,6 +90,7 @@ class LLMReranker:
     executor: Executor
     cache_ttl_s: int
     handoff: Handoff
+    allowance: Allowance
 
     def prompt_version(self, flag: FlagDocument) -> str | None:
         """The judge's version."""
@@ -104,7 +108,7 @@ class LLMReranker:
         known = known_scores(stored.record, question.texts)
         missing = {place: text for place, text in question.texts.items() if place not in known}
         tally.cache_hits, tally.cache_misses = len(known), len(missing)
-        capped = over_cap(flag.daily_usd_cap, stored.spent_micro_usd)
+        capped = self._over_cap(flag, stored.spent_micro_usd)
         if flag.path != "inline" and not capped and self._is_ageing(stored.record):
             self.handoff.offer(question.task(question.texts, refresh=True))
         if not missing or capped:
@@ -112,7 +116,9 @@ class LLMReranker:
         if flag.path == "async":
             self.handoff.offer(question.task(missing))
             return Judged(known, warming=True)
-        judgement = self._judge_now(missing, question, deadline)
+        judgement = self._judge_now(missing, question, stored.spent_micro_usd, deadline)
+        if isinstance(judgement.trouble, CostCapReached):
+            return Judged(known, judgement.trouble)
         tally.usage = judgement.usage
         relevance = {**known, **judgement.relevance}
         # a tied answer is as good as none, and must not be remembered for a day
@@ -133,33 +139,47 @@ class LLMReranker:
             raise BudgetExhausted("the request's budget was spent before the rerank")
         # a table that hangs must not cost more than the request has, so its answer is awaited and not called for
         day, entries = utc_day(self.clock.now()), [entry_key(text) for text in question.texts.values()]
-        reading = self.executor.submit(self.cache.read, question.key, day, entries)
+        return self._awaited(partial(self.cache.read, question.key, day, entries), deadline)
+
+    def _awaited[T](self, call: Callable[[], T], deadline: Deadline) -> T:
+        calling = self.executor.submit(call)
         try:
-            return reading.result(deadline.remaining_ms() / 1000)
+            return calling.result(deadline.remaining_ms() / 1000)
         except TimeoutError as error:
-            reading.cancel()
+            calling.cancel()
             raise CacheUnavailable("the cache did not answer within the request's budget") from error
 
-    def _judge_now(self, missing: Mapping[int, str], question: "_Question", deadline: Deadline) -> Judgement:
+    def _over_cap(self, flag: FlagDocument, spent_micro_usd: int) -> CostCapReached | None:
+        # where calls are made here, what is spent holds what is reserved here, and the allowance knows better
+        return over_cap(flag.daily_usd_cap, spent_micro_usd) if flag.path == "async" else None
+
+    def _judge_now(
+        self, missing: Mapping[int, str], question: "_Question", spent_micro_usd: int, deadline: Deadline
+    ) -> Judgement:
         if not worth_calling(question.flag, deadline):
             return Judgement(trouble=BudgetExhausted("too little of the request budget is left for a call"))
-        if not self.breaker.allows():
-            return Judgement(trouble=BreakerOpen("the LLM has been failing in this environment"))
-        judgement = self.judge.judge(missing, question.intent, question.flag, deadline)
-        self.breaker.record(bool(judgement.relevance))
+        flag, day = question.flag, utc_day(self.clock.now())
+        most = self.judge.most_micro_usd(len(missing), flag)
+        reserve = partial(self.allowance.reserve, day, flag.daily_usd_cap, most, spent_micro_usd)
+        try:
+            reserved = self._awaited(reserve, deadline)
+        except (CostCapReached, CacheUnavailable) as error:
+            return Judgement(trouble=error)
+        judgement = Judgement(trouble=BreakerOpen("the LLM has been failing in this environment"))
+        if self.breaker.allows():
+            judgement = self.judge.judge(missing, question.intent, flag, deadline)
+            self.breaker.record(bool(judgement.relevance))
+        self.allowance.settle(reserved, judgement.usage.cost_micro_usd)
         return judgement
 
     def _write_back(
         self, key: str, before: ScoreRecord | None, fresh: Mapping[bytes, int], deadline: Deadline, tally: RerankTally
     ) -> None:
-        writes: list[Future[Any]] = []
-        now_s = self.clock.now()
-        if tally.usage.cost_micro_usd:
-            writes.append(self.executor.submit(self.cache.add_spend, utc_day(now_s), tally.usage.cost_micro_usd))
-        if fresh:
-            record = added(before, fresh, expiry(key, now_s, self.cache_ttl_s))
-            writes.append(self.executor.submit(self.cache.write, key, record))
-        done, _ = wait(writes, timeout=deadline.remaining_ms() / 1000)
+        if not fresh:
+            return
+        record = added(before, fresh, expiry(key, self.clock.now(), self.cache_ttl_s))
+        writing = self.executor.submit(self.cache.write, key, record)
+        done, _ = wait([writing], timeout=deadline.remaining_ms() / 1000)
         tally.cache_failures += sum(write.exception() is not None for write in done)
 
 

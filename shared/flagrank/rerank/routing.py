@@ -22,6 +22,11 @@ class RoutingJudge:
         judge = self.judges.get(provider_of(flag.model_id))
         return judge.version(flag) if judge else "not configured"
 
+    def most_micro_usd(self, size: int, flag: FlagDocument) -> int:
+        """See Judge."""
+        judge = self.judges.get(provider_of(flag.model_id))
+        return judge.most_micro_usd(size, flag) if judge else 0
+
     def judge(self, texts: Mapping[int, str], intent: str, flag: FlagDocument, deadline: Deadline) -> Judgement:
         """See Judge."""
         provider = provider_of(flag.model_id)

@@ -1,8 +1,8 @@
 """Judging ahead of the requests: by the queue's worker, and before the first request by whoever knows the intents.
 
 Nobody waits, so a call may take its time and a throttled one is repeated. Money has the same limits as in a request.
-What may happen at any moment is that the process ends, or that another one judges the same intent: spend is counted as
-soon as calls have answered, and scores are merged into whatever the record holds by then (infra/decisions/0071).
+What may happen at any moment is that the process ends, or that another one judges the same intent: what calls may cost
+is reserved before them, and scores are merged into whatever the record holds by then (infra/decisions/0071).
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -15,6 +15,7 @@ from flagrank.errors import (
     BreakerOpen,
     BudgetExhausted,
     CacheUnavailable,
+    CostCapReached,
     LLMThrottled,
     LLMUnavailable,
     RerankError,
@@ -22,9 +23,8 @@ from flagrank.errors import (
 from flagrank.flags.document import FlagDocument
 from flagrank.ports import Clock, JudgementTask, ScoreCache, ScoreRecord
 from flagrank.rerank.breaker import Breaker
-from flagrank.rerank.judge import Judge
+from flagrank.rerank.judge import Judge, Judgement
 from flagrank.rerank.listwise import worth_calling
-from flagrank.rerank.pricing import over_cap
 from flagrank.rerank.records import (
     added,
     entries_of,
@@ -35,6 +35,7 @@ from flagrank.rerank.records import (
     tells_apart,
     utc_day,
 )
+from flagrank.rerank.spending import Allowance
 from flagrank.timing import Deadline
 
 CALL_BUDGET_MS = 30_000
@@ -66,7 +67,10 @@ class WarmResult:
 
 @dataclass(frozen=True, slots=True)
 class Warmer:
-    """Judges tasks into the score cache. `pause` waits so many seconds; the TTL is in seconds."""
+    """Judges tasks into the score cache. `pause` waits so many seconds; the TTL is in seconds.
+
+    `allowance` is the money that this process has reserved.
+    """
 
     judge: Judge
     cache: ScoreCache
@@ -74,6 +78,7 @@ class Warmer:
     clock: Clock
     pause: Callable[[float], None]
     cache_ttl_s: int
+    allowance: Allowance
 
     def is_current(self, task: JudgementTask, flag: FlagDocument) -> bool:
         """Whether requests under this flag would find the scores."""
@@ -144,24 +149,27 @@ class _Warming:
         until = Deadline(warmer.clock, self.deadline.at_s - WRITING_S)
         if not missing:
             return None
-        if trouble := self._why_not(stored.spent_micro_usd, until):
-            return trouble
-        judgement = warmer.judge.judge(missing, self.task.intent, self.flag, until)
-        warmer.breaker.record(bool(judgement.relevance))
+        judgement = self._judged(missing, stored.spent_micro_usd, day, until)
         self.usage.add(judgement.usage)
         fresh = entries_of(judgement.relevance, missing)
         self.judged.update(fresh)
-        if judgement.usage.cost_micro_usd:
-            # before the scores: a cap may count too much, never too little
-            self._persist(lambda: warmer.cache.add_spend(day, judgement.usage.cost_micro_usd))
         return self._write(fresh, stored.record, day) or judgement.trouble
 
-    def _why_not(self, spent_micro_usd: int, until: Deadline) -> RerankError | None:
-        if capped := over_cap(self.flag.daily_usd_cap, spent_micro_usd):
-            return capped
-        if not worth_calling(self.flag, until):
-            return BudgetExhausted("too little time is left for a call")
-        return None if self.warmer.breaker.allows() else BreakerOpen("the LLM has been failing in this environment")
+    def _judged(self, missing: Mapping[int, str], spent_micro_usd: int, day: str, until: Deadline) -> Judgement:
+        warmer, flag = self.warmer, self.flag
+        if not worth_calling(flag, until):
+            return Judgement(trouble=BudgetExhausted("too little time is left for a call"))
+        most = warmer.judge.most_micro_usd(len(missing), flag)
+        try:
+            reserved = warmer.allowance.reserve(day, flag.daily_usd_cap, most, spent_micro_usd)
+        except CostCapReached as error:
+            return Judgement(trouble=error)
+        judgement = Judgement(trouble=BreakerOpen("the LLM has been failing in this environment"))
+        if warmer.breaker.allows():
+            judgement = warmer.judge.judge(missing, self.task.intent, flag, until)
+            warmer.breaker.record(bool(judgement.relevance))
+        warmer.allowance.settle(reserved, judgement.usage.cost_micro_usd)
+        return judgement
 
     def _write(self, fresh: Mapping[bytes, int], record: ScoreRecord | None, day: str) -> RerankError | None:
         if not fresh:

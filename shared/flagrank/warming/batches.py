@@ -1,7 +1,7 @@
 """Batches from their beginning to their scores. Every step may be repeated by another process."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import orjson
@@ -122,7 +122,7 @@ class Batches:
     def _write(self, plan: BatchPlan, answers: BatchAnswers, tell: Tell) -> WarmReport:
         judge, clock = BatchJudge(plan, answers), self.warmer.clock
         flag = judge.flag(self.document)
-        warmer = Warmer(judge, self.warmer.cache, Breaker(clock), clock, self.warmer.pause, self.warmer.cache_ttl_s)
+        warmer = replace(self.warmer, judge=judge, breaker=Breaker(clock))
         return warm_all(
             judge.tasks(),
             lambda task: warmer.warm(task, flag, Deadline(clock, clock.monotonic() + WRITE_S)),

@@ -15,6 +15,7 @@ from flagrank.ports import JudgementTask, ScoreRecord
 from flagrank.rerank.breaker import Breaker
 from flagrank.rerank.judge import Judgement
 from flagrank.rerank.records import entry_key, record_key, utc_day
+from flagrank.rerank.spending import Allowance
 from flagrank.rerank.warming import Warmer, WarmResult
 from flagrank.timing import Deadline
 
@@ -34,6 +35,10 @@ class Recording(ScriptedJudge):
     def __post_init__(self) -> None:
         super().__init__(len)
 
+    def most_micro_usd(self, size: int, flag: FlagDocument) -> int:
+        """What each call costs."""
+        return COST
+
     def judge(self, texts: Mapping[int, str], intent: str, flag: FlagDocument, deadline: Deadline) -> Judgement:
         """The length of each text, or the next trouble."""
         self.asked.append((intent, tuple(texts.values())))
@@ -50,7 +55,9 @@ class World:
         self.clock = ManualClock()
         self.cache = InMemoryScoreCache(self.clock)
         self.judge = Recording(troubles=list(troubles))
-        self.warmer = Warmer(self.judge, self.cache, Breaker(self.clock), self.clock, self.clock.advance, TTL_S)
+        self.warmer = Warmer(
+            self.judge, self.cache, Breaker(self.clock), self.clock, self.clock.advance, TTL_S, Allowance(self.cache)
+        )
 
     def warm(self, task: JudgementTask, flag: FlagDocument = FLAG, seconds: float = 120) -> WarmResult:
         """The task, with so much time."""
@@ -149,7 +156,7 @@ def test_a_tied_answer_is_not_remembered() -> None:
 def test_the_daily_cap_holds() -> None:
     """Once it is reached nothing is asked; it is reached by what others spent as well."""
     world = World()
-    world.cache.add_spend(utc_day(world.clock.now()), 1_000_000)
+    world.cache.reserve_spend(utc_day(world.clock.now()), 1_000_000, 10**18)
     result = world.warm(task_of("red shoes", ["a", "bb"]), FLAG.model_copy(update={"daily_usd_cap": 1.0}))
     assert result.trouble is not None
     assert (result.trouble.reason, world.judge.asked) == (Reason.COST_CAP, [])
@@ -245,7 +252,7 @@ DELIVERIES = st.lists(st.tuples(INTENTS, TEXTS), min_size=1, max_size=8).flatmap
 @settings(max_examples=200, deadline=None)
 @given(deliveries=DELIVERIES)
 def test_delivered_twice_and_out_of_order_nothing_is_judged_twice(deliveries: list[tuple[str, list[str]]]) -> None:
-    """Each text is judged once for each intent, no intent has another's text, and the spend is the calls'."""
+    """Each text is judged once for each intent, no intent has another's text, and no call goes uncounted."""
     world = World()
     for intent, texts in deliveries:
         world.warm(task_of(intent, texts))
@@ -254,7 +261,9 @@ def test_delivered_twice_and_out_of_order_nothing_is_judged_twice(deliveries: li
     for intent in {intent for intent, _ in deliveries}:
         wanted = {text for of, texts in deliveries if of == intent for text in texts}
         assert world.scores(intent) == scores_of(sorted(wanted))
-    assert world.spent() == COST * len(world.judge.asked)
+    asked = len(world.judge.asked)
+    # what is reserved for calls to come is never more than the calls that were made
+    assert COST * asked <= world.spent() <= 2 * COST * asked
 
 
 class Killed(BaseException):
@@ -266,23 +275,22 @@ class Killed(BaseException):
 def test_killed_at_any_moment_no_written_score_is_judged_again(
     deliveries: list[tuple[str, list[str]]], kills: list[int]
 ) -> None:
-    """Whenever the process ends, redelivery completes the intents, and the spend misses at most the calls in flight."""
+    """Whenever the process ends, redelivery completes the intents, and what was asked for is counted, or more."""
     world = World()
     steps, doomed = iter(range(10_000)), set(kills)
     written: set[tuple[str, bytes]] = set()
-    lost = 0
 
-    def step(name: str) -> None:
-        nonlocal lost
+    def step() -> None:
         if next(steps) in doomed:
-            lost += name == "add_spend"
+            # what it had reserved goes with it
+            world.warmer = replace(world.warmer, allowance=Allowance(world.cache))
             raise Killed
 
-    for name in ("read", "write", "add_spend"):
+    for name in ("read", "write", "reserve_spend"):
         whole = getattr(world.cache, name)
 
-        def risky(*args: object, name: str = name, whole: object = whole) -> object:
-            step(name)
+        def risky(*args: object, whole: object = whole) -> object:
+            step()
             return whole(*args)  # type: ignore[operator]
 
         setattr(world.cache, name, risky)
@@ -303,4 +311,4 @@ def test_killed_at_any_moment_no_written_score_is_judged_again(
     for intent in {intent for intent, _ in deliveries}:
         wanted = {text for of, texts in deliveries if of == intent for text in texts}
         assert world.scores(intent) == scores_of(sorted(wanted))
-    assert world.spent() == COST * (len(world.judge.asked) - lost)
+    assert world.spent() >= COST * len(world.judge.asked)

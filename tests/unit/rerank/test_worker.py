@@ -22,6 +22,7 @@ from flagrank.ports import JudgementTask
 from flagrank.rerank.breaker import Breaker
 from flagrank.rerank.messages import write_task
 from flagrank.rerank.records import record_key
+from flagrank.rerank.spending import Allowance
 from flagrank.rerank.warming import Warmer
 from flagrank.rerank.worker import OUTCOMES, Message, Worker, messages_of
 
@@ -38,7 +39,9 @@ class World:
         self.flags = InMemoryFlagSource(FLAG)
         self.judge = ScriptedJudge(len)
         self.metrics, self.arms = InMemoryMetrics(), InMemoryMetrics()
-        warmer = Warmer(self.judge, self.cache, Breaker(self.clock), self.clock, self.clock.advance, 3600)
+        warmer = Warmer(
+            self.judge, self.cache, Breaker(self.clock), self.clock, self.clock.advance, 3600, Allowance(self.cache)
+        )
         self.worker = Worker(
             warmer, self.cache, self.flags, self.clock, self.metrics, self.arms, InlineExecutor(), MAX_AGE_S
         )

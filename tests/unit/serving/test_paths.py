@@ -12,6 +12,7 @@ from flagrank.rerank.breaker import Breaker
 from flagrank.rerank.handoff import REMEMBERED_S
 from flagrank.rerank.listwise import ListwiseJudge
 from flagrank.rerank.records import utc_day
+from flagrank.rerank.spending import Allowance
 from flagrank.rerank.warming import Warmer
 from flagrank.rerank.worker import Message, Worker
 from flagrank.settings import Settings
@@ -27,7 +28,15 @@ def work(wired: Wired) -> int:
     """Judges what is on the queue, as the worker does; gives how many messages there were."""
     settings, executor = Settings.from_env(ENVIRONMENT), InlineExecutor()
     judge = ListwiseJudge(wired.llm, executor, settings.prices, 10, 10)
-    warmer = Warmer(judge, wired.cache, Breaker(wired.clock), wired.clock, wired.clock.advance, settings.cache_ttl_s)
+    warmer = Warmer(
+        judge,
+        wired.cache,
+        Breaker(wired.clock),
+        wired.clock,
+        wired.clock.advance,
+        settings.cache_ttl_s,
+        Allowance(wired.cache),
+    )
     metrics = InMemoryMetrics()
     worker = Worker(warmer, wired.cache, wired.flags, wired.clock, metrics, metrics, executor, 3600)
     bodies = wired.queue.bodies.copy()
@@ -103,7 +112,7 @@ def test_a_spent_day_hands_nothing_over() -> None:
     wired = Wired(ASYNC)
     wired.recommend(query="wireless")
     work(wired)
-    wired.cache.add_spend(utc_day(wired.clock.now()), 10**9)
+    wired.cache.reserve_spend(utc_day(wired.clock.now()), 10**9, 10**18)
     answer = wired.recommend(query="steel")
     assert (answer.mode, answer.reason, wired.queue.tasks) == (Mode.FALLBACK_BASELINE, Reason.COST_CAP, [])
     assert wired.recommend(query="wireless").mode is Mode.HYBRID_RERANK

@@ -16,6 +16,7 @@ from flagrank.rerank.batch_inference import BatchAnswer, BatchRecord
 from flagrank.rerank.breaker import Breaker
 from flagrank.rerank.pricing import Price
 from flagrank.rerank.records import entry_key, record_key
+from flagrank.rerank.spending import Allowance
 from flagrank.rerank.warming import Warmer
 from flagrank.timing import Deadline
 from flagrank.warming.batch import MIN_RECORDS, BatchPlan, plan_batch, read_plan
@@ -40,7 +41,7 @@ ANSWERS = [BatchAnswer(record.record_id, judged(record)) for record in RECORDS]
 def ingest(answers: BatchAnswers, cache: ScoreCache, clock: ManualClock) -> int:
     """Writes the answers; how many scores are new."""
     judge = BatchJudge(PLAN, answers)
-    warmer = Warmer(judge, cache, Breaker(clock), clock, clock.advance, 3600)
+    warmer = Warmer(judge, cache, Breaker(clock), clock, clock.advance, 3600, Allowance(cache))
     flag = judge.flag(FLAG.model_copy(update={"daily_usd_cap": 0.0, "model_id": "another"}))
     deadline = Deadline(clock, clock.monotonic() + 60)
     return sum(warmer.warm(task, flag, deadline).written for task in judge.tasks())

@@ -13,6 +13,7 @@ from flagrank.rerank.batch_inference import BatchAnswer, BatchRecord, JobState, 
 from flagrank.rerank.breaker import Breaker
 from flagrank.rerank.pricing import Price
 from flagrank.rerank.records import utc_day
+from flagrank.rerank.spending import Allowance
 from flagrank.rerank.warming import Warmer
 from flagrank.warming.batches import Batches
 from flagrank.warming.heads import Head
@@ -70,7 +71,9 @@ class World:
         self.cache = InMemoryScoreCache(self.clock)
         self.service = Service()
         breaker = Breaker(self.clock)
-        warmer = Warmer(ScriptedJudge(len), self.cache, breaker, self.clock, self.clock.advance, 3600)
+        warmer = Warmer(
+            ScriptedJudge(len), self.cache, breaker, self.clock, self.clock.advance, 3600, Allowance(self.cache)
+        )
         self.batches = Batches(self.service, warmer, FLAG, PRICES, 10)
 
     def begin(self, usd: float = 0.5, spent_usd: float = 0.0) -> str:

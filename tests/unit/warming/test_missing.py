@@ -24,7 +24,7 @@ def test_what_is_cached_is_not_missing() -> None:
     cache = InMemoryScoreCache(clock)
     cache.write("wireless", ScoreRecord({entry_key("b"): 3}, int(clock.now()) + 60))
     cache.write("steel", ScoreRecord({entry_key("a"): 1, entry_key("d"): 2}, int(clock.now()) + 60))
-    cache.add_spend(DAY, 7)
+    cache.reserve_spend(DAY, 7, 10**18)
 
     def left() -> tuple[list[Head], int]:
         return missing(HEADS, lambda intent: cache.read(intent, DAY), InlineExecutor(), silent)

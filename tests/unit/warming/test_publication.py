@@ -11,6 +11,7 @@ from flagrank.ranking.rules import RuleSet
 from flagrank.rerank.breaker import Breaker
 from flagrank.rerank.pricing import Price
 from flagrank.rerank.records import entry_key, record_key
+from flagrank.rerank.spending import Allowance
 from flagrank.rerank.warming import Warmer
 from flagrank.serving.resolve_rules import RulesBySet
 from flagrank.warming.heads import Head, HeadReader
@@ -31,7 +32,9 @@ class World:
         self.cache = InMemoryScoreCache(self.clock)
         self.queue = InMemoryJudgementQueue()
         judge = ScriptedJudge(len)
-        warmer = Warmer(judge, self.cache, Breaker(self.clock), self.clock, self.clock.advance, 3600)
+        warmer = Warmer(
+            judge, self.cache, Breaker(self.clock), self.clock, self.clock.advance, 3600, Allowance(self.cache)
+        )
         prices = {"*": Price(input_usd=1.0, output_usd=4.0)}
         self.warmup = Warmup(FACTORS, flag, RulesBySet(RuleSet()), warmer, prices, 10, 10)
 

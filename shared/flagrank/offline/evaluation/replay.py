@@ -21,6 +21,7 @@ from flagrank.rerank.handoff import Handoff
 from flagrank.rerank.listwise import ListwiseJudge
 from flagrank.rerank.pricing import ANY_MODEL, Price
 from flagrank.rerank.reranker import IdentityReranker, LLMReranker, Reranker
+from flagrank.rerank.spending import Allowance
 from flagrank.serving.pipeline import Recommender
 from flagrank.serving.resolve_rules import RulesBySet
 
@@ -44,7 +45,7 @@ def reranking(factors: Factors, llm: LLMClient, flag: FlagDocument, cache: Score
     judge = ListwiseJudge(llm, executor, FREE, BATCH_ITEMS, BATCH_ITEMS)
     cache = cache or InMemoryScoreCache(clock)
     handoff = Handoff(cache, InMemoryJudgementQueue(), clock, executor)
-    reranker = LLMReranker(judge, cache, Breaker(clock), clock, executor, CACHE_TTL_S, handoff)
+    reranker = LLMReranker(judge, cache, Breaker(clock), clock, executor, CACHE_TTL_S, handoff, Allowance(cache))
     # what a worker would have judged by the next request is judged at once: time stands still here
     return treating(factors, reranker, flag.model_copy(update={"path": "inline"}))
 
