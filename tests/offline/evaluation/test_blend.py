@@ -51,6 +51,12 @@ def test_the_weight_that_gains_most_is_chosen() -> None:
     assert choice({0.9: [spread(0.01), spread(0.0)], 0.8: [spread(0.03), spread(0.01)]}).alpha == 0.8
 
 
+def test_a_smaller_gain_that_is_certain_is_chosen_over_a_larger_one_that_is_not() -> None:
+    """By the lower end of the interval; where no gain is certain, the baseline is left alone."""
+    assert choice({0.9: [spread(0.01)], 0.5: [spread(0.012, width=0.03)]}).alpha == 0.9
+    assert choice({0.5: [spread(0.001, width=0.01)]}).alpha == 1.0
+
+
 def test_of_equal_weights_the_one_that_moves_least_is_chosen() -> None:
     """The baseline is changed no more than a gain pays for."""
     assert choice({0.9: [spread(0.01)], 0.8: [spread(0.01)]}).alpha == 0.9
@@ -101,7 +107,7 @@ def test_what_is_chosen_is_safe_and_no_safe_weight_gains_more(means: dict[float,
     found = choice({alpha: [spread(mean) for mean in both] for alpha, both in means.items()})
     best = found.tried[found.alpha]
     assert best.is_safe
-    assert all(tried.overall.mean <= best.overall.mean for tried in found.tried.values() if tried.is_safe)
+    assert all(tried.overall.low <= best.overall.low for tried in found.tried.values() if tried.is_safe)
 
 
 def test_both_weights_are_chosen_on_their_own_requests(trained: Trained, draws: Draws) -> None:

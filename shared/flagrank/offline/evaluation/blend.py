@@ -55,8 +55,9 @@ class Tried:
 class Choice:
     """The baseline's weight that was chosen, and what each that was tried changes, for so many requests.
 
-    A test of non-inferiority: of the weights that are safe for every kind of request the one with the highest mean, the
-    largest of equals, since that moves least. The baseline alone changes nothing, so one is always safe.
+    A test of non-inferiority: of the weights that are safe for every kind of request the one whose gain is the most
+    certain, by the lower end of its interval; the largest of equals, since that moves least. The baseline alone changes
+    nothing, so one is always safe, and a gain that is not certain is none.
     """
 
     tried: Mapping[float, Tried]
@@ -65,13 +66,13 @@ class Choice:
     @property
     def alpha(self) -> float:
         """The weight that was chosen."""
-        safe = {alpha: tried.overall.mean for alpha, tried in self.tried.items() if tried.is_safe}
+        safe = {alpha: tried.overall.low for alpha, tried in self.tried.items() if tried.is_safe}
         return max(safe, key=lambda alpha: (safe[alpha], alpha))
 
     @property
     def gain(self) -> float:
-        """What the chosen weight changes over the baseline alone, as the mean over kinds."""
-        return self.tried[self.alpha].overall.mean
+        """What the chosen weight certainly gains over the baseline alone: the interval's lower end, over all kinds."""
+        return self.tried[self.alpha].overall.low
 
     def document(self, evidence: str) -> dict[str, Any]:
         """What was chosen and by what evidence: each weight's change, and that of each kind for the chosen one."""

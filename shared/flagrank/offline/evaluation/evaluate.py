@@ -33,9 +33,8 @@ from flagrank.offline.training.item_embeddings import embed_items, embedder
 from flagrank.offline.training.progress import Progress
 from flagrank.offline.training.two_stage import TrainingPlan
 
-QUERIES_OF_A_KIND = 300
-# enough that an interval of most kinds can exclude a loss of a hundredth (see blend.MARGIN)
-VALIDATION_QUERIES_OF_A_KIND = 1000
+# enough that an interval of most kinds can exclude a loss of blend.MARGIN
+QUERIES_OF_A_KIND = 1000
 
 type Simulators = Mapping[str, LLMSimulator]
 
@@ -58,11 +57,7 @@ def evaluate(
     if model:
         simulators[model.name] = EmbeddingSimulator(model)
     validation = _validation(trained, progress)
-    draws = (
-        draw(validation.dataset, validation.factors, Part.VALIDATION, VALIDATION_QUERIES_OF_A_KIND)
-        if validation
-        else {}
-    )
+    draws = draw(validation.dataset, validation.factors, Part.VALIDATION, QUERIES_OF_A_KIND) if validation else {}
     blends = _blends(validation, draws, simulators, progress) if validation else {}
     flags = {name: blends[name].flag() if name in blends else FLAG for name in simulators}
     tests = draw(trained.dataset, trained.factors, Part.TEST, QUERIES_OF_A_KIND)

@@ -18,7 +18,7 @@ from flagrank.offline.metrics.held_out_users import HeldOutUsers
 from flagrank.rerank.intent import intent_of
 
 # drawn anew when the choice of the weights changed: nothing was chosen by looking at its test half
-SEED = 20_261_130
+SEED = 20_261_201
 # a kind for which the catalogue has no queries is given up after so many tries for each
 TRIES = 100
 
