@@ -220,6 +220,7 @@ class ShadowComparison:
 class Diagnostics:
     """What `explain=true` shows beside the items. Times in milliseconds, by step.
 
+    `unknown_category` is the category that was asked for where no item is of it.
     `user_problem` says why a user who may be known was served as another; `user_read`, that a store was asked.
     `draw` is the number that placed the user in the split (see `flags.assignment`), None where no flag was in force.
     `llm_share` is the share of the head whose relevance is the LLM's, None where no relevance has a part in the order.
@@ -235,6 +236,7 @@ class Diagnostics:
     assignment: Reason = Reason.NOT_CONFIGURED
     draw: int | None = None
     ignored_ids: int = 0
+    unknown_category: str | None = None
     flag_stale: bool = False
     shadow: ShadowComparison | None = None
     query: QueryMatch | None = None

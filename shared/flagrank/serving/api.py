@@ -222,6 +222,7 @@ def _diagnosed(answer: Recommendation) -> dict[str, Any]:
         "user": diagnostics.user,
         "intent": diagnostics.intent,
         "ignored_ids": diagnostics.ignored_ids,
+        "unknown_category": diagnostics.unknown_category,
         "flag_stale": diagnostics.flag_stale,
         "shadow": diagnostics.shadow,
         "query": diagnostics.query,

@@ -111,6 +111,7 @@ class Recommender:
                     assignment=decision.reason,
                     draw=decision.draw,
                     ignored_ids=resolved.ignored_ids,
+                    unknown_category=resolved.unknown_category,
                     flag_stale=flag.stale,
                     shadow=shadow,
                     query=match,

@@ -30,6 +30,7 @@ _SCHEMA = {
 _MEANINGS = {
     400: "A body that cannot be read",
     404: "No such item in the set",
+    415: "A body that is not sent as JSON",
     422: "A field that is not as documented, or an id that is none of the catalogue's type",
     500: "A bug; the log says more",
     503: "No factors to serve from yet; Retry-After says when to ask again",

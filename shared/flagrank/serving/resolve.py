@@ -28,6 +28,7 @@ class ResolvedRequest:
     pinned: Rows
     eligible: Mask | None
     ignored_ids: int
+    unknown_category: str | None
 
 
 def resolve(request: RecommendRequest, factors: Factors, rules: ResolvedRules) -> ResolvedRequest:
@@ -42,7 +43,13 @@ def resolve(request: RecommendRequest, factors: Factors, rules: ResolvedRules) -
         pinned=rules.pinned,
         eligible=eligible_items(request, factors, rules),
         ignored_ids=unknown_history + unknown_excluded,
+        unknown_category=_unknown(request.category, factors),
     )
+
+
+def _unknown(category: str | None, factors: Factors) -> str | None:
+    """A category that no item has; None for one that some have, and for none."""
+    return category if category and category not in factors.catalog.categories else None
 
 
 def item_rows(factors: Factors, field: str, item_ids: Sequence[ItemId]) -> tuple[Rows, int]:
