@@ -132,7 +132,7 @@ EXAMPLES: dict[type[BaseModel], dict[str, Any]] = {
 BODY_EXAMPLES: dict[str, Any] = {
     "known user": {"value": {"user_id": 123, "top_k": 5}},
     "query": {"value": {"user_id": 123, "query": "quiet wireless headset", "filter": "price<50"}},
-    "new user with a history": {"value": {"user_id": "visitor-7", "history": [42, 17], "explain": True}},
+    "new user with a history": {"value": {"user_id": 987654, "history": [42, 17], "explain": True}},
 }
 
 
