@@ -97,7 +97,7 @@ def test_the_page_keeps_itself_fresh(world: World, address: str, browser: Chromi
 
 
 @in_a_browser
-@pytest.mark.parametrize("page", ["", "change/percent?percent=50", "preview?user_id=7&query=red+shoe"])
+@pytest.mark.parametrize("page", ["", "change/percent?percent=50", "preview?user_id=7&query=red+shoe", "dashboard"])
 @pytest.mark.parametrize("width", [1280, 390])
 @pytest.mark.parametrize("dark", [False, True])
 def test_everybody_can_read_it(address: str, browser: Chromium, page: str, width: int, dark: bool) -> None:

@@ -40,10 +40,11 @@ def console(
     import uvicorn
 
     from flagrank.adapters.system_clock import SystemClock
+    from flagrank.cli.console_dashboard import LocalDashboard
     from flagrank.cli.console_preview import ServicePreview
     from flagrank.console.access import LoopbackOnly
     from flagrank.console.actions import Operator
-    from flagrank.console.app import create_app
+    from flagrank.console.app import Answers, create_app
     from flagrank.console.pages import Site
     from flagrank.console.state import Ports, Reader
     from flagrank.local.serve import HOST, bound_listener
@@ -61,7 +62,9 @@ def console(
     address, token = f"{HOST}:{listener.getsockname()[1]}", secrets.token_urlsafe(TOKEN_BYTES)
     operator = Operator(actor_name(actor), secrets.token_hex(), socket.gethostname(), os.getpid())
     site, reader = Site(token, where, every_s, target.propagation_s), Reader(ports, limits, every_s / 2)
-    app = create_app(site, reader, ports, operator, ServicePreview(target, ports.control))
+    app = create_app(
+        site, reader, ports, operator, Answers(ServicePreview(target, ports.control), LocalDashboard(target))
+    )
     guarded = LoopbackOnly(app, token, {address, address.replace(HOST, "localhost")})
     server = uvicorn.Server(uvicorn.Config(guarded, log_level="error", access_log=False, lifespan="off"))
     listener.listen(64)

@@ -25,6 +25,7 @@ from flagrank.flags.exposure import treated_percent
 
 # how many deployments a rollback searches at most; each costs a call
 SEARCHED = 50
+RUNBOOK = "infra/runbook.md"
 
 app = typer.Typer(help="Look at the flag and change it.", no_args_is_help=True)
 
@@ -48,6 +49,8 @@ def status(
         "unreadable": deployed.unreadable,
         "in_flight": busy.progress(time.time()) if busy else None,
         "worst_case_flip_s": propagation_s,
+        "dashboard": _dashboard(target),
+        "runbook": RUNBOOK,
         "figures": {"window_s": window_s, **arms_document(*arms)} if arms else None,
     }
     if json:
@@ -61,6 +64,7 @@ def status(
     if arms:
         stdout.print(arms_shown(*arms, f"the last {window_s / 60:.1f} minutes"))
     stdout.print(f"a change reaches every environment within {propagation_s:g} s and its next request")
+    stdout.print(f"dashboard: {shown['dashboard']}; runbook: {RUNBOOK}", markup=False)
 
 
 @app.command()
@@ -184,6 +188,13 @@ def _print_document(deployed: DeployedFlag) -> None:
     else:
         state = f"{document.percent:g} % treated" if document.enabled else "off"
         stdout.print(f"[bold]{state}[/], mode {document.mode}, alpha {document.alpha:g}, model {document.model_id}")
+
+
+def _dashboard(target: Target) -> str:
+    try:
+        return target.dashboard()
+    except CloudError as error:
+        return f"not known: {error}"
 
 
 def _figures(target: Target, window_s: float, deployed: DeployedFlag) -> tuple[tuple[Arms, Verdict] | None, float]:

@@ -96,6 +96,12 @@ class Target:
             cloudwatch, queries = (operator_client(service, attempts=2) for service in ("cloudwatch", "logs"))
             return CloudWatchCounts(cloudwatch, queries, logs)
 
+    def dashboard(self) -> str:
+        """Where the dashboard is: CloudWatch's address, or the command that draws it for a local cloud."""
+        if self.local is not None:
+            return f"`flagrank console --local {self.local}`"
+        return _stack_output(self.stack, "DashboardUrl") or f"the stack {self.stack} names none"
+
     def leases(self) -> LeaseStore:
         """Where the lease of a ramp at work is kept: the scores' table."""
         from flagrank.adapters.aws_clients import operator_client

@@ -7,7 +7,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from starlette.responses import HTMLResponse
 
-PAGES = (("", "Rollout"), ("preview", "Preview"))
+PAGES = (("", "Rollout"), ("preview", "Preview"), ("dashboard", "Dashboard"))
 
 
 @dataclass(frozen=True, slots=True)

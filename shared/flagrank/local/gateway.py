@@ -22,7 +22,8 @@ def create_app(pool: Pool, local: Mapping[str, Any], figures: Observed) -> Starl
     """The gateway over a running pool; `local` is what `GET /_local` tells the command line about this local cloud.
 
     `GET /_local/figures?since_s=&until_s=` tells both arms' figures of that time, in epoch seconds.
-    `GET /_local/requests?metric=` tells the newest requests that a metric counted.
+    `GET /_local/requests?metric=` tells the newest requests that a metric counted, and
+    `GET /_local/series?since_s=` every metric in steps of ten seconds.
     """
     numbers = itertools.count(1)
 
@@ -32,21 +33,6 @@ def create_app(pool: Pool, local: Mapping[str, Any], figures: Observed) -> Starl
     async def show_env_vars(_: Request) -> Response:
         variables = dict.fromkeys(("RecommendFunction", "WarmFunction"), local["environment"])
         return Response(orjson.dumps(variables), media_type=JSON_TYPE)
-
-    async def show_figures(request: Request) -> Response:
-        try:
-            since_s, until_s = (float(request.query_params[name]) for name in ("since_s", "until_s"))
-        except (KeyError, ValueError):
-            return Response("since_s and until_s are epoch seconds", 400)
-        # hours of figures take a while: not on the loop that serves
-        arms = await run_in_threadpool(figures.read, since_s, until_s)
-        return Response(orjson.dumps(arms.document()), media_type=JSON_TYPE)
-
-    async def show_requests(request: Request) -> Response:
-        metric = request.query_params.get("metric", "")
-        if metric not in METRICS:
-            return Response(f"metric is one of {', '.join(sorted(METRICS))}", 400)
-        return Response(orjson.dumps(figures.newest(metric), option=orjson.OPT_INDENT_2), media_type=JSON_TYPE)
 
     async def forward(request: Request) -> Response:
         request_id = f"local-{next(numbers):012d}"
@@ -61,8 +47,38 @@ def create_app(pool: Pool, local: Mapping[str, Any], figures: Observed) -> Starl
         routes=[
             Route("/_local", show_local),
             Route("/_local/env-vars", show_env_vars),
-            Route("/_local/figures", show_figures),
-            Route("/_local/requests", show_requests),
+            *_figures_routes(figures),
             Route("/{path:path}", forward, methods=METHODS),
         ]
     )
+
+
+def _figures_routes(figures: Observed) -> list[Route]:
+    async def show_figures(request: Request) -> Response:
+        try:
+            since_s, until_s = (float(request.query_params[name]) for name in ("since_s", "until_s"))
+        except (KeyError, ValueError):
+            return Response("since_s and until_s are epoch seconds", 400)
+        # hours of figures take a while: not on the loop that serves
+        arms = await run_in_threadpool(figures.read, since_s, until_s)
+        return Response(orjson.dumps(arms.document()), media_type=JSON_TYPE)
+
+    async def show_series(request: Request) -> Response:
+        try:
+            since_s = float(request.query_params["since_s"])
+        except (KeyError, ValueError):
+            return Response("since_s is epoch seconds", 400)
+        document = await run_in_threadpool(figures.series.document, since_s)
+        return Response(orjson.dumps(document), media_type=JSON_TYPE)
+
+    async def show_requests(request: Request) -> Response:
+        metric = request.query_params.get("metric", "")
+        if metric not in METRICS:
+            return Response(f"metric is one of {', '.join(sorted(METRICS))}", 400)
+        return Response(orjson.dumps(figures.newest(metric), option=orjson.OPT_INDENT_2), media_type=JSON_TYPE)
+
+    return [
+        Route("/_local/figures", show_figures),
+        Route("/_local/requests", show_requests),
+        Route("/_local/series", show_series),
+    ]

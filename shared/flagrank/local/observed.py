@@ -15,6 +15,7 @@ from flagrank.delivery.analysis.counts import ArmCounts, Arms
 from flagrank.delivery.analysis.measures import COUNTS, USERS
 from flagrank.delivery.analysis.quantities import Count
 from flagrank.domain import Arm, Reason
+from flagrank.local.series import Series
 
 METRICS = frozenset(metric for count in COUNTS for metric in count.metrics)
 REMEMBERED_S = 6 * 3600
@@ -35,12 +36,14 @@ class Second:
 class Observed:
     """The last six hours by the second, and the newest lines as they came; a CountsSource."""
 
+    series: Series = field(default_factory=Series)
     _lines: deque[dict[str, Any]] = field(default_factory=lambda: deque(maxlen=REMEMBERED_LINES))
     _seconds: dict[tuple[int, str], Second] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def take(self, document: dict[str, Any]) -> None:
         """Counts an EMF document if it has an arm and a metric that is counted."""
+        self.series.take(document)
         if "arm" not in document or METRICS.isdisjoint(document):
             return
         at_s = document["_aws"]["Timestamp"] // 1000

@@ -40,6 +40,7 @@ def use(monkeypatch: pytest.MonkeyPatch, control: InMemoryControl) -> None:
     leases = InMemoryLeases(SystemClock())
     monkeypatch.setattr(Target, "leases", lambda self: leases)
     monkeypatch.setattr(Target, "propagation_s", 15.0)
+    monkeypatch.setattr(Target, "dashboard", lambda self: "https://cloudwatch.example/")
     monkeypatch.setenv("USER", "night-shift")
 
 
@@ -100,7 +101,7 @@ def test_status_shows_people_and_programs_the_same(
     control.become("DEPLOYING")
     assert flagrank(monkeypatch, "status") == 0
     words = capsys.readouterr().out
-    assert all(part in words for part in ("5 % treated", "DEPLOYING", "15 s"))
+    assert all(part in words for part in ("5 % treated", "DEPLOYING", "15 s", "cloudwatch.example", "runbook.md"))
     assert flagrank(monkeypatch, "status", "--json") == 0
     shown: dict[str, Any] = json.loads(capsys.readouterr().out)
     assert (shown["document"]["percent"], shown["version"], shown["worst_case_flip_s"]) == (5.0, "v1", 15)

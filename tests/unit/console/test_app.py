@@ -12,9 +12,10 @@ from starlette.applications import Starlette
 from flagrank.adapters.control.in_memory import InMemoryControl
 from flagrank.adapters.control.in_memory_lease import InMemoryLeases
 from flagrank.adapters.in_memory import ManualClock
+from flagrank.cli.console_dashboard import dashboard_body
 from flagrank.console.access import LoopbackOnly
 from flagrank.console.actions import Operator
-from flagrank.console.app import create_app
+from flagrank.console.app import Answers, create_app
 from flagrank.console.pages import Site
 from flagrank.console.preview import Previewed
 from flagrank.console.state import Ports, Reader
@@ -59,7 +60,7 @@ class World:
     def app(self, every_s: float = 2.0) -> Starlette:
         """The console, which reads at each request."""
         site, ports = Site(TOKEN, "local", every_s, 15.0), self.ports()
-        return create_app(site, Reader(ports, Limits(), 0.0), ports, OPERATOR, self.preview)
+        return create_app(site, Reader(ports, Limits(), 0.0), ports, OPERATOR, Answers(self.preview, self.dashboard))
 
     def preview(self, user_id: str, query: str) -> Previewed:
         """The same four items in both arms, in another order; nobody knows the user `nobody`."""
@@ -67,6 +68,14 @@ class World:
             raise InvalidRequest("user_id", "is not known")
         self.previewed.append((user_id, query))
         return Previewed(answer("control", 1, 2, 3, 4), answer("treatment", 3, 1, 2, 5))
+
+    def dashboard(self, since_s: float) -> tuple[str, dict[str, Any]]:
+        """The template's own dashboard, with a minute of both arms."""
+        if self.down:
+            raise CloudError("CloudWatch has it: https://example.com/")
+        now_s = int(self.clock.now()) // 10 * 10
+        rows = [series_row(now_s - ago, arm) for ago in range(10, 70, 10) for arm in ("treatment", "control")]
+        return dashboard_body(), {"step_s": 10, "rows": rows}
 
     def get(self, path: str, **headers: str) -> httpx.Response:
         return self.request("GET", path, headers=headers)
@@ -92,6 +101,13 @@ FAILING = Arms(
     ArmCounts(requests=3000, users=900),
 )
 HOLDING = Arms(ArmCounts(requests=300, users=100, attempted=300), ArmCounts(requests=900, users=300))
+
+
+def series_row(at_s: int, arm: str) -> dict[str, Any]:
+    """Ten seconds of an arm: 30 treated requests of 120, and a third of the calls malformed."""
+    sums = {"Requests": 30 if arm == "treatment" else 90, "LLMCalls": 60, "ParseFailure": 20}
+    times = {"RecommendLatency": 480.0 if arm == "treatment" else 40.0}
+    return {"at_s": at_s, "service": "recommend", "arm": arm, "Sum": sums, "Average": {}, "p95": times, "p99": times}
 
 
 def answer(arm: str, *items: int) -> dict[str, Any]:
