@@ -42,7 +42,7 @@ def make_factors(items: int = 50, users: int = 10, dimension: int = 8, seed: int
         "fold_in": FoldIn(regularization=1.0, confidence=2.0),
     }
     ids = overrides.get("item_ids", values["item_ids"]).tolist()
-    values["catalog"] = Catalog([_line(row, item_id) for row, item_id in enumerate(ids)])
+    values["catalog"] = Catalog.of(_line(row, item_id) for row, item_id in enumerate(ids))
     return Factors(**{**values, **overrides})
 
 

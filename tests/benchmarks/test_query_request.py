@@ -43,7 +43,7 @@ def shop_of(items: int) -> tuple[Factors, list[str]]:
         item_ids=np.arange(items, dtype=np.int64),
         user_factors=(rng.standard_normal((USERS, DIMENSION)) + 0.5).astype(np.float32),
         item_gram=np.eye(DIMENSION, dtype=np.float32),
-        catalog=Catalog(lines),
+        catalog=Catalog.of(lines),
         lexicon=Lexicon({}, {}),
         lexical=build_lexical_index(texts),
     )

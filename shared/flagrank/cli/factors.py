@@ -8,7 +8,7 @@ from rich.table import Table
 
 from flagrank.adapters.aws_errors import aws_errors
 from flagrank.cli.local_option import BucketOption, LocalOption
-from flagrank.cli.output import JsonFlag, emit_json, stdout
+from flagrank.cli.output import JsonFlag, emit_json, progress_bar, stdout
 from flagrank.cli.target import local_client, local_cloud
 from flagrank.errors import ConfigurationError
 
@@ -42,8 +42,9 @@ def activate(
     """Put a published version into force; each environment has it within its poll interval, a minute by default."""
     from flagrank.offline.publishing import versions
 
-    with aws_errors():
-        _print_published(versions.activate(version, *client_and_bucket(bucket, local)), json)
+    with progress_bar() as progress, aws_errors():
+        published = versions.activate(version, *client_and_bucket(bucket, local), progress=progress)
+    _print_published(published, json)
 
 
 @app.command()
@@ -51,8 +52,9 @@ def rollback(bucket: BucketOption = None, local: LocalOption = None, json: JsonF
     """Put the version before this one back into force."""
     from flagrank.offline.publishing import versions
 
-    with aws_errors():
-        _print_published(versions.roll_back(*client_and_bucket(bucket, local)), json)
+    with progress_bar() as progress, aws_errors():
+        published = versions.roll_back(*client_and_bucket(bucket, local), progress=progress)
+    _print_published(published, json)
 
 
 def client_and_bucket(bucket: str | None, local: int | None) -> tuple[Any, str]:

@@ -7,7 +7,7 @@ import typer
 
 from flagrank.adapters.aws_errors import aws_errors
 from flagrank.cli.local_option import BucketOption, LocalOption
-from flagrank.cli.output import JsonFlag, emit_json, stdout
+from flagrank.cli.output import JsonFlag, emit_json, progress_bar, stdout
 
 
 def publish(
@@ -21,9 +21,9 @@ def publish(
     from flagrank.cli.factors import client_and_bucket
     from flagrank.offline.publishing import publish as publishing
 
-    with aws_errors():
+    with progress_bar() as progress, aws_errors():
         client, bucket = client_and_bucket(bucket, local)
-        published = publishing.publish(folder, client, bucket, prefix)
+        published = publishing.publish(folder, client, bucket, prefix, progress=progress)
     if json:
         emit_json({"version": published.version, "previous": published.previous, "bucket": bucket})
     else:

@@ -127,9 +127,7 @@ def train_into(
 
     The manifest keeps `record` in its `training`, and `metrics` with what both stages reached on a fold of the data.
     """
-    from flagrank.model.artifacts import MANIFEST, parse_manifest
-    from flagrank.model.encoding import encode
-    from flagrank.model.validation import validate
+    from flagrank.model.encoding import Open, write_set
     from flagrank.offline.evaluation.fold_quality import fold_quality
     from flagrank.offline.publishing import artifact_folder
     from flagrank.offline.training.item_embeddings import embed_items
@@ -145,10 +143,13 @@ def train_into(
     # resolved first: the working directory may be the folder that is replaced
     written = out.resolve()
     measured = {**(metrics or {}), **({"fold_held_out": quality} if quality else {})}
-    files = encode(stages.factors, created=created, training=recorded, metrics=measured)
+
+    def write(opened: Open) -> None:
+        users = [stages.factors.users]
+        write_set(stages.factors, users, opened, created=created, training=recorded, metrics=measured)
+
     # what serving would refuse must not replace a set that it takes
-    validate(parse_manifest(files[MANIFEST]), files.__getitem__)
-    artifact_folder.save(files, out)
+    artifact_folder.save_set(out, write, artifact_folder.check)
     return artifact_folder.load(written), measured
 
 

@@ -160,7 +160,6 @@ def decode(manifest: Manifest, read: Read, *, keep_users: bool = True) -> Factor
             raise ArtifactError(f"{name}: holds {array.shape} {array.dtype}, expected {ndim} dimensions of {dtype}")
     index = _index(manifest, arrays)
     users = _users(manifest, read, arrays, index, keep_users=keep_users)
-    lines = bytes(verified(CATALOG, manifest.files[CATALOG], read(CATALOG))).splitlines()
     factors = Factors(
         version=manifest.version,
         user_ids=users.ids,
@@ -168,7 +167,7 @@ def decode(manifest: Manifest, read: Read, *, keep_users: bool = True) -> Factor
         seen_indptr=users.indptr,
         seen_indices=users.seen,
         user_index=index,
-        catalog=Catalog(lines),
+        catalog=Catalog(verified(CATALOG, manifest.files[CATALOG], read(CATALOG))),
         lexicon=read_lexicon(LEXICON, verified(LEXICON, manifest.files[LEXICON], read(LEXICON))),
         fold_in=FoldIn(manifest.regularization, manifest.fold_in_confidence),
         neighbours=Neighbours(*(arrays[name] for name in NEIGHBOURS)) if NEIGHBOURS[0] in arrays else None,

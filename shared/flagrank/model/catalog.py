@@ -2,7 +2,7 @@
 
 import sys
 from bisect import bisect_left
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain
@@ -21,6 +21,8 @@ CHUNK = 1 << 14
 
 # some 5 MB
 MAX_PARSED = 10_000
+
+_LINE_BREAK = ord("\n")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,22 +47,41 @@ class CatalogItem:
 class Catalog:
     """Items by row, parsed from JSON lines only when asked for: a cold start must not pay for a million titles.
 
+    The lines are one piece of memory and where each ends: a million objects would take longer to make than to read.
     What was asked for is remembered up to MAX_PARSED items: the same few are candidates again and again.
     """
 
-    def __init__(self, lines: list[bytes]) -> None:
-        self._lines = lines
+    def __init__(self, data: bytes | bytearray) -> None:
+        self.data = data
+        ends = np.flatnonzero(np.frombuffer(data, np.uint8) == _LINE_BREAK)
+        if data and (not len(ends) or ends[-1] != len(data) - 1):
+            ends = np.append(ends, len(data))
+        self._ends = ends
         self._parsed: dict[int, CatalogItem] = {}
 
+    @classmethod
+    def of(cls, lines: Iterable[bytes]) -> Self:
+        """The catalogue of these lines, which have no line breaks."""
+        return cls(b"".join(line + b"\n" for line in lines))
+
     def __len__(self) -> int:
-        return len(self._lines)
+        return len(self._ends)
+
+    def lines(self, start: int, stop: int) -> list[bytes]:
+        """The lines of the rows from one to another; at least one."""
+        first = int(self._ends[start - 1]) + 1 if start else 0
+        ends = self._ends[start:stop].tolist()
+        begins = [first, *(end + 1 for end in ends[:-1])]
+        return [bytes(self.data[begin:end]) for begin, end in zip(begins, ends, strict=True)]
 
     def __getitem__(self, row: int) -> CatalogItem:
         item = self._parsed.get(row)
         if item is None:
             if len(self._parsed) >= MAX_PARSED:
                 self._parsed = {}
-            item = self._parsed[row] = CatalogItem.from_line(self._lines[row])
+            if not 0 <= row < len(self):
+                raise IndexError(f"row {row} of a catalogue of {len(self)}")
+            item = self._parsed[row] = CatalogItem.from_line(self.lines(row, row + 1)[0])
         return item
 
     @property
@@ -87,10 +108,9 @@ class Catalog:
         What it parses for that, it keeps the categories of.
         """
         categories: list[str] = []
-        for start in range(0, len(self._lines), CHUNK):
-            lines = self._lines[start : start + CHUNK]
+        for start in range(0, len(self), CHUNK):
             try:
-                ids, titles, kinds, texts = _columns(lines)
+                ids, titles, kinds, texts = _columns(self.lines(start, min(start + CHUNK, len(self))))
             except (orjson.JSONDecodeError, LookupError, TypeError):
                 return ["an id, title, category and text in every line of the catalogue"]
             if set(map(type, chain(titles, kinds, texts))) - {str}:
@@ -105,7 +125,7 @@ class Catalog:
 
     @cached_property
     def _categories(self) -> tuple[list[str], npt.NDArray[np.intp]]:
-        return _coded([orjson.loads(line)["category"] for line in self._lines])
+        return _coded([orjson.loads(line)["category"] for line in self.lines(0, len(self))])
 
 
 def _columns(lines: list[bytes]) -> Iterator[list[Any]]:

@@ -138,7 +138,7 @@ def _documents_of(factors: Factors) -> Iterator[tuple[str, Content]]:
         yield STUDENT, [factors.student.document.model_dump_json().encode()]
     if factors.attributes:
         yield DOCUMENT, [document(factors.attributes)]
-    yield CATALOG, (factors.catalog[row].to_line(factors.item_id(row)) + b"\n" for row in range(len(factors.catalog)))
+    yield CATALOG, [memoryview(factors.catalog.data)]
     lexicon = {"synonyms": factors.lexicon.synonyms, "expansions": factors.lexicon.expansions}
     yield LEXICON, [orjson.dumps(lexicon, option=orjson.OPT_SORT_KEYS)]
 

@@ -101,6 +101,17 @@ class UserIndex:
         """Where every block lies, in order."""
         return (self.place(block) for block in range(len(self.first_ids)))
 
+    def runs(self, run_bytes: int) -> Iterator[list[Place]]:
+        """All blocks, those that lie side by side in so many bytes together."""
+        run: list[Place] = []
+        for place in self.places():
+            if run and place.start + place.size - run[0].start > run_bytes:
+                yield run
+                run = []
+            run.append(place)
+        if run:
+            yield run
+
     def verified(self, place: Place, data: bytes | memoryview) -> Users:
         """The users of a block, once its bytes are those that the index vouches for; raises ArtifactError."""
         if hashlib.sha256(data).digest() != self.digests[place.block].tobytes():

@@ -2,15 +2,19 @@
 
 import os
 import stat
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from flagrank.errors import ArtifactError, DataError
-from flagrank.model.artifacts import MANIFEST
-from flagrank.offline.publishing.artifact_folder import check_replaceable, load, read_manifest, save
-from tests.offline.conftest import make_files, version_of
+from flagrank.model.artifacts import MANIFEST, USERS
+from flagrank.model.encoding import encode
+from flagrank.model.users import BlockWriter
+from flagrank.offline.publishing.artifact_folder import check, check_replaceable, load, read_manifest, save
+from tests.factories import make_factors
+from tests.offline.conftest import CREATED, make_files, version_of
 
 OLD = make_files()
 NEW = make_files(seed=1)
@@ -141,3 +145,30 @@ def test_a_changed_file_of_a_set_is_named(folder: Path) -> None:
         file.write(b"x")
     with pytest.raises(ArtifactError, match=r"catalog\.jsonl: \d+ bytes, promised \d+"):
         load(folder)
+
+
+def test_checking_a_folder_reads_its_users_some_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Runs of blocks, in order, to the last byte, and the factors without the users in memory."""
+    monkeypatch.setattr("flagrank.offline.publishing.user_check.RUN_BYTES", 1)
+    monkeypatch.setattr("flagrank.model.encoding.BlockWriter", partial(BlockWriter, block_bytes=500))
+    files = encode(make_factors(users=100), created=CREATED, training={})
+    save(files, tmp_path / "set")
+    told: list[int] = []
+    factors = check(tmp_path / "set", lambda step, done, total: told.append(done))
+    assert factors.user_index is not None
+    assert (len(factors.user_ids), factors.user_count) == (0, 100)
+    assert told == factors.user_index.starts[1:].tolist()
+    assert len(told) > 10
+
+
+@pytest.mark.parametrize("damage", ["missing", "cut", "changed"])
+def test_damaged_users_are_found(tmp_path: Path, damage: str) -> None:
+    """A file that is not there, one that ends early, and a byte that is another."""
+    save(NEW, tmp_path / "set")
+    file = tmp_path / "set" / USERS
+    content = file.read_bytes()
+    file.unlink()
+    if damage != "missing":
+        file.write_bytes(content[:-1] if damage == "cut" else content[:-1] + bytes([content[-1] ^ 1]))
+    with pytest.raises(ArtifactError, match="users"):
+        check(tmp_path / "set")

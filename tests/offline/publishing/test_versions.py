@@ -10,6 +10,7 @@ import pytest
 
 from flagrank.cli.app import main
 from flagrank.errors import ArtifactError
+from flagrank.model.artifacts import USERS
 from flagrank.offline.publishing import artifact_folder
 from flagrank.offline.publishing.publish import Published, publish, read_pointer
 from flagrank.offline.publishing.versions import activate, list_versions, roll_back
@@ -52,6 +53,17 @@ def test_activating_what_is_in_force_changes_nothing(two_versions: Any) -> None:
     _, etag = read_pointer(two_versions, BUCKET)
     assert activate(NEWER, two_versions, BUCKET) == Published(NEWER, OLDER)
     assert read_pointer(two_versions, BUCKET)[1] == etag
+
+
+def test_users_that_were_damaged_in_the_bucket_are_not_activated(two_versions: Any) -> None:
+    """They are read block by block and checked as an environment checks one; the pointer stays."""
+    key = f"factors/{OLDER}/{USERS}"
+    content = bytearray(two_versions.get_object(Bucket=BUCKET, Key=key)["Body"].read())
+    content[-1] ^= 1
+    two_versions.put_object(Bucket=BUCKET, Key=key, Body=bytes(content))
+    with pytest.raises(ArtifactError, match="block 0 of the users: checksum differs"):
+        roll_back(two_versions, BUCKET)
+    assert read_pointer(two_versions, BUCKET)[0].version == NEWER  # type: ignore[union-attr]
 
 
 def test_a_version_that_is_not_whole_is_not_activated(two_versions: Any) -> None:

@@ -67,7 +67,7 @@ def test_a_warm_set_leaves_nothing_to_the_first_request(users: int) -> None:
 def test_a_category_is_that_of_the_catalogue_s_lines(categories: list[str], other: str) -> None:
     """Exactly the rows of that name, capitals and all; none for a name that no item has."""
     lines = [orjson.dumps({"id": 1, "title": "", "category": category, "text": ""}) for category in categories]
-    catalog = Catalog(lines)
+    catalog = Catalog.of(lines)
     for wanted in {*categories, other}:
         assert catalog.in_category(wanted).tolist() == [category == wanted for category in categories]
     assert [sorted(set(categories))[code] for code in catalog.category_codes] == categories

@@ -3,13 +3,20 @@
 import os
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
+from typing import BinaryIO
 
-from flagrank.errors import ArtifactError, DataError
-from flagrank.model.artifacts import MANIFEST, Manifest, parse_manifest, verified
+from flagrank.adapters.folder_users import FolderUserStore
+from flagrank.errors import ArtifactError, DataError, UsersUnavailable
+from flagrank.model.artifacts import MANIFEST, Manifest, parse_manifest
+from flagrank.model.encoding import Open
 from flagrank.model.factors import Factors
 from flagrank.model.validation import validate
+from flagrank.offline.publishing.user_check import NO_HURRY_MS, check_users
+from flagrank.offline.training.progress import Progress, silent
 
 
 def check_replaceable(folder: Path) -> None:
@@ -22,27 +29,36 @@ def check_replaceable(folder: Path) -> None:
 
 
 def save(files: Mapping[str, bytes], folder: Path) -> None:
-    """Writes a set, replacing an earlier one in two renames.
+    """Writes a set that is in memory, replacing an earlier one in two renames; see `save_set`."""
 
-    Raises DataError if the folder holds anything else or cannot be written; what was there before then stays.
+    def write(opened: Open) -> None:
+        for name, data in files.items():
+            with opened(name) as file:
+                file.write(data)
+
+    save_set(folder, write, lambda _: None)
+
+
+def save_set(folder: Path, write: Callable[[Open], object], check: Callable[[Path], object]) -> None:
+    """Lets `write` write a set file by file, and puts it in the place of an earlier one once `check` took its folder.
+
+    Raises DataError if the folder holds anything else or cannot be written, and what `check` raises; what was there
+    before then stays.
     """
     check_replaceable(folder)
     try:
-        _replace(folder.resolve(), files)
+        _replace(folder.resolve(), write, check)
     except OSError as error:
         raise DataError(str(folder), None, f"cannot be written: {error.strerror}") from error
 
 
-def _replace(folder: Path, files: Mapping[str, bytes]) -> None:
+def _replace(folder: Path, write: Callable[[Open], object], check: Callable[[Path], object]) -> None:
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as scratch:
         fresh, old = Path(scratch) / "fresh", Path(scratch) / "old"
         fresh.mkdir()
-        for name, data in files.items():
-            with (fresh / name).open("wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
+        write(partial(_written_through, fresh))
+        check(fresh)
         if not folder.exists():
             fresh.rename(folder)
             return
@@ -54,6 +70,14 @@ def _replace(folder: Path, files: Mapping[str, bytes]) -> None:
             # the scratch folder is removed in any case, and the old set is still in it
             old.rename(folder)
             raise
+
+
+@contextmanager
+def _written_through(folder: Path, name: str) -> Iterator[BinaryIO]:
+    with (folder / name).open("wb") as file:
+        yield file
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def _holds_a_set(folder: Path) -> bool:
@@ -87,19 +111,35 @@ def read_manifest(folder: Path) -> Manifest:
         raise DataError(str(folder), None, expected) from error
 
 
-def read_files(folder: Path, manifest: Manifest) -> dict[str, bytes]:
-    """Every file of the manifest, verified; raises ArtifactError."""
-    files = {}
-    for name, entry in manifest.files.items():
+def read_file(folder: Path, name: str) -> bytes:
+    """A file's bytes; raises ArtifactError."""
+    try:
+        return (folder / name).read_bytes()
+    except OSError as error:
+        raise ArtifactError(f"{folder / name}: {error.strerror}") from error
+
+
+def load(folder: Path, *, keep_users: bool = True) -> Factors:
+    """The folder's factors, verified and warm, with its users in memory or without.
+
+    Raises DataError if there is no set, and ArtifactError.
+    """
+    return validate(read_manifest(folder), partial(read_file, folder), keep_users=keep_users)
+
+
+def check(folder: Path, progress: Progress = silent) -> Factors:
+    """The folder's factors without its users, once all of the set is checked, some of the users at a time.
+
+    Raises DataError if there is no set, and ArtifactError.
+    """
+    factors = load(folder, keep_users=False)
+    store = FolderUserStore(folder, factors.version)
+
+    def read(start: int, size: int) -> bytes:
         try:
-            data = (folder / name).read_bytes()
-        except OSError as error:
-            raise ArtifactError(f"{folder / name}: {error.strerror}") from error
-        files[name] = bytes(verified(name, entry, data))
-    return files
+            return store.read(factors.version, start, size, NO_HURRY_MS)
+        except UsersUnavailable as error:
+            raise ArtifactError(str(error)) from error
 
-
-def load(folder: Path) -> Factors:
-    """The folder's factors, verified and warm; raises DataError if there is no set, and ArtifactError."""
-    manifest = read_manifest(folder)
-    return validate(manifest, read_files(folder, manifest).__getitem__)
+    check_users(factors, read, progress)
+    return factors

@@ -1,9 +1,8 @@
 """Publishes a set to S3: every object first, then the pointer, if no other publisher moved it meanwhile."""
 
-import base64
 import datetime as dt
-import hashlib
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +11,11 @@ from pydantic import ValidationError
 
 from flagrank.errors import ArtifactError, PublishConflict
 from flagrank.model.artifacts import MANIFEST, POINTER, Pointer
-from flagrank.model.validation import validate
-from flagrank.offline.publishing.artifact_folder import read_files, read_manifest
+from flagrank.offline.publishing.artifact_folder import check, read_file, read_manifest
+from flagrank.offline.publishing.upload import MISSING, Destination, upload_bytes, upload_file
+from flagrank.offline.training.progress import Progress, silent
 
 PREFIX = "factors"
-MISSING = frozenset({"404", "NoSuchKey"})
 # S3 answers NoSuchKey to a condition on a pointer that was deleted meanwhile
 MOVED = frozenset({"PreconditionFailed", "ConditionalRequestConflict", "NoSuchKey", "412", "409"})
 
@@ -35,6 +34,7 @@ def publish(
     bucket: str,
     prefix: str = PREFIX,
     made_from: tuple[Pointer | None, str | None] | None = None,
+    progress: Progress = silent,
 ) -> Published:
     """Uploads the objects that the bucket lacks, then moves the pointer; the version in force is left as it is.
 
@@ -42,31 +42,23 @@ def publish(
     Raises ArtifactError before anything is sent if serving would refuse the set, PublishConflict if another publisher
     was first; the pointer is then the other's, and the uploaded objects are unreferenced.
     """
+    check(folder, progress)
     manifest = read_manifest(folder)
-    files = read_files(folder, manifest)
-    validate(manifest, files.__getitem__)
     before, etag = made_from or read_pointer(client, bucket, prefix)
     if before is not None and before.version == manifest.version:
         return Published(before.version, before.previous)
-    for name, data in [*files.items(), (MANIFEST, (folder / MANIFEST).read_bytes())]:
-        _upload(client, bucket, f"{prefix}/{manifest.version}/{name}", data)
+    total, sent = sum(entry.size for entry in manifest.files.values()), 0
+    for name, entry in manifest.files.items():
+        to = Destination(client, bucket, f"{prefix}/{manifest.version}/{name}")
+        upload_file(to, folder / name, entry, partial(_tell, progress, sent, total))
+        sent += entry.size
+    to = Destination(client, bucket, f"{prefix}/{manifest.version}/{MANIFEST}")
+    upload_bytes(to, read_file(folder, MANIFEST))
     return point_at(manifest.version, client, bucket, prefix, before, etag)
 
 
-def _upload(client: Any, bucket: str, key: str, data: bytes) -> None:
-    checksum = base64.b64encode(hashlib.sha256(data).digest()).decode()
-    if _stored_checksum(client, bucket, key) != checksum:
-        client.put_object(Bucket=bucket, Key=key, Body=data, ChecksumAlgorithm="SHA256", ChecksumSHA256=checksum)
-
-
-def _stored_checksum(client: Any, bucket: str, key: str) -> str | None:
-    try:
-        found = client.head_object(Bucket=bucket, Key=key, ChecksumMode="ENABLED")
-    except ClientError as error:
-        if error.response["Error"]["Code"] in MISSING:
-            return None
-        raise
-    return str(found.get("ChecksumSHA256"))
+def _tell(progress: Progress, before: int, total: int, done: int) -> None:
+    progress("sending, bytes", before + done, total)
 
 
 def point_at(

@@ -5,10 +5,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from flagrank.errors import ArtifactError
-from flagrank.model.artifacts import MANIFEST, Manifest, decode, parse_manifest
+from flagrank.model.artifacts import MANIFEST, USERS, Manifest, decode, parse_manifest
 from flagrank.model.factors import Factors
 from flagrank.model.validation import validate
 from flagrank.offline.publishing.publish import PREFIX, Published, point_at, read_pointer
+from flagrank.offline.publishing.user_check import check_users
+from flagrank.offline.training.progress import Progress, silent
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,10 +36,10 @@ def list_versions(client: Any, bucket: str, prefix: str = PREFIX) -> list[Versio
     return sorted(versions, key=lambda version: (version.created, version.version), reverse=True)
 
 
-def activate(version: str, client: Any, bucket: str, prefix: str = PREFIX) -> Published:
+def activate(version: str, client: Any, bucket: str, prefix: str = PREFIX, progress: Progress = silent) -> Published:
     """Points at a version that was published before; what is in force already stays.
 
-    Reads the whole set, as an environment will. Raises ArtifactError if it does not exist, is incomplete or would be
+    Reads the whole set, the users some at a time. Raises ArtifactError if it does not exist, is incomplete or would be
     refused, PublishConflict if the pointer moved meanwhile.
     """
     before, etag = read_pointer(client, bucket, prefix)
@@ -54,7 +56,8 @@ def activate(version: str, client: Any, bucket: str, prefix: str = PREFIX) -> Pu
     if missing:
         raise ArtifactError(f"{version} is incomplete: {', '.join(missing)}")
     # a set that an earlier release published may hold what this one refuses
-    validate(manifest, lambda name: _content(client, bucket, f"{folder}/{name}"))
+    factors = validate(manifest, lambda name: _content(client, bucket, f"{folder}/{name}"), keep_users=False)
+    check_users(factors, lambda start, size: _part(client, bucket, f"{folder}/{USERS}", start, size), progress)
     return point_at(version, client, bucket, prefix, before, etag)
 
 
@@ -64,12 +67,12 @@ def fetch(version: str, client: Any, bucket: str, prefix: str = PREFIX) -> tuple
     return manifest, decode(manifest, lambda name: _content(client, bucket, f"{prefix}/{version}/{name}"))
 
 
-def roll_back(client: Any, bucket: str, prefix: str = PREFIX) -> Published:
+def roll_back(client: Any, bucket: str, prefix: str = PREFIX, progress: Progress = silent) -> Published:
     """Points at the version that was in force before this one; raises ArtifactError if there was none."""
     before, _ = read_pointer(client, bucket, prefix)
     if before is None or before.previous is None:
         raise ArtifactError(f"s3://{bucket}/{prefix} has no earlier version to go back to")
-    return activate(before.previous, client, bucket, prefix)
+    return activate(before.previous, client, bucket, prefix, progress)
 
 
 def _manifest(client: Any, bucket: str, prefix: str, version: str) -> Manifest:
@@ -79,6 +82,11 @@ def _manifest(client: Any, bucket: str, prefix: str, version: str) -> Manifest:
 def _content(client: Any, bucket: str, key: str) -> bytes:
     content: bytes = client.get_object(Bucket=bucket, Key=key)["Body"].read()
     return content
+
+
+def _part(client: Any, bucket: str, key: str, start: int, size: int) -> bytes:
+    part: bytes = client.get_object(Bucket=bucket, Key=key, Range=f"bytes={start}-{start + size - 1}")["Body"].read()
+    return part
 
 
 def _missing(manifest: Manifest, folder: str, sizes: dict[str, int]) -> list[str]:

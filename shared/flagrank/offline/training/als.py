@@ -147,7 +147,7 @@ def assemble(
         seen_indices=row_of_column[columns[by_user]].astype(np.int32),
         item_gram=trained.T @ trained,
         popularity=popularity[order],
-        catalog=Catalog([_catalog_item(dataset, item_id, texts).to_line(item_id) for item_id in item_ids]),
+        catalog=Catalog.of(_catalog_item(dataset, item_id, texts).to_line(item_id) for item_id in item_ids),
         lexicon=dataset.lexicon,
         lexical=build_lexical_index([texts[item_id] for item_id in item_ids]),
         fold_in=FoldIn(parameters.regularization, float(np.median(matrix.confidence.data))),
