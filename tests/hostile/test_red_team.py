@@ -40,7 +40,7 @@ def hostile_catalogue(mark: str = "") -> Factors:
     ids = np.arange(FIRST_ID, FIRST_ID + len(TEXTS), dtype=np.int64)
     categories = cycle(CATEGORIES)
     items = [CatalogItem(text, next(categories), text) for text in texts]
-    catalog = Catalog([item.to_line(FIRST_ID + row) for row, item in enumerate(items)])
+    catalog = Catalog.of([item.to_line(FIRST_ID + row) for row, item in enumerate(items)])
     made = make_factors(len(TEXTS), USERS, item_ids=ids)
     return replace(made, catalog=catalog, lexical=build_lexical_index(texts))
 
