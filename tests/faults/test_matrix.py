@@ -19,7 +19,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.faults]
 
 ENVIRONMENTS = 2
 SHORT_S = 1.5
-FULL_S = 8.0
+FULL_S = 5.0
 LATE_MS = 25
 RECOVERY_S = 10.0
 OWN_FAULTS = (Fault.NONE, *CLOCK_SHIFTS_S)
