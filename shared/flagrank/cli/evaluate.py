@@ -1,8 +1,10 @@
 """`flagrank evaluate`."""
 
+import datetime as dt
 import importlib.util
 import json as jsonlib
 from dataclasses import replace
+from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated
 
@@ -52,7 +54,8 @@ def evaluate(
     if html is not None:
         from flagrank.offline.evaluation.report import page
 
-        _write(html, page(document))
+        now = dt.datetime.now(dt.UTC).isoformat(timespec="minutes")
+        _write(html, page({"made": {"Flagrank": version("flagrank"), "on": now}, **document}))
     if json == "-":
         emit_json(document)
         return

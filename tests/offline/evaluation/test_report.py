@@ -8,9 +8,11 @@ import numpy as np
 import orjson
 import pytest
 
+from flagrank.cli.evaluation_text import parts
 from flagrank.offline.evaluation import evaluate as evaluation
 from flagrank.offline.evaluation.query_ranking import make_requests
 from flagrank.offline.evaluation.report import page
+from flagrank.offline.evaluation.report_sentences import sentences
 from flagrank.offline.metrics.held_out_users import CUTOFFS
 from flagrank.offline.training.progress import silent
 from tests.offline.datasets import QUICK, shop
@@ -117,6 +119,56 @@ def test_a_quick_report_has_a_page_too(document: dict[str, Any]) -> None:
         if name not in ("ablation", "llm", "fold_in", "new_items", "diversity", "queries", "gate")
     }
     assert page(quick).count("<svg") == 2
+
+
+def test_the_page_begins_with_sentences_and_what_it_was_made_of(document: dict[str, Any]) -> None:
+    """Is it better, for whom, does the LLM help, what to do; then version, date, data and parameters."""
+    made = page({"made": {"Flagrank": "0.1.0", "on": "2026-11-26"}, **document})
+    order = ["Is it better?", "For whom?", "Does the LLM help?", "What to do?", "Flagrank 0.1.0; on 2026-11-26; data "]
+    places = [made.index(part) for part in [*order, "Parameters", "<h2>Quality", "<h2>Lists before and after"]]
+    assert places == sorted(places)
+
+
+def test_five_users_show_their_lists_before_and_after(document: dict[str, Any], made: str) -> None:
+    """From the least to the most active, with what they went on to choose marked."""
+    examples = document["examples"]
+    assert len(examples) == 5
+    assert [found["interactions"] for found in examples] == sorted(found["interactions"] for found in examples)
+    assert all(len(found["before"]) == len(found["after"]) == 10 for found in examples)
+    hits = sum(entry["hit"] for found in examples for name in ("before", "after") for entry in found[name])
+    assert made.count("✓</td>") == hits
+
+
+def change(low: float, high: float) -> dict[str, Any]:
+    """A change with its interval."""
+    return {"mean": (low + high) / 2, "ci95": [low, high]}
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "verdict", "advice"),
+    [
+        (0.01, 0.02, "Yes: Stage 2 orders better", "Publish the set with Stage 2."),
+        (-0.02, -0.01, "No: Stage 2 orders worse", "Train with --stage2 none"),
+        (-0.01, 0.01, "That cannot be told", "Stage 1 alone is as good as can be told"),
+    ],
+)
+def test_the_sentences_follow_the_intervals(
+    document: dict[str, Any], low: float, high: float, verdict: str, advice: str
+) -> None:
+    """No claim where the interval holds 0."""
+    groups = [{"interactions": [20, 40], "users": 9, "ndcg@10": change(low, high)}]
+    said = dict(sentences({**document, "delta": {"ndcg@10": change(low, high)}, "gain_by_activity": groups}))
+    assert said["Is it better?"].startswith(verdict)
+    assert said["What to do?"].startswith(advice)
+    assert "20 to 40" in said["For whom?"]
+
+
+def test_what_the_terminal_prints_is_in_the_page(document: dict[str, Any], made: str) -> None:
+    """Each interval that a line there has."""
+    terminal = " ".join(part for part in parts(document) if isinstance(part, str))
+    intervals = re.findall(r"[+-]\d\.\d{4} \[[^]]+\]", terminal)
+    assert intervals
+    assert [found for found in intervals if found not in made] == []
 
 
 def test_a_name_is_text_and_not_markup(document: dict[str, Any]) -> None:

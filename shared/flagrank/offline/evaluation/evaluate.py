@@ -16,6 +16,7 @@ from flagrank.offline.evaluation.catalogue_queries import BASELINE, catalogue_qu
 from flagrank.offline.evaluation.cold_start import fold_in_curve, new_item_recall
 from flagrank.offline.evaluation.distillation import Distilled
 from flagrank.offline.evaluation.diversity_price import diversity_price
+from flagrank.offline.evaluation.example_lists import example_lists
 from flagrank.offline.evaluation.gate_effect import gate_effect, observe
 from flagrank.offline.evaluation.llm_effect import FLAG, llm_effect
 from flagrank.offline.evaluation.llm_simulators import (
@@ -49,7 +50,7 @@ def evaluate(
     """
     embeddings = embed_items(dataset, embedder_spec, progress)
     trained = prepare(dataset, plan, embeddings, progress)
-    document = report(trained)
+    document = {**report(trained), "examples": example_lists(trained)}
     if quick:
         return document
     model = embedder(embedder_spec)

@@ -2,6 +2,7 @@
 
 import html
 import io
+import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -9,12 +10,25 @@ import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from flagrank.offline.evaluation.report_sentences import sentences
+from flagrank.offline.evaluation.report_tables import beside_figures, example, interval, table
+
 STYLE = """
-body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; color: #1c2733 }
-table { border-collapse: collapse; margin: 1rem 0; font-variant-numeric: tabular-nums }
-th, td { padding: .25rem .75rem; text-align: right; border-bottom: 1px solid #d5dbe1 }
+:root { color-scheme: light dark; --line: #8885; --soft: #8881; --quiet: #5b6875; --page: #fff; --text: #1c2733 }
+@media (prefers-color-scheme: dark) { :root { --quiet: #a3adb8; --page: #14191f; --text: #e4e8ec } }
+body { font: 16px/1.55 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem;
+  color: var(--text); background: var(--page); overflow-wrap: break-word }
+table { border-collapse: collapse; margin: .5rem 0; font-variant-numeric: tabular-nums }
+th, td { padding: .25rem .75rem; text-align: right; border-bottom: 1px solid var(--line); font-weight: normal }
+th[scope=col] { font-weight: 600 }
 th:first-child, td:first-child { text-align: left }
-figure { margin: 1.5rem 0 } figcaption { color: #52616f } svg { max-width: 100%; height: auto }
+dt { font-weight: 600; margin-top: .75rem } dd { margin: 0 0 .5rem }
+.wide { overflow-x: auto; margin: 1rem 0 } .facts { color: var(--quiet) } .lists th, .lists td { text-align: left }
+details { margin: 1rem 0 } summary { cursor: pointer; font-weight: 600 }
+pre { background: var(--soft); padding: .75rem; overflow-x: auto }
+figure { margin: 1.5rem 0 } figcaption { color: var(--quiet) }
+/* the plots are drawn on white */
+svg { max-width: 100%; height: auto; background: #fff }
 """
 TABLES = ("oracle", "beyond_accuracy", "new_items", "random_split", "queries")
 COLOURS = {"popularity": "#9aa5b1", "stage1": "#2f6fb5", "stage2": "#c2571a"}
@@ -35,28 +49,52 @@ def page(document: Mapping[str, Any]) -> str:
     figures.append(("New users: NDCG@10 by known interactions", _fold_in, document.get("fold_in")))
     for name, gate in document.get("gate", {}).items():
         figures.append((f"What gates save and keep, LLM simulated by {name}; the chosen one marked", _gate, gate))
-    parts = [_quality(document), *(_figure(caption, draw, values) for caption, draw, values in figures if values)]
+    parts = [_conclusion(document), _quality(document), *_examples(document)]
+    parts += ["<h2>Figures</h2>", *(_figure(caption, draw, values) for caption, draw, values in figures if values)]
+    parts += ["<h2>Tables</h2>", *beside_figures(document)]
     parts += [_values(name, document[name]) for name in TABLES if document.get(name)]
     parts += [_blend(name, blend) for name, blend in document.get("blend", {}).items()]
     if kinds := document.get("catalogue_queries"):
         parts.append(_catalogue_queries(kinds))
-    for part in ("llm", "gate"):
-        parts += [_values(f"{part}, simulated by {name}", _rates(of)) for name, of in document.get(part, {}).items()]
+    for part in ("llm", "gate", "student"):
+        parts += [
+            _values(f"{part}, LLM simulated by {name}", _rates(of)) for name, of in document.get(part, {}).items()
+        ]
     title = html.escape(f"Flagrank on {document['dataset']}, {document['users']} users")
-    head = f'<meta charset="utf-8"><title>{title}</title><style>{STYLE}</style>'
-    return f'<!doctype html><html lang="en"><head>{head}</head><body><h1>{title}</h1>{"".join(parts)}</body></html>\n'
+    view = '<meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">'
+    head = f"{view}<title>{title}</title><style>{STYLE}</style>"
+    body = f"<h1>{title}</h1>{''.join(parts)}"
+    return f'<!doctype html><html lang="en"><head>{head}</head><body>{body}</body></html>\n'
+
+
+def _conclusion(document: Mapping[str, Any]) -> str:
+    answers = "".join(f"<dt>{html.escape(q)}</dt><dd>{html.escape(a)}</dd>" for q, a in sentences(document))
+    made = document.get("made", {})
+    facts = [f"{name} {value}" for name, value in made.items()]
+    facts += [f"data {document['dataset']}", f"{document['users']} test users"]
+    parameters = html.escape(json.dumps(document["parameters"], indent=2))
+    shown = f"<details><summary>Parameters</summary><pre>{parameters}</pre></details>"
+    return f'<dl>{answers}</dl><p class="facts">{html.escape("; ".join(facts))}.</p>{shown}'
+
+
+def _examples(document: Mapping[str, Any]) -> list[str]:
+    if not document.get("examples"):
+        return []
+    note = "<p>✓ marks what the user went on to choose, which training did not see.</p>"
+    lists = "".join(example(found) for found in document["examples"])
+    return [f'<h2>Lists before and after</h2>{note}<div class="lists">{lists}</div>']
 
 
 def _quality(document: Mapping[str, Any]) -> str:
     metrics = list(document["stage1"])
     rows = [[name, *(f"{document[name][metric]:.4f}" for metric in metrics)] for name in COLOURS]
-    rows.append(["stage2 - stage1", *(_interval(document["delta"][metric]) for metric in metrics)])
-    return _table(["", *metrics], rows)
+    rows.append(["stage2 - stage1", *(interval(document["delta"][metric]) for metric in metrics)])
+    return "<h2>Quality</h2>" + table(["", *metrics], rows)
 
 
 def _values(name: str, values: Mapping[str, Any]) -> str:
     rows = [[path, value] for path, value in _leaves(values)]
-    return f"<h2>{html.escape(name.replace('_', ' '))}</h2>" + _table(["", ""], rows)
+    return f"<h2>{html.escape(name.replace('_', ' '))}</h2>" + table(["", ""], rows)
 
 
 def _blend(name: str, blend: Mapping[str, Any]) -> str:
@@ -65,10 +103,8 @@ def _blend(name: str, blend: Mapping[str, Any]) -> str:
     for alpha, found in blend.items():
         kind, least = min(found["kinds"].items(), key=lambda item: item[1]["ci95"][0])
         change = found["tried"][f"{found['chosen']:g}"]
-        rows.append(
-            [alpha, f"{found['chosen']:g}", _interval(change), f"{kind}: {_interval(least)}", found["evidence"]]
-        )
-    return f"<h2>weights of the baseline, LLM simulated by {html.escape(name)}</h2>" + _table(head, rows)
+        rows.append([alpha, f"{found['chosen']:g}", interval(change), f"{kind}: {interval(least)}", found["evidence"]])
+    return f"<h2>weights of the baseline, LLM simulated by {html.escape(name)}</h2>" + table(head, rows)
 
 
 def _catalogue_queries(kinds: Mapping[str, Any]) -> str:
@@ -84,11 +120,11 @@ def _catalogue_queries(kinds: Mapping[str, Any]) -> str:
             str(found["queries"]),
             *(f"{share:.3f}" for share in found["recall"].values()),
             *(f"{value:.3f}" for metric in metrics for value in found[metric].values()),
-            *(_interval(change[metrics[-1]]) for change in found["delta"].values()),
+            *(interval(change[metrics[-1]]) for change in found["delta"].values()),
         ]
         for kind, found in kinds.items()
     ]
-    return "<h2>queries from the whole catalogue</h2>" + _table(head, rows)
+    return "<h2>queries from the whole catalogue</h2>" + table(head, rows)
 
 
 def _rates(values: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -100,23 +136,12 @@ def _leaves(values: Mapping[str, Any], path: str = "") -> list[tuple[str, str]]:
     leaves = []
     for name, value in values.items():
         if isinstance(value, Mapping) and "ci95" in value:
-            leaves.append((f"{path}{name}", _interval(value)))
+            leaves.append((f"{path}{name}", interval(value)))
         elif isinstance(value, Mapping):
             leaves += _leaves(value, f"{path}{name}, ")
         else:
             leaves.append((f"{path}{name}", str(value)))
     return leaves
-
-
-def _table(head: list[str], rows: list[list[str]]) -> str:
-    lines = [f"<tr>{''.join(f'<th>{html.escape(cell)}</th>' for cell in head)}</tr>"]
-    lines += [f"<tr>{''.join(f'<td>{html.escape(cell)}</td>' for cell in row)}</tr>" for row in rows]
-    return f"<table>{''.join(lines)}</table>"
-
-
-def _interval(change: Mapping[str, Any]) -> str:
-    low, high = change["ci95"]
-    return f"{change['mean']:+.4f} [{low:+.4f}, {high:+.4f}]"
 
 
 def _figure(caption: str, draw: Callable[[Axes, Any], None], values: Any) -> str:
