@@ -112,7 +112,8 @@ class ChangeRequest:
         if self.json:
             emit_json(document)
         else:
-            stdout.print(line, markup=False)
+            # a terminal gets whole words at its edge, and a file whole lines
+            stdout.print(line, markup=False, soft_wrap=not stdout.is_terminal)
 
 
 def actor_name(actor: str | None) -> str:

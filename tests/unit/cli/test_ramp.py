@@ -113,6 +113,17 @@ def test_a_plan_says_what_each_step_needs_and_names_those_that_take_too_long(
     assert (early["step"], early["is_in_time"], early["ways"]) == ("50 %", True, [])
 
 
+def test_no_word_is_cut_at_a_terminal_s_edge(control: InMemoryControl, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Long sentences break between words."""
+    written = io.StringIO()
+    terminal = Console(file=written, width=80, force_terminal=True, color_system=None, soft_wrap=True)
+    monkeypatch.setattr("flagrank.cli.change.stdout", terminal)
+    assert flagrank(monkeypatch, "ramp", "5,50", "--dry-run") == 0
+    lines = written.getvalue().splitlines()
+    assert max(map(len, lines)) <= 80
+    assert "observed every 60 s" in " ".join(" ".join(lines).split())
+
+
 def test_a_plan_without_figures_says_so(
     control: InMemoryControl, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
