@@ -53,19 +53,20 @@ def by_item_number(prompt: Prompt) -> Completion:
 
 @dataclass
 class Wired:
-    """A service and the fakes under it."""
+    """A service and the fakes under it; `beside` another one it has that one's clock and cache."""
 
     flag: FlagDocument | None = field(default_factory=lambda: FlagDocument(enabled=True, percent=100, alpha=0.0))
     answer: Callable[[Prompt], Completion] = by_item_number
     environment: dict[str, str] = field(default_factory=dict)
     factors: Any = field(default_factory=lambda: make_factors(items=200))
     users: InMemoryUserStore = field(default_factory=InMemoryUserStore)
+    beside: "Wired | None" = None
 
     def __post_init__(self) -> None:
-        self.clock = ManualClock()
+        self.clock: ManualClock = self.beside.clock if self.beside else ManualClock()
         self.store = InMemoryFactorStore(self.factors)
         self.flags = InMemoryFlagSource(self.flag)
-        self.cache = InMemoryScoreCache(self.clock)
+        self.cache: InMemoryScoreCache = self.beside.cache if self.beside else InMemoryScoreCache(self.clock)
         self.llm = ScriptedLLM(self.answer)
         self.metrics = InMemoryMetrics()
         settings = Settings.from_env({**ENVIRONMENT, **self.environment})

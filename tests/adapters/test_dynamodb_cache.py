@@ -13,7 +13,7 @@ from flagrank.adapters.dynamodb_cache import MAX_ENTRIES, DynamoDBScoreCache
 from flagrank.adapters.in_memory import ManualClock
 from flagrank.errors import CacheUnavailable
 from flagrank.ports import ScoreRecord
-from tests.adapters.loopback import client
+from tests.adapters.loopback import Answer, Loopback, client
 
 DAY = "2027-01-15"
 A_WEEK_AFTER_ITS_END = dt.datetime(2027, 1, 23, tzinfo=dt.UTC)
@@ -123,6 +123,14 @@ def test_a_table_that_is_not_there_is_an_unavailable_cache(dynamodb: Any, call: 
 def test_a_refused_connection_is_an_unavailable_cache(call: str) -> None:
     """DynamoDB refusing to talk surfaces as CacheUnavailable."""
     unavailable(call, DynamoDBScoreCache(client("dynamodb", "http://127.0.0.1:9"), "scores", ManualClock()))
+
+
+@pytest.mark.parametrize("call", ["read", "reserve_spend"])
+@pytest.mark.parametrize("body", [b"<html>", b'{"Responses": ', b"\xff\xfe"], ids=["page", "cut off", "bytes"])
+def test_an_answer_that_botocore_cannot_parse_is_an_unavailable_cache(call: str, body: bytes) -> None:
+    """Under no other name, and a page of a proxy in between is no reservation of money."""
+    with Loopback(lambda _: Answer(200, body)) as server:
+        unavailable(call, DynamoDBScoreCache(client("dynamodb", server.url), "scores", ManualClock()))
 
 
 @pytest.mark.parametrize("call", OPERATIONS)

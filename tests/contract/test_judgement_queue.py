@@ -1,6 +1,6 @@
 """What every JudgementQueue promises."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -13,11 +13,20 @@ from flagrank.errors import QueueUnavailable
 from flagrank.ports import JudgementQueue, JudgementTask
 from flagrank.rerank.messages import read_task
 from tests.adapters.cloud import new_queue
-from tests.adapters.loopback import client
+from tests.adapters.loopback import Answer, Loopback, client
 
 TASK = JudgementTask("red shoes", "some.model", "listwise-1", ("a red shoe", "a blue hat"))
 
+# what a proxy in between, or half an answer, looks like
+UNREADABLE = {"page": b"<html>", "list": b"[]", "text": b'"x"', "cut off": b'{"MessageId": "', "bytes": b"\xff\xfe"}
+
 type Received = Callable[[], list[JudgementTask]]
+
+
+@pytest.fixture
+def unreadable() -> Iterator[Loopback]:
+    with Loopback(lambda call: Answer()) as server:
+        yield server
 
 
 @pytest.fixture(params=["in_memory", "sqs"])
@@ -44,9 +53,13 @@ def received(sqs: Any, url: str) -> list[JudgementTask]:
     return [read_task(message["Body"]) for message in messages]
 
 
-@pytest.fixture(params=["in_memory", "sqs gone", "sqs unreachable"])
+@pytest.fixture(params=["in_memory", "sqs gone", "sqs unreachable", *UNREADABLE])
 def broken(request: pytest.FixtureRequest) -> JudgementQueue:
-    """A queue that takes nothing."""
+    """A queue that takes nothing, or whose answer nobody can read."""
+    if request.param in UNREADABLE:
+        server = request.getfixturevalue("unreadable")
+        server.respond = lambda call: Answer(200, UNREADABLE[request.param])
+        return SqsJudgementQueue(client("sqs", server.url), f"{server.url}/queue")
     if request.param == "in_memory":
         memory = InMemoryJudgementQueue()
         memory.broken = True

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
+from botocore.parsers import ResponseParserError
 
 from flagrank.errors import CacheUnavailable
 from flagrank.ports import CacheRead, Clock, ScoreRecord
@@ -78,7 +79,10 @@ class DynamoDBScoreCache:
         none_yet = "attribute_not_exists(pk) OR " if below_micro_usd > 0 else ""
         with translated():
             try:
-                self._client.update_item(**adding, ConditionExpression=f"{none_yet}micro_usd < :below")
+                condition = f"{none_yet}micro_usd < :below"
+                answer = self._client.update_item(**adding, ConditionExpression=condition, ReturnValues="UPDATED_NEW")
+                # botocore takes a page of a proxy in between for an answer without members: that is no reservation
+                _at_least(0, answer["Attributes"]["micro_usd"]["N"])
             except self._client.exceptions.ConditionalCheckFailedException:
                 return False
         return True
@@ -150,7 +154,7 @@ def translated() -> Iterator[None]:
     """Gives the table's failures as CacheUnavailable."""
     try:
         yield
-    except (BotoCoreError, ClientError) as error:
+    except (BotoCoreError, ClientError, ResponseParserError) as error:
         raise CacheUnavailable(str(error)) from error
     except (LookupError, ValueError, TypeError, AttributeError, OverflowError) as error:
         raise CacheUnavailable(f"an item is not as this cache writes them: {error!r}") from error

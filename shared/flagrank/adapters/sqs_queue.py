@@ -3,6 +3,7 @@
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
+from botocore.parsers import ResponseParserError
 
 from flagrank.errors import QueueUnavailable
 from flagrank.ports import JudgementTask
@@ -18,7 +19,12 @@ class SqsJudgementQueue:
 
     def send(self, task: JudgementTask) -> None:
         """One message; raises QueueUnavailable."""
+        body = write_task(task)
         try:
-            self._client.send_message(QueueUrl=self._url, MessageBody=write_task(task))
+            answer = self._client.send_message(QueueUrl=self._url, MessageBody=body)
+            # botocore takes a page of a proxy in between for an answer without members
+            _ = answer["MessageId"]
         except (BotoCoreError, ClientError) as error:
             raise QueueUnavailable(str(error)) from error
+        except (ResponseParserError, LookupError, ValueError, TypeError, AttributeError) as error:
+            raise QueueUnavailable(f"an answer that is not SQS's: {error!r}") from error

@@ -23,6 +23,10 @@ class Breaker:
         """Whether it has been failing, and has not succeeded since."""
         return self._failures >= self._failures_to_open
 
+    def refuses(self) -> bool:
+        """Whether `allows` would say no; unlike that, it is no probe."""
+        return self.is_open() and self._clock.monotonic() < self._probe_at_s
+
     def allows(self) -> bool:
         """Whether to call now; while open, a True is the probe and puts the next one off."""
         if not self.is_open():

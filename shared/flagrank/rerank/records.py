@@ -25,6 +25,11 @@ def entry_key(text: str) -> bytes:
     return hashlib.sha256(text.encode()).digest()[:ENTRY_KEY_BYTES]
 
 
+def claim_key(key: str, texts: Iterable[str]) -> str:
+    """The key under which one of many identical requests claims to judge these texts: other texts are not held up."""
+    return hashlib.sha256(key.encode() + b"".join(sorted(map(entry_key, texts)))).hexdigest()
+
+
 def known_scores(record: ScoreRecord | None, texts: Mapping[int, str]) -> dict[int, int]:
     """Relevance 0..100 by position, of the texts that the record holds."""
     scores = record.scores if record else {}

@@ -5,8 +5,12 @@ The flag's `path` says who judges: the request, within its budget, or a worker, 
 A cached score is served even while the breaker is open or the day's money is spent. An unreadable cache means no
 rerank: the day's spend lies beside the scores, and no judge is asked without a cost limit (infra/decisions/0002). What
 a call may cost is reserved before it and settled after it (infra/decisions/0091).
+
+Of many requests that miss the same texts one asks, and the others answer without waiting for it: the texts are claimed
+in the cache before the call. A claim lapses soon after the request that holds it, and is released where nothing came.
 """
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor, wait
 from dataclasses import dataclass, field
@@ -24,6 +28,7 @@ from flagrank.rerank.listwise import worth_calling
 from flagrank.rerank.pricing import over_cap
 from flagrank.rerank.records import (
     added,
+    claim_key,
     entries_of,
     entry_key,
     expiry,
@@ -35,6 +40,9 @@ from flagrank.rerank.records import (
 )
 from flagrank.rerank.spending import Allowance
 from flagrank.timing import Deadline
+
+# longer than an identical request may take from its look into the cache to its own claim
+CLAIM_BEYOND_S = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +125,8 @@ class LLMReranker:
             self.handoff.offer(question.task(missing))
             return Judged(known, warming=True)
         judgement = self._judge_now(missing, question, stored.spent_micro_usd, deadline)
+        if judgement is None:
+            return Judged(known, warming=True)
         if isinstance(judgement.trouble, CostCapReached):
             return Judged(known, judgement.trouble)
         tally.usage = judgement.usage
@@ -155,9 +165,11 @@ class LLMReranker:
 
     def _judge_now(
         self, missing: Mapping[int, str], question: "_Question", spent_micro_usd: int, deadline: Deadline
-    ) -> Judgement:
+    ) -> Judgement | None:
         if not worth_calling(question.flag, deadline):
             return Judgement(trouble=BudgetExhausted("too little of the request budget is left for a call"))
+        if self.breaker.refuses():
+            return Judgement(trouble=BreakerOpen("the LLM has been failing in this environment"))
         flag, day = question.flag, utc_day(self.clock.now())
         most = self.judge.most_micro_usd(len(missing), flag)
         reserve = partial(self.allowance.reserve, day, flag.daily_usd_cap, most, spent_micro_usd)
@@ -165,11 +177,29 @@ class LLMReranker:
             reserved = self._awaited(reserve, deadline)
         except (CostCapReached, CacheUnavailable) as error:
             return Judgement(trouble=error)
-        judgement = Judgement(trouble=BreakerOpen("the LLM has been failing in this environment"))
-        if self.breaker.allows():
-            judgement = self.judge.judge(missing, question.intent, flag, deadline)
-            self.breaker.record(bool(judgement.relevance))
-        self.allowance.settle(reserved, judgement.usage.cost_micro_usd)
+        judgement: Judgement | None = None
+        try:
+            if self._claimed(question, missing, deadline):
+                judgement = self._asked(missing, question, deadline)
+        except CacheUnavailable as error:
+            judgement = Judgement(trouble=error)
+        self.allowance.settle(reserved, judgement.usage.cost_micro_usd if judgement else 0)
+        return judgement
+
+    def _claimed(self, question: "_Question", missing: Mapping[int, str], deadline: Deadline) -> bool:
+        key = claim_key(question.key, missing.values())
+        seconds = math.ceil(question.flag.request_budget_ms / 1000) + CLAIM_BEYOND_S
+        return self._awaited(partial(self.cache.claim, key, seconds), deadline)
+
+    def _asked(self, missing: Mapping[int, str], question: "_Question", deadline: Deadline) -> Judgement:
+        if not self.breaker.allows():
+            return Judgement(trouble=BreakerOpen("the LLM has been failing in this environment"))
+        judgement = self.judge.judge(missing, question.intent, question.flag, deadline)
+        self.breaker.record(bool(judgement.relevance))
+        if not tells_apart(judgement.relevance.values()):
+            # nothing to remember has come, and the next request may ask
+            releasing = self.executor.submit(self.cache.release, claim_key(question.key, missing.values()))
+            wait([releasing], timeout=deadline.remaining_ms() / 1000)
         return judgement
 
     def _write_back(
