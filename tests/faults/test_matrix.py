@@ -39,6 +39,7 @@ SHORT = [
 ]
 # the services without which no LLM is asked
 JUDGED_WITH = {"dynamodb", "bedrock"}
+UNREADABLE = {Fault.TRUNCATED, Fault.CORRUPTED, Fault.WRONG_SHAPE}
 # budgets that a busy machine keeps
 PATIENT = STRICT.model_copy(update={"request_budget_ms": 2000, "call_budget_ms": 700})
 
@@ -100,7 +101,7 @@ def problem_of(row: Row) -> str:
         problems.append(f"p99 {row.p99_ms:.0f} ms")
     if row.recovery_s is None or row.recovery_s > RECOVERY_S:
         problems.append("not well again within 10 s")
-    # a completion of another shape has no name of its own (infra/decisions/0024)
-    if "unknown" in row.reasons and (row.service, row.fault) != ("bedrock", Fault.WRONG_SHAPE):
+    # a completion that botocore cannot read has no name of its own (infra/decisions/0024)
+    if "unknown" in row.reasons and (row.service != "bedrock" or row.fault not in UNREADABLE):
         problems.append("a failure that nobody foresaw")
     return f"{row.service}, {row.fault}: {'; '.join(problems)}" if problems else ""
