@@ -35,4 +35,10 @@ def test_a_dry_run_says_so_in_lines(tmp_path: Path) -> None:
     assert lines[0] == "a.csv: 2 rows, 1 users, 2 items, density 100.0000%"
     assert lines[1] == "no times: the rows' order counts"
     assert lines[-1].startswith("training is likely to take 0 s and 0.0 GB, at the rates measured on two cores")
-    assert document["estimate"]["measured_up_to_rows"] == 316_000
+    assert document["estimate"]["measured_up_to_pairs"] == 316_000
+
+
+def test_the_estimate_counts_a_pair_once(tmp_path: Path) -> None:
+    """Training does so too."""
+    (tmp_path / "a.csv").write_text("user,item\n" + "1,10\n" * 20_000)
+    assert described(read(tmp_path / "a.csv"))[0]["estimate"]["seconds"] == 0.0
