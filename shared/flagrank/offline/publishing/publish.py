@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from flagrank.errors import ArtifactError, PublishConflict
 from flagrank.model.artifacts import MANIFEST, POINTER, Pointer
 from flagrank.offline.publishing.artifact_folder import check, read_file, read_manifest
-from flagrank.offline.publishing.upload import MISSING, Destination, upload_bytes, upload_file
+from flagrank.offline.publishing.upload import MISSING, PART_BYTES, Destination, upload_bytes, upload_file
 from flagrank.offline.training.progress import Progress, silent
 
 PREFIX = "factors"
@@ -48,6 +48,9 @@ def publish(
     if before is not None and before.version == manifest.version:
         return Published(before.version, before.previous)
     total, sent = sum(entry.size for entry in manifest.files.values()), 0
+    if total <= PART_BYTES:
+        # sent at once
+        progress = silent
     for name, entry in manifest.files.items():
         to = Destination(client, bucket, f"{prefix}/{manifest.version}/{name}")
         upload_file(to, folder / name, entry, partial(_tell, progress, sent, total))

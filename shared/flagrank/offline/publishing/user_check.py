@@ -7,7 +7,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from flagrank.model.factors import Factors
 from flagrank.model.users import Place
 from flagrank.model.validation import validate_blocks
-from flagrank.offline.training.progress import Progress
+from flagrank.offline.training.progress import Progress, silent
 
 RUN_BYTES = 8 * 1024 * 1024
 # so much is in memory at once: four runs
@@ -23,6 +23,9 @@ def check_users(factors: Factors, read: ReadPart, progress: Progress) -> None:
     if factors.user_index is None:
         return
     total = int(factors.user_index.starts[-1])
+    if total <= RUN_BYTES:
+        # done at once
+        progress = silent
     runs = factors.user_index.runs(RUN_BYTES)
     validate_blocks(factors, _blocks(runs, read, lambda done: progress("checking users, bytes", done, total)))
 
