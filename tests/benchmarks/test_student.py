@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from flagrank.benchmarks.timing import interleaved
 from flagrank.flags.document import FlagDocument
 from flagrank.model.factors import Factors
 from flagrank.model.student_features import relevance
@@ -19,9 +20,8 @@ from flagrank.offline.evaluation.query_draw import draw
 from flagrank.offline.evaluation.student_arm import judged_texts, student_alone
 from flagrank.offline.training.student import fit_student
 from flagrank.offline.training.two_stage import QUICK_PLAN, train_two_stages
-from tests.benchmarks.test_stage2 import median_ms
 
-CANDIDATES = 100
+CANDIDATES, ROUNDS = 100, 400
 QUERIES_OF_A_KIND = 60
 # of one request's baseline
 LIMIT_SHARE = 0.5
@@ -46,13 +46,15 @@ def test_scoring_100_candidates() -> None:
     def of(number: int) -> int:
         return number % len(requests)
 
-    medians = median_ms(
+    times = interleaved(
         {
             "student": lambda number: relevance(filled, intents[of(number)], rows[of(number)]),
             "baseline request": lambda number: baseline.recommend(requests[of(number)]),
             "student request": lambda number: treated.recommend(requests[of(number)]),
-        }
+        },
+        ROUNDS,
     )
+    medians = {name: float(np.median(values)) for name, values in times.items()}
     print({name: round(value, 3) for name, value in medians.items()}, "load", os.getloadavg()[0])
     assert {len(some) for some in rows} == {CANDIDATES}
     assert medians["student"] < LIMIT_SHARE * medians["baseline request"]

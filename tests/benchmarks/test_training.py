@@ -6,11 +6,11 @@ import time
 from dataclasses import astuple
 from pathlib import Path
 
+from flagrank.benchmarks.large_shop import large_shop
 from flagrank.cli.train import train_into
 from flagrank.offline.data.interactions import Dataset
 from flagrank.offline.data.sources import read_dataset
 from flagrank.offline.training.two_stage import TrainingPlan
-from tests.benchmarks.large_shop import large_shop
 
 USERS, ITEMS, INTERACTIONS = 5_000, 20_000, 316_000
 LIMIT_CPU_S = 120.0

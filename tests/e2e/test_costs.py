@@ -21,6 +21,8 @@ INSTANT = {"latency_ms": 12.0, "malformed": 0.0}
 # reckoned / counted. Of what requests cause: calls for a part of a batch, a claim that is remembered, and records that
 # an environment remembers make the reckoning a little high. Polls depend on when requests come
 CAUSED, POLLED = (0.8, 1.5), (0.5, 2.5)
+# an environment reserves the spend of several calls at once, and how many that are depends on the day's cap
+AT_MOST = {"dynamodb.UpdateItem"}
 POLLS = {"appconfig.GetLatestConfiguration", "s3.GetObject", "sqs.DeleteMessageBatch"}
 # the local event source polls on its own terms, and no environment starts while the mix is under way
 LEFT_OUT = {"lambda.recommend", "lambda.warm", "sqs.ReceiveMessage", "appconfig.StartConfigurationSession"}
@@ -71,7 +73,8 @@ def test_the_calls_reckoned_are_those_that_the_local_cloud_counts(path: Path) ->
     reckoned = calls_of(workload, took_s)
     for name in reckoned.keys() - LEFT_OUT:
         low, high = POLLED if name in POLLS else CAUSED
-        assert low * calls[name] <= reckoned[name] <= high * calls[name], name
+        assert low * calls[name] <= reckoned[name], name
+        assert name in AT_MOST or reckoned[name] <= high * calls[name], name
     tasks = calls["logs.warm.lines"]
     emitted = len(answers) * workload.emf_bytes + tasks * workload.worker_emf_bytes
     assert emitted == pytest.approx(calls["logs.recommend.bytes"] + calls["logs.warm.bytes"], rel=0.1)

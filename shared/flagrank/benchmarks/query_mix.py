@@ -36,9 +36,9 @@ class Answer:
     missing: int
 
     @property
-    def is_judged(self) -> bool:
-        """Whether the LLM's relevance ordered the list."""
-        return self.mode in ("hybrid_rerank", "partial_rerank")
+    def is_reranked(self) -> bool:
+        """Whether the LLM's relevance, or the student's, ordered the list."""
+        return self.mode in ("hybrid_rerank", "partial_rerank", "student_rerank")
 
 
 def zipf_mix(factors: Factors, queries: int, requests: int, seed: int = 1) -> Mix:

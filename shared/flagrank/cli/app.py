@@ -41,8 +41,8 @@ def main() -> None:
             code = app(arguments, standalone_mode=False)
     except (TyperException, FlagrankError) as error:
         code = report(error)
-        # `evaluate --json` names a file
-        if "--json" in arguments and arguments[0] != "evaluate":
+        # `evaluate --json` and `bench --json` name a file
+        if "--json" in arguments and arguments[0] not in ("evaluate", "bench"):
             from flagrank.cli.output import emit_json
 
             emit_json({"error": _words(error), "exit": code})

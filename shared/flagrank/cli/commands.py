@@ -33,6 +33,11 @@ TOP = {
         "warm",
         "Judge profile intents and known queries before anybody asks, so that the first request is a cache hit.",
     ),
+    "bench": Place(
+        "flagrank.cli.bench",
+        "bench",
+        "How fast Flagrank is, beside its peers in the same run: medians, 99th percentiles and ratios.",
+    ),
     "cost": Place(
         "flagrank.cli.cost",
         "cost",
