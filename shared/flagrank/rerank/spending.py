@@ -83,4 +83,4 @@ class Allowance:
             return ahead
         if self._cache.reserve_spend(day, micro_usd + owed, cap_micro_usd):
             return 0
-        raise CostCapReached("the day's money is spent")
+        raise CostCapReached(f"at least {cap_micro_usd} micro-USD spent today")
