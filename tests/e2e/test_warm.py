@@ -99,7 +99,7 @@ def test_the_first_request_of_a_warmed_user_or_query_asks_nobody(
 def test_a_killed_run_is_taken_up_where_it_ended(start_cloud: StartCloud) -> None:
     """The second run asks about what is missing alone, and the bill is what was asked.
 
-    Of the killed run the calls that were under way are the only ones that may be missing on it.
+    What the killed run had reserved stays on it: too much is counted, never too little.
     """
     cloud = start_cloud(behaviour={**FLAWLESS, "latency_ms": 60.0})
     planned = warm(cloud, "--active", "40", "--dry-run")[1]["left"]
@@ -117,7 +117,7 @@ def test_a_killed_run_is_taken_up_where_it_ended(start_cloud: StartCloud) -> Non
     left = warm(cloud, "--active", "40", "--dry-run")[1]["left"]
     # three tasks of six calls are under way at most, for ten calls at a time
     assert planned["calls"] - calls <= left["calls"] <= planned["calls"] - calls + 18
-    assert 0 <= served - spent <= 18 * served / calls + 1
+    assert spent >= served
     code, said = warm(cloud, "--active", "40")
     assert (code, said["judged"]["texts_missing"]) == (0, 0)
     assert said["judged"]["llm_calls"] == left["calls"] == statistics(cloud)["calls"] - calls

@@ -6,6 +6,7 @@ many each time, so that few calls wait for the counter; near the cap it reserves
 """
 
 import threading
+from contextlib import suppress
 from dataclasses import dataclass
 
 from flagrank.errors import CacheUnavailable, CostCapReached
@@ -13,6 +14,7 @@ from flagrank.ports import ScoreCache
 from flagrank.rerank.pricing import over_cap
 
 MOST_CALLS_AHEAD = 8
+NO_LIMIT = 10**18
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +71,14 @@ class Allowance:
     def settle(self, reserved: Reserved, used_micro_usd: int) -> None:
         """Gives back what was not used; what was used beyond it is owed, and reserved with the next call."""
         self._give(reserved.day, reserved.micro_usd - used_micro_usd)
+
+    def give_back(self) -> None:
+        """Takes what is left here off the day's spend, for a process that has no more to ask; a failure costs it."""
+        with self._lock:
+            left, self._left_micro_usd = max(0, self._left_micro_usd), min(0, self._left_micro_usd)
+        if left:
+            with suppress(CacheUnavailable):
+                self._cache.reserve_spend(self._day, -left, NO_LIMIT)
 
     def _give(self, day: str, micro_usd: int) -> None:
         with self._lock:

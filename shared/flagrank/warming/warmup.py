@@ -80,7 +80,10 @@ class Warmup:
         version = self.warmer.judge.version(self.document)
         tasks = [JudgementTask(piece.intent, self.document.model_id, version, piece.texts) for piece in left.pieces]
         at_once = 1 + math.ceil(self.parallel_calls * len(tasks) / max(1, left.estimate.calls))
-        return warm_all(tasks, self._warm, at_once, tell)
+        try:
+            return warm_all(tasks, self._warm, at_once, tell)
+        finally:
+            self.warmer.allowance.give_back()
 
     def _warm(self, task: JudgementTask) -> WarmResult:
         clock = self.warmer.clock

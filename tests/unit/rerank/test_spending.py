@@ -120,6 +120,16 @@ def test_what_an_environment_has_reserved_it_may_use_though_the_cap_is_reached()
     assert not ask(Allowance(table), table, 1, most=10)
 
 
+def test_a_process_that_ends_gives_back_what_it_has_not_used() -> None:
+    """Once: the day's spend is then what was used."""
+    table = Table()
+    allowance = Allowance(table)
+    assert all(ask(allowance, table, 100) for _ in range(5))
+    for _ in range(2):
+        allowance.give_back()
+        assert table.spent() == 500
+
+
 def test_a_cap_that_is_lowered_holds_at_once() -> None:
     """What an earlier document allowed and nobody has used is not used any more."""
     table = Table()
