@@ -39,6 +39,11 @@ class Lexicon:
         """The words that are folded to another, for a misspelt one to be met by."""
         return Vocabulary.of(word for word in self.synonyms if word)
 
+    @cached_property
+    def remembered_words(self) -> dict[str, tuple[str, ...]]:
+        """What `rerank.intent` has split items' texts into, by text: it is asked of the same items again and again."""
+        return {}
+
 
 @dataclass(frozen=True, slots=True)
 class FoldIn:

@@ -1,9 +1,6 @@
 """How Stage 1, the learned Stage 2 and the LLM's relevance become one order."""
 
-from collections import deque
-from collections.abc import Mapping, Sequence
-from heapq import heappop, heappush
-from types import MappingProxyType
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -15,7 +12,6 @@ from flagrank.model.features import feature_table
 
 # the weight of taste beside a query's relevance: less than one word of three is worth (infra/decisions/0061)
 TASTE_BESIDE_QUERY = 0.1
-NOTHING_FILLED: Mapping[int, int] = MappingProxyType({})
 
 
 def learned_order(factors: Factors, seen: Rows, rows: Rows, scores: Scores) -> tuple[Rows, Scores]:
@@ -72,40 +68,6 @@ def stretched(scores: Scores) -> npt.NDArray[np.float64]:
     if not best > worst:
         return np.ones(len(exact))
     return (np.minimum(np.maximum(exact, worst), best) - worst) / (best - worst)
-
-
-def hybrid_order(
-    baseline: Sequence[Ranked],
-    relevance: Mapping[int, int],
-    alpha: float,
-    student: Mapping[int, int] = NOTHING_FILLED,
-    promotion_cap: int | None = None,
-) -> list[Ranked]:
-    """The baseline with its judged positions reordered by `alpha` * baseline + (1 - `alpha`) * relevance.
-
-    `relevance` is the LLM's, 0..100 by position in the baseline, and `student` the student's for positions that the LLM
-    has not judged. Judged items share out the positions that they held, so that an unjudged one keeps its own and the
-    tail stays behind the head whatever its scores. Ties keep the baseline's order. An item rises by at most
-    `promotion_cap` places, whatever is said of it; each place goes to the best of those that may rise so far.
-    """
-    ranked = list(baseline)
-    positions = sorted({**relevance, **student})
-    waiting = deque(positions)
-    allowed: list[tuple[float, int, Ranked]] = []
-    for place in positions:
-        while waiting and (promotion_cap is None or waiting[0] - place <= promotion_cap):
-            position = waiting.popleft()
-            entry = _blend(baseline[position], relevance.get(position), student.get(position), alpha)
-            heappush(allowed, (-entry.final_score, position, entry))
-        ranked[place] = heappop(allowed)[2]
-    return ranked
-
-
-def _blend(entry: Ranked, llm: int | None, student: int | None, alpha: float) -> Ranked:
-    llm_score, student_score = (None if given is None else given / 100 for given in (llm, student))
-    score = student_score if llm_score is None else llm_score
-    assert score is not None
-    return Ranked(entry.candidate, alpha * entry.final_score + (1 - alpha) * score, llm_score, student_score)
 
 
 def _bounded_ends(rising: npt.NDArray[np.float64]) -> tuple[float, float]:

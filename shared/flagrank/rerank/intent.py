@@ -13,6 +13,8 @@ ITEM_TEXT_TOKENS = 24
 PROFILE_ITEMS = 20
 PROFILE_TOKENS = 8
 MAX_EXPANSIONS = 6
+# some 10 MB
+MAX_REMEMBERED = 10_000
 
 _TOKEN = re.compile(r"\w+")
 STOP_WORDS = frozenset(
@@ -62,9 +64,21 @@ def profile_intent(recent: Sequence[CatalogItem], lexicon: Lexicon) -> Intent:
     """The intent of a user without a query: what recurs in the recent items, commonest first."""
     counts = Counter[str]()
     for item in recent[-PROFILE_ITEMS:]:
-        counts.update(set(tokenise(f"{item.category} {item.text}", lexicon)))
-    ordered = sorted(counts.items(), key=lambda entry: (-entry[1], entry[0]))
-    return Intent(tuple(token for token, _ in ordered[:PROFILE_TOKENS]))
+        counts.update(_words(f"{item.category} {item.text}", lexicon))
+    # most tokens are those of one item alone, and need no place in the order
+    least = min(sorted(counts.values(), reverse=True)[:PROFILE_TOKENS], default=0)
+    often = sorted((-count, token) for token, count in counts.items() if count >= least)
+    return Intent(tuple(token for _, token in often[:PROFILE_TOKENS]))
+
+
+def _words(text: str, lexicon: Lexicon) -> tuple[str, ...]:
+    remembered = lexicon.remembered_words
+    words = remembered.get(text)
+    if words is None:
+        if len(remembered) >= MAX_REMEMBERED:
+            remembered.clear()
+        words = remembered[text] = tuple(tokenise(text, lexicon))
+    return words
 
 
 def rewrite_item(

@@ -4,6 +4,7 @@ Pure, and shared by the request, which must not wait, and by those who judge ahe
 """
 
 import datetime as dt
+import functools
 import hashlib
 from collections.abc import Iterable, Mapping
 
@@ -20,6 +21,8 @@ def record_key(intent: str, model_id: str, version: str) -> str:
     return hashlib.sha256("\0".join((intent, model_id, version)).encode()).hexdigest()
 
 
+# the same items are candidates again and again, and a digest costs eight times the look-up; at most some 10 MB
+@functools.lru_cache(maxsize=50_000)
 def entry_key(text: str) -> bytes:
     """The key of one item's score within a record: a changed text is a new item."""
     return hashlib.sha256(text.encode()).digest()[:ENTRY_KEY_BYTES]

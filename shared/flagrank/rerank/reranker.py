@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Protocol
 
-from flagrank.domain import Candidate, RerankTally
+from flagrank.domain import RerankTally
 from flagrank.errors import BreakerOpen, BudgetExhausted, CacheUnavailable, CostCapReached, RerankError
 from flagrank.flags.document import FlagDocument
 from flagrank.ports import CacheRead, Clock, JudgementTask, ScoreCache, ScoreRecord
@@ -58,13 +58,13 @@ class Judged:
 
 
 class Reranker(Protocol):
-    """Judges the head of the list."""
+    """Judges the texts of the list's head."""
 
     def prompt_version(self, flag: FlagDocument) -> str | None:
         """The wording and form under which it asks, None if it never asks."""
 
     def rerank(
-        self, head: Sequence[Candidate], intent: str, flag: FlagDocument, deadline: Deadline, tally: RerankTally
+        self, texts: Sequence[str], intent: str, flag: FlagDocument, deadline: Deadline, tally: RerankTally
     ) -> Judged:
         """What is known by the deadline; fills `tally`. Whether that is enough, the caller decides (`step.py`)."""
 
@@ -77,7 +77,7 @@ class IdentityReranker:
         return None
 
     def rerank(
-        self, head: Sequence[Candidate], intent: str, flag: FlagDocument, deadline: Deadline, tally: RerankTally
+        self, texts: Sequence[str], intent: str, flag: FlagDocument, deadline: Deadline, tally: RerankTally
     ) -> Judged:
         """No relevance at all."""
         return Judged()
@@ -105,10 +105,10 @@ class LLMReranker:
         return self.judge.version(flag)
 
     def rerank(
-        self, head: Sequence[Candidate], intent: str, flag: FlagDocument, deadline: Deadline, tally: RerankTally
+        self, texts: Sequence[str], intent: str, flag: FlagDocument, deadline: Deadline, tally: RerankTally
     ) -> Judged:
         """From the cache where the text was judged for this intent; who judges the rest, the flag's `path` says."""
-        question = _Question(intent, flag, self.judge.version(flag), {place: c.text for place, c in enumerate(head)})
+        question = _Question(intent, flag, self.judge.version(flag), dict(enumerate(texts)))
         try:
             stored = self._read(question, deadline)
         except (BudgetExhausted, CacheUnavailable) as error:

@@ -7,14 +7,15 @@ from functools import partial
 
 import numpy as np
 
-from flagrank.domain import Candidate, Mode, Ranked, Reason, RerankTally
+from flagrank.domain import Mode, Ranked, Reason, RerankTally
 from flagrank.errors import AllTied, LowCoverage, RerankError
 from flagrank.flags.assignment import RolloutDecision
 from flagrank.flags.document import FlagDocument
 from flagrank.model.arrays import Rows
 from flagrank.model.factors import Factors
 from flagrank.model.student_features import relevance as student_relevance
-from flagrank.ranking.scoring import hybrid_order
+from flagrank.ranking.hybrid import hybrid_order
+from flagrank.ranking.pool import Pool
 from flagrank.rerank.gate import worth_asking
 from flagrank.rerank.intent import PROFILE_ITEMS, Intent, profile_intent
 from flagrank.rerank.parsing import MIN_COVERAGE
@@ -65,9 +66,7 @@ class RerankStep:
     deadline: Deadline
     tally: RerankTally
 
-    def rerank(
-        self, factors: Factors, seen: Rows, query: AskedQuery | None, baseline: Sequence[Ranked], top_k: int
-    ) -> Reranked:
+    def rerank(self, factors: Factors, seen: Rows, query: AskedQuery | None, baseline: Pool, top_k: int) -> Reranked:
         """The baseline with its head in the blended order, or as it is on any trouble; raises nothing.
 
         `seen` holds the item rows that the user has met, oldest first. `query` is None for a request without one.
@@ -75,15 +74,14 @@ class RerankStep:
         try:
             intent = profile_of(factors, seen) if query is None else query.intent
             has_query = query is not None
-            pool = [entry.candidate for entry in baseline]
             alpha = self.flag.alpha_for(has_query)
-            useless = _why_useless(alpha, intent, pool)
-            is_open = worth_asking(self.flag, pool, has_query=has_query, interactions=len(seen), top_k=top_k)
+            useless = _why_useless(alpha, intent, len(baseline))
+            is_open = worth_asking(self.flag, baseline.scores, has_query=has_query, interactions=len(seen), top_k=top_k)
             if query is not None and query.met_whole and not self.flag.judge_met_queries:
                 useless = useless or Reason.GATED
             if useless:
                 return Reranked(baseline, useless, intent=intent)
-            head = _Head(factors, intent, baseline, pool[: self.flag.top_m], alpha)
+            head = _Head(factors, intent, baseline, min(self.flag.top_m, len(baseline)), alpha)
             if not is_open:
                 gated = Reranked(baseline, Reason.GATED, intent=intent)
                 return self._filled(gated, head, {}) if self._has_student(factors) else gated
@@ -92,10 +90,10 @@ class RerankStep:
             return fallback_after_bug(baseline)
 
     def _ask(self, head: "_Head") -> Reranked:
-        flag, size = self.flag, len(head.items)
+        flag, size = self.flag, head.size
         version = self.reranker.prompt_version(flag)
         asked = partial(Reranked, head.baseline, intent=head.intent, attempted=True, prompt_version=version)
-        judged = self.reranker.rerank(head.items, head.intent.text, flag, self.deadline, self.tally)
+        judged = self.reranker.rerank(head.baseline.texts(size), head.intent.text, flag, self.deadline, self.tally)
         trouble = why_unusable(judged, size)
         has_student = self._has_student(head.factors)
         if trouble is None:
@@ -125,30 +123,29 @@ class RerankStep:
         In shadow it keeps that order back, and the reason says so unless there was trouble.
         """
         hybrid = hybrid_order(head.baseline, relevance, head.alpha, student, self.flag.promotion_cap)
-        size = len(head.items)
-        share = len(relevance) / size
+        share = len(relevance) / head.size
         if self.flag.mode == "shadow":
             reason = Reason.SHADOW if plain.reason is self.decision.reason else plain.reason
-            return replace(plain, reason=reason, shadow=hybrid, head=size, llm_share=share)
+            return replace(plain, reason=reason, shadow=hybrid, head=head.size, llm_share=share)
         whole = Mode.HYBRID_RERANK if relevance else Mode.STUDENT_RERANK
-        mode = whole if len(relevance) + len(student) == size else Mode.PARTIAL_RERANK
+        mode = whole if len(relevance) + len(student) == head.size else Mode.PARTIAL_RERANK
         return replace(plain, pool=hybrid, mode=mode, llm_share=share)
 
 
 @dataclass(frozen=True, slots=True)
 class _Head:
-    """What is judged: the head's items, against which intent, and the baseline that relevance is blended with."""
+    """What is judged: the first `size` items of the baseline, against which intent, and what relevance weighs."""
 
     factors: Factors
     intent: Intent
-    baseline: Sequence[Ranked]
-    items: Sequence[Candidate]
+    baseline: Pool
+    size: int
     alpha: float
 
     def by_student(self, judged: Mapping[int, int]) -> dict[int, int]:
         """The student's relevance 0..100 by position, of the items that are not judged."""
-        places = [place for place in range(len(self.items)) if place not in judged]
-        rows = np.array([self.items[place].row for place in places], np.int64)
+        places = [place for place in range(self.size) if place not in judged]
+        rows = np.array([self.baseline.rows[place] for place in places], np.int64)
         scores = student_relevance(self.factors, self.intent.text, rows).tolist()
         return dict(zip(places, scores, strict=True))
 
@@ -166,12 +163,12 @@ def profile_of(factors: Factors, seen: Rows) -> Intent:
     return profile_intent(recent, factors.lexicon)
 
 
-def _why_useless(alpha: float, intent: Intent, pool: Sequence[Candidate]) -> Reason | None:
+def _why_useless(alpha: float, intent: Intent, size: int) -> Reason | None:
     if alpha >= 1:
         return Reason.ALPHA_ONE
     if not intent:
         return Reason.NO_INTENT
-    return Reason.NOTHING_TO_RERANK if len(pool) < 2 else None
+    return Reason.NOTHING_TO_RERANK if size < 2 else None
 
 
 def fallback_after_bug(baseline: Sequence[Ranked]) -> Reranked:

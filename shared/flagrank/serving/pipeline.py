@@ -1,6 +1,6 @@
 """One request, top to bottom: ids, decision, user, candidates, Stage 2, rerank, rules and diversity, answer."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
@@ -174,7 +174,7 @@ def _asked(factors: Factors, query: ResolvedQuery | None, match: QueryMatch | No
 
 
 def _listed(
-    reranked: Reranked, baseline: Sequence[Ranked], processor: PostProcessor
+    reranked: Reranked, baseline: Pool, processor: PostProcessor
 ) -> tuple[Reranked, list[Ranked], ShadowComparison | None]:
     try:
         items, shadow = processor.apply(reranked.pool), None

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from flagrank.adapters.in_memory import InMemoryFactorStore, InMemoryFlagSource
-from flagrank.domain import Candidate, Reason, RecommendRequest, RerankTally
+from flagrank.domain import Reason, RecommendRequest, RerankTally
 from flagrank.flags.document import FlagDocument
 from flagrank.model.factors import Factors
 from flagrank.ports import Clock
@@ -31,10 +31,10 @@ class _Note(IdentityReranker):
     head: Head | None = None
 
     def rerank(
-        self, head: Sequence[Candidate], intent: str, flag: FlagDocument, deadline: Deadline, tally: RerankTally
+        self, texts: Sequence[str], intent: str, flag: FlagDocument, deadline: Deadline, tally: RerankTally
     ) -> Judged:
         """No relevance at all."""
-        self.head = Head(intent, tuple(candidate.text for candidate in head))
+        self.head = Head(intent, tuple(texts))
         return Judged()
 
 

@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flagrank.domain import Candidate
+from flagrank.ranking.hybrid import hybrid_order
 from flagrank.ranking.pool import Pool
 from flagrank.ranking.scoring import baseline_order
 from tests.factories import make_factors
@@ -36,3 +37,27 @@ def test_a_pool_is_read_like_any_sequence() -> None:
     assert pool[1] is pool[1]
     with pytest.raises(IndexError):
         pool[3]
+
+
+@given(
+    judged=st.dictionaries(st.integers(0, ITEMS - 1), st.integers(0, 100)),
+    filled=st.dictionaries(st.integers(0, ITEMS - 1), st.integers(0, 100)),
+    alpha=st.floats(0, 1),
+    cap=st.none() | st.integers(1, ITEMS),
+    seed=st.integers(0, 99),
+)
+def test_a_pool_is_blended_as_its_entries_are(
+    judged: dict[int, int], filled: dict[int, int], alpha: float, cap: int | None, seed: int
+) -> None:
+    """Its columns give the order and the scores that the entries themselves would, and the LLM's word goes first."""
+    rng = np.random.default_rng(seed)
+    pool = Pool(FACTORS, rng.permutation(ITEMS), np.sort(rng.normal(size=ITEMS))[::-1])
+    hybrid = hybrid_order(pool, judged, alpha, filled, cap)
+    assert [*hybrid] == [*hybrid_order([*pool], judged, alpha, filled, cap)]
+    for entry in hybrid:
+        baseline = pool[entry.candidate.rank]
+        given_score = judged.get(entry.candidate.rank, filled.get(entry.candidate.rank))
+        if given_score is None:
+            assert entry == baseline
+        else:
+            assert entry.final_score == alpha * baseline.final_score + (1 - alpha) * (given_score / 100)

@@ -5,7 +5,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flagrank.domain import Candidate, Mode, Reason
+from flagrank.domain import Mode, Reason
 from flagrank.flags.document import FlagDocument
 from flagrank.rerank.gate import margin_at_cut, worth_asking
 from tests.wiring import Wired
@@ -13,13 +13,9 @@ from tests.wiring import Wired
 GATED = {"gate": True, "gate_sparse_below": 5, "gate_flat_below": 0.1}
 
 
-def pool(*scores: float) -> list[Candidate]:
-    return [Candidate(row, row, score, row, "", "", "") for row, score in enumerate(scores)]
-
-
 def is_open(*scores: float, has_query: bool = False, interactions: int = 50, **flag: Any) -> bool:
     document = FlagDocument(**{**GATED, **flag})
-    return worth_asking(document, pool(*scores), has_query=has_query, interactions=interactions, top_k=2)
+    return worth_asking(document, scores, has_query=has_query, interactions=interactions, top_k=2)
 
 
 CLEAR = (1.0, 0.9, 0.5, 0.0)
@@ -51,7 +47,7 @@ def test_an_open_gate_lets_everything_through() -> None:
 @given(st.lists(st.floats(-5, 5), min_size=1, max_size=30), st.integers(1, 40))
 def test_the_margin_is_a_share_of_the_range(scores: list[float], top_k: int) -> None:
     """From nothing to everything, for any pool and any cut."""
-    assert 0 <= margin_at_cut(pool(*sorted(scores, reverse=True)), top_k) <= 1
+    assert 0 <= margin_at_cut(sorted(scores, reverse=True), top_k) <= 1
 
 
 def test_a_gated_request_gets_the_baseline_and_costs_nothing() -> None:

@@ -1,12 +1,14 @@
 """Query rewriting and profile intents."""
 
+from collections import Counter
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from flagrank.model.catalog import CatalogItem
 from flagrank.model.factors import Lexicon
-from flagrank.rerank.intent import PROFILE_TOKENS, Intent, profile_intent, rewrite_item, rewrite_query
+from flagrank.rerank.intent import PROFILE_ITEMS, PROFILE_TOKENS, Intent, profile_intent, rewrite_item, rewrite_query
 
 LEXICON = Lexicon(
     synonyms={"cordless": "wireless", "headphones": "headset"},
@@ -55,6 +57,16 @@ def test_a_profile_names_what_recurs() -> None:
     """The commonest words of the recent items come first, ties in alphabetical order."""
     items = [CatalogItem("", "audio", "wireless headset"), CatalogItem("", "audio", "wired headset red")]
     assert profile_intent(items, NO_LEXICON).tokens == ("audio", "headset", "red", "wired", "wireless")
+
+
+@given(texts=st.lists(st.lists(st.sampled_from("abcdefghijklmnopqrstuvwxyz"), max_size=12).map(" ".join), max_size=25))
+def test_a_profile_is_the_beginning_of_all_words_in_order(texts: list[str]) -> None:
+    """Commonest first, ties in alphabetical order, an item counting once for a word; and the same when asked again."""
+    lexicon, items = Lexicon({"z": "y"}, {}), [CatalogItem("", "category", text) for text in texts]
+    words = [{*rewrite_item("", "category", text, lexicon).split()} for text in texts[-PROFILE_ITEMS:]]
+    counts = Counter(word for each in words for word in each)
+    expected = tuple(sorted(counts, key=lambda word: (-counts[word], word))[:PROFILE_TOKENS])
+    assert profile_intent(items, lexicon).tokens == profile_intent(items, lexicon).tokens == expected
 
 
 @given(texts=st.lists(st.text(max_size=60), max_size=40))

@@ -16,7 +16,8 @@ from flagrank.offline.evaluation.llm_simulators import LLMSimulator, SimulatedLL
 from flagrank.offline.evaluation.query_draw import Draws
 from flagrank.offline.evaluation.stage_report import Trained
 from flagrank.offline.metrics.ranking import Interval, PerUser, bootstrap
-from flagrank.ranking.scoring import baseline_order, hybrid_order
+from flagrank.ranking.hybrid import hybrid_order
+from flagrank.ranking.scoring import baseline_order
 
 METRIC = f"ndcg@{CUTOFF}"
 # the baseline's weight, from the baseline alone down

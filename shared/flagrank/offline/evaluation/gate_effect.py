@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from flagrank.candidates.user import resolve_user
-from flagrank.domain import RecommendRequest
+from flagrank.domain import Recommendation, RecommendRequest
 from flagrank.flags.document import FlagDocument
 from flagrank.model.arrays import NO_ROWS
 from flagrank.offline.evaluation import replay
@@ -64,7 +64,7 @@ def observe(
     return GateObservations(
         has_query=np.array([query.query is not None for query in queries]),
         interactions=np.array([len(user.seen) for user in users]),
-        margins=np.array([margin_at_cut([entry.candidate for entry in answer.items], CUTOFF) for answer in served]),
+        margins=np.array([margin_at_cut(_scores(answer), CUTOFF) for answer in served]),
         gain=reranked - plain,
     )
 
@@ -110,3 +110,7 @@ def _named(sparse_below: int, flat_below: float) -> dict[str, float]:
 
 def _shares(saved: float, kept: float | None) -> dict[str, float | None]:
     return {"calls_saved": round(saved, 6), "gain_kept": None if kept is None else round(kept, 6)}
+
+
+def _scores(answer: Recommendation) -> list[float]:
+    return [entry.candidate.score for entry in answer.items]
