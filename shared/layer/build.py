@@ -30,7 +30,8 @@ NOT_SERVED = ("cli", "local", "offline", "__pycache__")
 # tests of the packages, what only compilers and type checkers read, and what serves features that no function uses
 UNREAD = (
     *("bin", "**/tests", "**/*.pyi", "**/*.pxd", "**/*.h", "**/*.a", "**/*.dist-info/sboms", "numpy/f2py"),
-    *("boto3/data", "boto3/examples", "aws_lambda_powertools/event_handler/openapi/swagger_ui/*.min.*"),
+    # numpy's own tests alone import it
+    *("numpy/_core/_simd.*", "boto3/data", "boto3/examples", "aws_lambda_powertools/event_handler"),
 )
 
 
