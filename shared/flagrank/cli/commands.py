@@ -46,7 +46,7 @@ TOP = {
     "console": Place(
         "flagrank.cli.console",
         "console",
-        "Serve a page that shows the ramp, both arms, each limit and the history, until Ctrl-C.",
+        "Serve a page that shows the ramp, both arms, each limit and the history, and changes the flag, until Ctrl-C.",
     ),
     "demo": Place("flagrank.cli.demo", "app", "See what Flagrank promises, without an account."),
     "factors": Place("flagrank.cli.factors", "app", "List published factors, and put a version into force."),
