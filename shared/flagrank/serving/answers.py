@@ -18,12 +18,12 @@ class _Answer(BaseModel):
 
 
 class Versions(_Answer):
-    """What an answer was made of."""
+    """What an answer was made of. Null where that part was not consulted."""
 
     factors: str
-    flag: str
-    model: str
-    prompt: str
+    flag: str | None
+    model: str | None
+    prompt: str | None
 
 
 class ExplainedItem(_Answer):
