@@ -47,12 +47,13 @@ class Call:
 
 @dataclass(frozen=True)
 class Answer:
-    """One response; `hang` keeps the client waiting until the server closes."""
+    """One response; `hang` keeps the client waiting until the server closes, `lost` bytes are promised and not sent."""
 
     status: int = 200
     body: bytes = b""
     headers: Mapping[str, str] = field(default_factory=dict)
     hang: bool = False
+    lost: int = 0
 
 
 def failure(code: str, status: int) -> Answer:
@@ -111,11 +112,12 @@ class Loopback:
                 self.send_response(answer.status)
                 for name, value in answer.headers.items():
                     self.send_header(name, value)
-                self.send_header("Content-Length", str(len(answer.body)))
+                self.send_header("Content-Length", str(len(answer.body) + answer.lost))
                 self.end_headers()
                 # a caller that has read enough hangs up
                 with suppress(ConnectionError):
                     self.wfile.write(answer.body)
+                self.close_connection = answer.lost > 0
 
             do_GET = do_POST = handle_any  # noqa: N815 - the names that http.server looks up
 
@@ -194,7 +196,7 @@ class AppConfigWire:
         self.next_poll_s = 15
         self.trouble: Answer | None = None
         self.sessions = 0
-        self._is_damaging = False
+        self._is_damaging = self._is_cut_off = False
         self._tokens: dict[str, bytes] = {}
         self._issued = 0
 
@@ -206,9 +208,9 @@ class AppConfigWire:
         """Makes every token out there an expired one."""
         self._tokens.clear()
 
-    def damage_next(self) -> None:
-        """Cuts off the next document that is sent."""
-        self._is_damaging = True
+    def damage_next(self, *, is_cut_off: bool = False) -> None:
+        """Leaves the last byte out of the next document that is sent; a connection that is cut off promised it."""
+        self._is_damaging, self._is_cut_off = True, is_cut_off
 
     def polls(self) -> int:
         """How often the configuration was asked for."""
@@ -232,9 +234,10 @@ class AppConfigWire:
         if self.label is not None:
             headers["Version-Label"] = self.label
         sent = b"" if has == had else has
+        lost = 0
         if sent and self._is_damaging:
-            sent, self._is_damaging = sent[:-1], False
-        return Answer(200, sent, headers)
+            sent, self._is_damaging, lost = sent[:-1], False, int(self._is_cut_off)
+        return Answer(200, sent, headers, lost=lost)
 
     def _issue(self, known_body: bytes) -> str:
         self._issued += 1

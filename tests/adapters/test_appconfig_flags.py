@@ -117,19 +117,20 @@ def test_an_invalid_document_is_turned_away_and_seen(
     assert (source.drain_rejected(), source.drain_rejected()) == (1, 0)
 
 
+@pytest.mark.parametrize("is_cut_off", [False, True])
 def test_a_document_that_was_damaged_on_its_way_is_sent_again(
-    source: AppConfigFlagSource, wire: AppConfigWire, clock: ManualClock
+    source: AppConfigFlagSource, wire: AppConfigWire, clock: ManualClock, is_cut_off: bool
 ) -> None:
     """The service takes it for received; the next poll begins a session of its own and gets it whole."""
     wire.deploy(body(5), "v1")
     source.current(WAIT_MS)
     wire.deploy(body(7), "v2")
     clock.advance(POLL_S)
-    wire.damage_next()
+    wire.damage_next(is_cut_off=is_cut_off)
     assert source.current(WAIT_MS).version == "v1"
     clock.advance(POLL_S)
     state = source.current(WAIT_MS)
-    assert (state.version, state.stale, source.drain_rejected()) == ("v2", False, 1)
+    assert (state.version, state.stale, source.drain_rejected()) == ("v2", False, 0 if is_cut_off else 1)
 
 
 def test_a_good_document_ends_a_rejection(source: AppConfigFlagSource, wire: AppConfigWire, clock: ManualClock) -> None:

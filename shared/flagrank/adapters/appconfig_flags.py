@@ -139,8 +139,9 @@ class AppConfigFlagSource:
             # the token expired or was used: only a new session helps, and there is no reason to wait for it
             self._token = None
             answer = self._latest()
-        self._token = answer["NextPollConfigurationToken"]
         body = answer["Configuration"].read()
+        # only now: the service takes the document for received with the next token, and would not send it again
+        self._token = answer["NextPollConfigurationToken"]
         if body:
             self._accept(body, answer.get("VersionLabel"), asked_at_s)
         elif self._known is not None:
