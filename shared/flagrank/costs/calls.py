@@ -49,7 +49,7 @@ class Counts:
             seconds=seconds,
             requests=requests,
             reads=requests * workload.treated * (1 - workload.hit_rate * workload.memory_hits) + tasks,
-            claims=misses if workload.has_worker else 0.0,
+            claims=0.0 if workload.path is Path.PRECOMPUTED else misses,
             tasks=tasks,
             batches=tasks / workload.messages_per_batch,
             judged=judged,

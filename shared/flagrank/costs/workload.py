@@ -61,7 +61,7 @@ class Workload:
     set_mb: float = 10.0
     set_files: int = 24
     kept_sets: int = 5
-    emf_bytes: int = 2060
+    emf_bytes: int = 2370
     worker_emf_bytes: int = 1840
     access_log_bytes: int = 330
     response_bytes: int = 600

@@ -26,7 +26,7 @@ MAX_TOP_K = 100
 MAX_IDS = 500
 RETRY_AFTER_S = 5
 
-IdText = Annotated[str, StringConstraints(pattern=r"^[^\s\x00-\x1f\x7f,]{1,128}$")]
+IdText = Annotated[str, StringConstraints(pattern=r"^[^\s\x00-\x1f\x7f-\x9f,]{1,128}$")]
 # 18 digits always fit in int64, as an id of a set must
 ID_BOUND = 10**18
 
