@@ -75,12 +75,10 @@ class RerankStep:
             intent = profile_of(factors, seen) if query is None else query.intent
             has_query = query is not None
             alpha = self.flag.alpha_for(has_query)
-            useless = _why_useless(alpha, intent, len(baseline))
-            is_open = worth_asking(self.flag, baseline.scores, has_query=has_query, interactions=len(seen), top_k=top_k)
-            if query is not None and query.met_whole and not self.flag.judge_met_queries:
-                useless = useless or Reason.GATED
+            useless = _why_useless(alpha, intent, len(baseline)) or self._left_to_the_baseline(query)
             if useless:
                 return Reranked(baseline, useless, intent=intent)
+            is_open = worth_asking(self.flag, baseline.scores, has_query=has_query, interactions=len(seen), top_k=top_k)
             head = _Head(factors, intent, baseline, min(self.flag.top_m, len(baseline)), alpha)
             if not is_open:
                 gated = Reranked(baseline, Reason.GATED, intent=intent)
@@ -88,6 +86,11 @@ class RerankStep:
             return self._ask(head)
         except Exception:
             return fallback_after_bug(baseline)
+
+    def _left_to_the_baseline(self, query: AskedQuery | None) -> Reason | None:
+        # the student has no say either: it judges as its LLM does (infra/decisions/0061)
+        is_left = query is not None and query.met_whole and not self.flag.judge_met_queries
+        return Reason.GATED if is_left else None
 
     def _ask(self, head: "_Head") -> Reranked:
         flag, size = self.flag, head.size

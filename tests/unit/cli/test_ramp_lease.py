@@ -195,7 +195,7 @@ def test_two_ramps_do_not_begin_together() -> None:
         pytest.raises(RolloutRefused, match="me's ramp 5,25"),
         second.kept(over=False),
     ):
-        pass
+        pytest.fail("the second ramp has begun")
 
 
 def test_after_a_failed_shadow_a_percentage_says_that_the_mode_is_still_shadow(
