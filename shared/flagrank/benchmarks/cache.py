@@ -1,18 +1,16 @@
 """What a read of an intent's scores costs this process, beside other ways to keep them in DynamoDB."""
 
-import contextlib
 from collections.abc import Iterator
 from typing import Any
 
 from flagrank.adapters.dynamodb_cache import DynamoDBScoreCache
 from flagrank.adapters.system_clock import SystemClock
 from flagrank.adapters.tiered_cache import TieredScoreCache
+from flagrank.benchmarks.aws import aws_client
 from flagrank.benchmarks.results import OURS, Row, compared
 from flagrank.benchmarks.timing import Step, interleaved
-from flagrank.local import clients, seed
-from flagrank.local.cloud import CREDENTIALS, REGION, TABLE
-from flagrank.local.processes import StandIn
-from flagrank.local.serve import HOST
+from flagrank.local import seed
+from flagrank.local.cloud import TABLE
 from flagrank.ports import ScoreRecord
 from flagrank.rerank.records import utc_day
 
@@ -23,21 +21,10 @@ TTL_S = 3600
 
 def measure(tiny: bool) -> Iterator[Row]:
     """CPU of this process; the table is a stand-in in another."""
-    with _table() as client:
+    with aws_client("dynamodb") as client:
+        seed.create_table(client, TABLE)
         times = interleaved(_steps(client), 5 if tiny else ROUNDS, budget_s=30.0)
     yield from compared(f"{ITEMS} scores of one intent", times)
-
-
-@contextlib.contextmanager
-def _table() -> Iterator[Any]:
-    stand_in = StandIn("aws", HOST, {})
-    try:
-        stand_in.wait()
-        client = clients.client("dynamodb", {"AWS_ENDPOINT_URL": stand_in.url, "AWS_REGION": REGION, **CREDENTIALS})
-        seed.create_table(client, TABLE)
-        yield client
-    finally:
-        stand_in.stop()
 
 
 def _steps(client: Any) -> dict[str, Step]:

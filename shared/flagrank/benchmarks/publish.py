@@ -1,6 +1,5 @@
 """Publishing a set to S3 and loading it, beside the bare transfer of the same bytes."""
 
-import contextlib
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,13 +7,12 @@ from typing import Any
 
 from flagrank.adapters.s3_factors import S3FactorStore
 from flagrank.adapters.system_clock import SystemClock
+from flagrank.benchmarks.aws import aws_client
 from flagrank.benchmarks.results import OURS, Row, compared
 from flagrank.benchmarks.shops import made_up, zipf_texts
 from flagrank.benchmarks.timing import interleaved
-from flagrank.local import clients, seed
-from flagrank.local.cloud import BUCKET, CREDENTIALS, REGION
-from flagrank.local.processes import StandIn
-from flagrank.local.serve import HOST
+from flagrank.local import seed
+from flagrank.local.cloud import BUCKET
 from flagrank.model.encoding import encode
 from flagrank.offline.publishing import artifact_folder
 from flagrank.offline.publishing.publish import publish
@@ -29,7 +27,8 @@ def measure(tiny: bool) -> Iterator[Row]:
     """Wall time against a stand-in for S3 on loopback; each publication is of a set that the bucket lacks."""
     items, users = TINY if tiny else FULL
     rounds = 2 if tiny else ROUNDS
-    with _s3() as client, tempfile.TemporaryDirectory() as folder:
+    with aws_client("s3") as client, tempfile.TemporaryDirectory() as folder:
+        seed.create_bucket(client, BUCKET)
         made = Path(folder) / "set"
         factors = made_up(items, users, texts=zipf_texts(items))
         artifact_folder.save(encode(factors, created="2026-01-01T00:00:00+00:00", training={}), made)
@@ -57,18 +56,6 @@ def measure(tiny: bool) -> Iterator[Row]:
             wall=True,
         )
         yield from compared(f"load {case}", loaded, unit="ms", facts=facts)
-
-
-@contextlib.contextmanager
-def _s3() -> Iterator[Any]:
-    stand_in = StandIn("aws", HOST, {})
-    try:
-        stand_in.wait()
-        client = clients.client("s3", {"AWS_ENDPOINT_URL": stand_in.url, "AWS_REGION": REGION, **CREDENTIALS})
-        seed.create_bucket(client, BUCKET)
-        yield client
-    finally:
-        stand_in.stop()
 
 
 def _store(client: Any) -> S3FactorStore:
